@@ -1,0 +1,43 @@
+"""Every slot name the package writes, and nothing else."""
+
+from __future__ import annotations
+
+DEFAULT = "pae"
+
+
+def scores(key: str) -> str:
+    """``obsm``: cells × components."""
+    return f"X_{key}"
+
+
+def loadings(key: str) -> str:
+    """``varm``: genes × components; zero rows for genes outside the model."""
+    return f"{key}_loadings"
+
+
+def membership(key: str) -> str:
+    """``varm``: genes × pathways, sparse boolean."""
+    return f"{key}_membership"
+
+
+def mean(key: str) -> str:
+    """``var``: mean of the gene in the cells fitted; NaN for genes outside the model."""
+    return f"{key}_mean"
+
+
+def scale(key: str) -> str:
+    """``var``: unit of the gene in the model; NaN for genes outside the model."""
+    return f"{key}_scale"
+
+
+# Entries of uns[key].
+PARAMS = "params"
+COMPONENT_NAMES = "component_names"
+N_PATHWAYS = "n_pathways"
+NORM = "norm"
+VARIANCE_RATIO = "variance_ratio"
+VARIANCE_RATIO_TOTAL = "variance_ratio_total"
+HISTORY = "history"
+PATHWAYS = "pathways"
+DROPPED = "dropped"
+ENRICHMENT = "enrichment"

@@ -1,0 +1,248 @@
+"""An ordered, immutable collection of named gene sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pathwayae.core import membership as _membership
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+_SHOWN = 3
+
+
+class GeneSetCollection(Mapping[str, tuple[str, ...]]):
+    """Named gene sets in a fixed order: a read-only mapping from name to genes.
+
+    Repeated genes of a set are kept once, at their first place; a Python ``set`` of genes is sorted. Two collections
+    are equal if they hold the same names in the same order with the same genes; descriptions do not count.
+
+    Parameters
+    ----------
+    sets
+        Name → genes.
+    descriptions
+        Name → description, for some or all names; the others get an empty one. By default those of `sets`, if it is
+        a collection.
+
+    Raises
+    ------
+    TypeError
+        If a name or a gene is not a string, or a string stands where a list of genes is expected.
+    ValueError
+        If a name or a gene is empty, or `descriptions` name an unknown set.
+
+    Examples
+    --------
+    >>> pathways = GeneSetCollection({"T cells": ["CD3D", "CD3E", "CD2"], "B cells": ["CD19", "MS4A1"]})
+    >>> pathways
+    GeneSetCollection(2 sets, 5 genes: 'T cells', 'B cells')
+    >>> pathways["B cells"]
+    ('CD19', 'MS4A1')
+    >>> pathways.filter(min_genes=2, genes=["CD3D", "CD3E", "CD19"])
+    GeneSetCollection(1 set, 2 genes: 'T cells')
+    """
+
+    __slots__ = ("_descriptions", "_sets")
+
+    def __init__(self, sets: Mapping[str, Iterable[str]], descriptions: Mapping[str, str] | None = None) -> None:
+        if not isinstance(sets, Mapping):
+            msg = f"sets must be a mapping of name → genes, found {type(sets).__name__}. Pass a dict."
+            raise TypeError(msg)
+        if descriptions is None:
+            descriptions = sets.descriptions if isinstance(sets, GeneSetCollection) else {}
+        self._sets = {_checked_name(name): _membership.unique_genes(name, genes) for name, genes in sets.items()}
+        unknown = [name for name in descriptions if name not in self._sets]
+        if unknown:
+            msg = f"descriptions name {len(unknown)} set(s) that do not exist, e.g. {unknown[0]!r}. Drop them."
+            raise ValueError(msg)
+        self._descriptions = {name: str(descriptions.get(name, "")) for name in self._sets}
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        return self._sets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sets)
+
+    def __len__(self) -> int:
+        return len(self._sets)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, GeneSetCollection):
+            return NotImplemented
+        return tuple(self._sets.items()) == tuple(other._sets.items())
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._sets.items()))
+
+    def __repr__(self) -> str:
+        names = [repr(name) for name in list(self)[:_SHOWN]] + ["…"] * (len(self) > _SHOWN)
+        sets = f"{len(self)} set{'s' * (len(self) != 1)}"
+        genes = f"{len(self.genes)} gene{'s' * (len(self.genes) != 1)}"
+        return f"{type(self).__name__}({sets}, {genes}{': ' * bool(names)}{', '.join(names)})"
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """Name → description, empty where there is none; read-only."""
+        return MappingProxyType(self._descriptions)
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """All different genes, in order of first appearance."""
+        return tuple(dict.fromkeys(gene for genes in self._sets.values() for gene in genes))
+
+    def filter(
+        self, *, min_genes: int = 1, max_genes: int | None = None, genes: Iterable[str] | None = None
+    ) -> GeneSetCollection:
+        """Keep the sets of a suitable size.
+
+        Parameters
+        ----------
+        min_genes
+            Fewest genes a set may have.
+        max_genes
+            Most genes a set may have; ``None`` for no limit.
+        genes
+            If given, sets are first restricted to these genes (``adata.var_names``, say), and sizes are those of what
+            is left.
+
+        Returns
+        -------
+        A new collection in the same order, possibly empty.
+
+        Examples
+        --------
+        >>> pathways = GeneSetCollection({"T cells": ["CD3D", "CD3E", "CD2"], "B cells": ["CD19", "MS4A1"]})
+        >>> dict(pathways.filter(genes=["CD3D", "CD19"]))
+        {'T cells': ('CD3D',), 'B cells': ('CD19',)}
+        """
+        if min_genes < 0 or (max_genes is not None and max_genes < min_genes):
+            msg = (
+                f"min_genes={min_genes} and max_genes={max_genes} leave no size. "
+                "Choose 0 <= min_genes <= max_genes, or max_genes=None."
+            )
+            raise ValueError(msg)
+        kept = self._sets
+        if genes is not None:
+            if isinstance(genes, str):
+                msg = f"genes must be a list of gene names, found {genes!r}. Write [{genes!r}] for a single gene."
+                raise TypeError(msg)
+            allowed = set(genes)
+            kept = {name: tuple(gene for gene in listed if gene in allowed) for name, listed in kept.items()}
+        most = float("inf") if max_genes is None else max_genes
+        kept = {name: listed for name, listed in kept.items() if min_genes <= len(listed) <= most}
+        return GeneSetCollection(kept, {name: self._descriptions[name] for name in kept})
+
+    def membership(self, var_names: Sequence[str] | pd.Index[Any]) -> _membership.Membership:
+        """Lay the sets over the genes of a matrix, by name.
+
+        Parameters
+        ----------
+        var_names
+            Names of the genes of the matrix, each different.
+
+        Returns
+        -------
+        Matrix (genes × sets), names and a report of matched and lost genes.
+
+        Examples
+        --------
+        >>> pathways = GeneSetCollection({"T cells": ["CD3D", "CD2"], "B cells": ["CD19"]})
+        >>> pathways.membership(["CD19", "CD3D"]).report["lost"].tolist()
+        ['CD2', '']
+        """
+        return _membership.build(self, var_names)
+
+    def feature_classes(
+        self,
+        var_names: Sequence[str] | pd.Index[Any],
+        *,
+        overlap: _membership.Overlap = "error",
+        unannotated: float = -1,
+    ) -> npt.NDArray[np.float64]:
+        """Give every gene of a matrix one class, the position of its set.
+
+        Parameters
+        ----------
+        var_names
+            Names of the genes of the matrix, each different.
+        overlap
+            What to do with genes in several sets: ``"error"`` refuses them; ``"first"`` takes the first set in order;
+            ``"smallest"`` takes the one with the fewest genes in `var_names` (the first among equals);
+            ``"unassigned"`` gives -1; ``"ignore"`` gives NaN.
+        unannotated
+            Value of the genes of no set: -1 (entropy only) or NaN (not regularised).
+
+        Returns
+        -------
+        One value per gene: 0, 1, … or -1 or NaN.
+
+        Examples
+        --------
+        >>> pathways = GeneSetCollection({"T cells": ["CD3D", "CD2"], "B cells": ["CD19"]})
+        >>> pathways.feature_classes(["CD19", "ACTB", "CD3D"])
+        array([ 1., -1.,  0.])
+        """
+        matrix = self.membership(var_names).matrix
+        return _membership.feature_classes(matrix, overlap=overlap, unannotated=unannotated)
+
+    @classmethod
+    def from_frame(cls, df: pd.DataFrame, source: str = "source", target: str = "target") -> GeneSetCollection:
+        """Read a long table with one row per set and gene, as decoupler uses it.
+
+        Parameters
+        ----------
+        df
+            The table; sets and genes keep their order of appearance.
+        source
+            Column of the set names.
+        target
+            Column of the genes.
+
+        Returns
+        -------
+        The collection, without descriptions.
+
+        Raises
+        ------
+        KeyError
+            If a column is missing.
+        ValueError
+            If there are missing values.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"source": ["T", "T", "B"], "target": ["CD3D", "CD3E", "CD19"]})
+        >>> dict(GeneSetCollection.from_frame(table))
+        {'T': ('CD3D', 'CD3E'), 'B': ('CD19',)}
+        """
+        for parameter, column in (("source", source), ("target", target)):
+            if column not in df.columns:
+                msg = f"{parameter}={column!r} is not a column of the table: {list(df.columns)}. Name the right one."
+                raise KeyError(msg)
+        n_missing = int(df[[source, target]].isna().any(axis=1).sum())
+        if n_missing:
+            msg = f"{n_missing} of {len(df)} rows miss {source!r} or {target!r}. Drop them with df.dropna(subset=…)."
+            raise ValueError(msg)
+        sets: dict[str, list[str]] = {}
+        for name, gene in zip(df[source], df[target], strict=True):
+            sets.setdefault(name, []).append(gene)
+        return cls(sets)
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str):
+        msg = f"gene set names must be strings, found {name!r} ({type(name).__name__}). Turn it into a string."
+        raise TypeError(msg)
+    if not name.strip():
+        msg = f"gene set names must not be empty, found {name!r}. Name the set."
+        raise ValueError(msg)
+    return str(name)

@@ -1,0 +1,126 @@
+"""What follows a fit in closed form: free components from the residual, scores of cells, variance explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+import scipy.sparse.linalg
+from numpy.typing import NDArray
+
+from pathwayae.core.grouped_ae import Scores
+from pathwayae.core.moments import Matrix, block_rows, dense_block
+
+Floats = NDArray[np.float64]
+
+
+def residual_components(gram: Floats, loadings: Floats, n_extra: int) -> Floats:
+    """Leading eigenvectors of what the loadings leave over: ``(I − QQᵀ) G (I − QQᵀ)``, Q a basis of the loadings.
+
+    Closed form, no pass over the data. Columns have unit length, are orthogonal to the loadings and to each
+    other, and have their largest entry positive.
+
+    Parameters
+    ----------
+    gram
+        ``X̃ᵀX̃``, shape (g, g).
+    loadings
+        Shape (g, p); may be rank-deficient, or have p = 0.
+    n_extra
+        Number of components, at most g − p.
+
+    Returns
+    -------
+    Shape (g, n_extra).
+    """
+    g = len(gram)
+    basis = scipy.linalg.orth(loadings) if loadings.shape[1] else np.zeros((g, 0))
+
+    def residual(v: Floats) -> Floats:
+        return v - basis @ (basis.T @ v)
+
+    if n_extra >= g - 1 or g <= 256:
+        project = np.eye(g) - basis @ basis.T
+        vectors = scipy.linalg.eigh(project @ gram @ project, subset_by_index=[g - n_extra, g - 1])[1][:, ::-1]
+    else:
+        operator = sp.linalg.LinearOperator(
+            (g, g), matvec=lambda v: residual(gram @ residual(v.ravel())), dtype=np.float64
+        )
+        values, vectors = sp.linalg.eigsh(operator, k=n_extra, which="LA", v0=residual(np.diagonal(gram)))
+        vectors = vectors[:, np.argsort(values)[::-1]]
+    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(n_extra)]
+    return vectors * np.where(largest < 0, -1.0, 1.0)
+
+
+def variance_ratio(gram: Floats, encoder: Floats) -> Floats:
+    """Share of ``‖X̃‖²`` that the least-squares fit on each score alone explains, shape (k,).
+
+    For ``z = X̃e`` this is ``‖G e‖² / (eᵀG e · tr G)``. Shares of overlapping components overlap.
+    """
+    ge = gram @ encoder
+    power = np.einsum("ij,ij->j", encoder, ge)
+    explained = np.einsum("ij,ij->j", ge, ge)
+    return np.divide(explained, power * np.trace(gram), out=np.zeros_like(power), where=power > 0)
+
+
+def variance_ratio_together(gram: Floats, encoder: Floats) -> float:
+    """Share of ``‖X̃‖²`` that the least-squares fit on all scores together explains."""
+    ge = gram @ encoder
+    inverse = np.linalg.pinv(encoder.T @ ge, rcond=1e-10, hermitian=True)
+    return float(np.sum((ge.T @ ge) * inverse) / np.trace(gram))
+
+
+def residual_sum_of_squares(gram: Floats, encoder: Floats, decoder: Floats) -> float:
+    """``‖X̃ − X̃ E Dᵀ‖² = tr G − 2 tr(Eᵀ G D) + tr(Eᵀ G E Dᵀ D)``."""
+    ge = gram @ encoder
+    return float(np.trace(gram) - 2.0 * np.sum(ge * decoder) + np.sum((encoder.T @ ge) * (decoder.T @ decoder)))
+
+
+def encoder(loadings: NDArray[Any], n_pathways: int, scores: Scores, ridge: float) -> Floats:
+    """Matrix E with scores ``Z = X̃E``: the loadings, for pathways by least squares ``L(LᵀL + λI)⁻¹``.
+
+    Free components after the first ``n_pathways`` are orthogonal to them, so they are their own encoder.
+    """
+    wide = np.array(loadings, dtype=np.float64)
+    if scores == "least_squares":
+        pathways = wide[:, :n_pathways]
+        normal = pathways.T @ pathways + ridge * np.eye(n_pathways)
+        wide[:, :n_pathways] = np.linalg.solve(normal, pathways.T).T
+    return wide
+
+
+def project(
+    matrix: Matrix, mean: Floats, scale: Floats, encoder: Floats, *, genes: NDArray[Any] | None = None
+) -> Floats:
+    """Scores ``Z = ((X − mean) / scale) E`` of cells, block by block; a sparse matrix stays sparse.
+
+    Parameters
+    ----------
+    matrix
+        Cells × genes, dense or sparse, shape (n, g).
+    mean, scale
+        Per gene of the model, shape (m,).
+    encoder
+        Shape (m, k).
+    genes
+        Columns of the matrix that hold the genes of the model, shape (m,); by default all columns.
+
+    Returns
+    -------
+    float64, shape (n, k).
+    """
+    weights = encoder / scale[:, None]
+    offset = mean @ weights
+    rows = matrix.tocsr() if sp.issparse(matrix) else matrix
+    scores = np.empty((rows.shape[0], encoder.shape[1]))
+    step = block_rows(len(mean))
+    for first in range(0, len(scores), step):
+        last = min(first + step, len(scores))
+        if sp.issparse(rows):
+            block = (rows[first:last] if genes is None else rows[first:last][:, genes]).astype(np.float64)
+        else:
+            block = dense_block(rows, first, last, genes)
+        scores[first:last] = block @ weights - offset
+    return scores

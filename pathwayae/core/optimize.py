@@ -1,0 +1,88 @@
+"""Descent on a closed-form objective: Adam, learning-rate decay on plateau, early stopping, best point kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Progress = Callable[[int, dict[str, float]], None]
+
+
+class Step(NamedTuple):
+    """One evaluation: the value to monitor, its named terms and the gradient of the training objective."""
+
+    monitored: Tensor
+    terms: dict[str, Tensor]
+    gradient: Tensor
+
+
+class Descent(NamedTuple):
+    """Best point found, the terms at every iteration, the best iteration and whether patience ended it."""
+
+    best: Tensor
+    history: dict[str, list[float]]
+    best_iteration: int
+    converged: bool
+
+
+def minimize(
+    objective: Callable[[Tensor], Step],
+    start: Tensor,
+    *,
+    learning_rate: float,
+    max_iter: int,
+    min_delta: float,
+    early_stopping_patience: int,
+    scheduler_patience: int,
+    scheduler_factor: float,
+    progress: Progress | None = None,
+) -> Descent:
+    """Minimise ``objective`` from ``start`` with Adam.
+
+    The learning rate is multiplied by ``scheduler_factor`` after ``scheduler_patience`` iterations without an
+    improvement of at least ``min_delta``; the descent ends after ``early_stopping_patience`` of them, or after
+    ``max_iter``. The returned point is the best one evaluated.
+
+    Parameters
+    ----------
+    objective
+        Point → value to monitor, named terms, gradient.
+    start
+        First point; not modified.
+    progress
+        Called after every iteration with its number (from 1) and the terms.
+
+    References
+    ----------
+    Kingma & Ba, Adam: a method for stochastic optimization, arXiv:1412.6980.
+    """
+    point = start.clone()
+    optimizer = torch.optim.Adam([point], lr=learning_rate)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, patience=scheduler_patience, factor=scheduler_factor, threshold=min_delta, threshold_mode="abs"
+    )
+    best, best_value, best_iteration, reference, waited = point.clone(), float("inf"), 0, float("inf"), 0
+    history: dict[str, list[float]] = {}
+    converged = False
+    for iteration in range(1, max_iter + 1):
+        step = objective(point)
+        terms = {name: float(value) for name, value in step.terms.items()}
+        for name, value in terms.items():
+            history.setdefault(name, []).append(value)
+        if progress is not None:
+            progress(iteration, terms)
+        monitored = float(step.monitored)
+        if monitored < best_value:
+            best, best_value, best_iteration = point.clone(), monitored, iteration
+        waited = 0 if monitored < reference - min_delta else waited + 1
+        reference = min(reference, monitored) if waited == 0 else reference
+        if waited >= early_stopping_patience:
+            converged = True
+            break
+        point.grad = step.gradient
+        optimizer.step()
+        scheduler.step(monitored)
+    return Descent(best, history, best_iteration, converged)

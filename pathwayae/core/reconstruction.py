@@ -1,0 +1,57 @@
+"""Squared reconstruction error and its gradient from the Gram matrix alone.
+
+All functions take loadings with any number of leading batch dimensions, shape (…, g, k), and return
+``‖X̃ − X̂‖²`` (…) and its gradient in the loadings (…, g, k); ``gram`` is ``X̃ᵀX̃`` (g, g).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def projection(loadings: Tensor, gram: Tensor, total: float) -> tuple[Tensor, Tensor]:
+    """Tied weights, ``Z = X̃W`` and ``X̂ = ZWᵀ``.
+
+    ``‖X̃ − X̃WWᵀ‖² = tr G − 2 tr A + tr(A B)`` with ``H = G W``, ``A = WᵀH``, ``B = WᵀW``; the gradient is
+    ``−4 H + 2 H B + 2 W A``. ``total`` is tr G.
+    """
+    h = gram @ loadings
+    a = loadings.mT @ h
+    b = loadings.mT @ loadings
+    cross = a.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)
+    power = (a * b).sum((-2, -1), dtype=torch.float64)
+    return total - 2.0 * cross + power, -4.0 * h + 2.0 * (h @ b) + 2.0 * (loadings @ a)
+
+
+def least_squares(loadings: Tensor, gram: Tensor, total: float, ridge: float) -> tuple[Tensor, Tensor]:
+    """Scores profiled out, ``Z = X̃L(LᵀL + λI)⁻¹`` and ``X̂ = ZLᵀ``; ``ridge`` is λ.
+
+    With ``N = (LᵀL + λI)⁻¹``, ``A = LᵀGL`` and ``B = LᵀL`` the error is ``tr G − 2 tr(N A) + tr(N A N B)``.
+    The k × k algebra is done in float64.
+    """
+    h = gram @ loadings
+    a = (loadings.mT @ h).double()
+    b = (loadings.mT @ loadings).double()
+    k = b.shape[-1]
+    n = torch.linalg.inv(b + ridge * torch.eye(k, dtype=b.dtype, device=b.device))
+    na = n @ a
+    nb = n @ b
+    trace = na.diagonal(dim1=-2, dim2=-1).sum(-1)
+    value = total - 2.0 * trace + (na @ nb).diagonal(dim1=-2, dim2=-1).sum(-1)
+    from_a = -2.0 * n + nb @ n
+    anb = a @ nb
+    from_b = na @ n + n @ (2.0 * a - anb - anb.mT) @ n
+    dtype = loadings.dtype
+    return value, 2.0 * (h @ from_a.to(dtype) + loadings @ from_b.to(dtype))
+
+
+def unit_columns(weights: Tensor, tiny: float = 1e-30) -> tuple[Tensor, Tensor]:
+    """``l_j = w_j / ‖w_j‖₂`` and the norms, shapes (…, g, k) and (…, 1, k)."""
+    norm = (weights * weights).sum(-2, keepdim=True).clamp_min(tiny).sqrt()
+    return weights / norm, norm
+
+
+def through_unit_columns(gradient: Tensor, loadings: Tensor, norm: Tensor) -> Tensor:
+    """Gradient in w of a function of ``l = w / ‖w‖``: ``(d − l (lᵀd)) / ‖w‖``."""
+    return (gradient - loadings * (loadings * gradient).sum(-2, keepdim=True)) / norm

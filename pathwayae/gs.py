@@ -1,0 +1,191 @@
+"""Gene sets: read, write and convert collections of pathways."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import pandas as pd
+
+from pathwayae.core import gmt
+from pathwayae.core.collection import GeneSetCollection
+
+__all__ = ["GeneSetCollection", "as_collection", "read_gmt", "write_gmt"]
+
+Pathways: TypeAlias = GeneSetCollection | str | os.PathLike[str] | Mapping[str, Iterable[str]] | pd.DataFrame
+
+_EXAMPLES = 3
+
+
+def read_gmt(path: str | os.PathLike[str], *, duplicates: Literal["error", "number"] = "error") -> GeneSetCollection:
+    """Read a GMT file, plain or gzipped.
+
+    Fields are separated by tabs alone. Sets without genes are dropped and repeated genes of a set are kept once; one
+    warning counts both.
+
+    Parameters
+    ----------
+    path
+        The file: one set per line, name, description and genes separated by tabs.
+    duplicates
+        Sets of the same name are never merged: ``"error"`` refuses them; ``"number"`` calls them ``NAME``, ``NAME_2``,
+        ``NAME_3`` …, passing over names that exist already.
+
+    Returns
+    -------
+    The gene sets in the order of the file, with their descriptions.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a GMT file, no set has genes, or names are repeated under ``duplicates="error"``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_gmt({"T cells": ["CD3D", "CD3E"], "B cells": ["CD19"]}, f"{folder}/cells.gmt")
+    ...     read_gmt(f"{folder}/cells.gmt")
+    GeneSetCollection(2 sets, 3 genes: 'T cells', 'B cells')
+    """
+    return _read_gmt(path, duplicates, stacklevel=3)
+
+
+def write_gmt(collection: Pathways, path: str | os.PathLike[str]) -> None:
+    r"""Write gene sets as GMT, gzipped if `path` ends with ``.gz``; the file is replaced whole or not at all.
+
+    Parameters
+    ----------
+    collection
+        The gene sets, or anything :func:`as_collection` takes.
+    path
+        The file to write.
+
+    Raises
+    ------
+    ValueError
+        If there are no sets, a set has no genes, or a name, description or gene holds a tab or a line break.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_gmt({"T cells": ["CD3D", "CD3E"]}, f"{folder}/cells.gmt")
+    ...     Path(f"{folder}/cells.gmt").read_text()
+    'T cells\t\tCD3D\tCD3E\n'
+    """
+    sets = _as_collection(collection, stacklevel=4)
+    gmt.write(path, [gmt.GeneSet(name, sets.descriptions[name], genes) for name, genes in sets.items()])
+
+
+def as_collection(pathways: Pathways) -> GeneSetCollection:
+    """Turn whatever holds gene sets into a collection.
+
+    Parameters
+    ----------
+    pathways
+        A :class:`GeneSetCollection` (returned as it is), the path of a GMT file, a mapping of name → genes, or a long
+        table with the columns ``source`` and ``target``.
+
+    Returns
+    -------
+    The gene sets.
+
+    Raises
+    ------
+    TypeError
+        If `pathways` is none of these.
+    FileNotFoundError
+        If `pathways` is a path and there is no such file.
+
+    Examples
+    --------
+    >>> as_collection({"T cells": ["CD3D", "CD3E"]})
+    GeneSetCollection(1 set, 2 genes: 'T cells')
+    """
+    return _as_collection(pathways, stacklevel=4)
+
+
+def _as_collection(pathways: Pathways, *, stacklevel: int) -> GeneSetCollection:
+    if isinstance(pathways, GeneSetCollection):
+        return pathways
+    if isinstance(pathways, (str, os.PathLike)):
+        if not Path(pathways).exists():
+            msg = f"pathways={os.fspath(pathways)!r}: no such file. A string is taken as the path of a GMT file."
+            raise FileNotFoundError(msg)
+        return _read_gmt(pathways, "error", stacklevel=stacklevel)
+    if isinstance(pathways, pd.DataFrame):
+        return GeneSetCollection.from_frame(pathways)
+    if isinstance(pathways, Mapping):
+        return GeneSetCollection(pathways)
+    msg = (
+        f"pathways is a {type(pathways).__name__}. Pass a GeneSetCollection, the path of a GMT file, a dict of "
+        "name → list of genes, or a long DataFrame with the columns 'source' and 'target'."
+    )
+    raise TypeError(msg)
+
+
+def _read_gmt(path: str | os.PathLike[str], duplicates: str, *, stacklevel: int) -> GeneSetCollection:
+    if duplicates not in ("error", "number"):
+        msg = f"duplicates={duplicates!r} is unknown. Choose 'error' or 'number'."
+        raise ValueError(msg)
+    records = gmt.read(path)
+    kept = [record for record in records if record.genes]
+    if not kept:
+        msg = (
+            f"{os.fspath(path)}: none of {len(records)} sets has a gene. GMT has a description in the second column "
+            "and genes from the third on. A long table (set, gene) is read by pandas and GeneSetCollection.from_frame."
+        )
+        raise ValueError(msg)
+    repeated = [name for name, count in Counter(record.name for record in kept).items() if count > 1]
+    if repeated and duplicates == "error":
+        msg = (
+            f"{os.fspath(path)}: {len(repeated)} set name(s) occur more than once: {_some(repeated, 10)}. "
+            'Pass duplicates="number" to keep them all under numbered names, or rename them in the file.'
+        )
+        raise ValueError(msg)
+    names = _numbered([record.name for record in kept])
+    sets = {name: record.genes for name, record in zip(names, kept, strict=True)}
+    collection = GeneSetCollection(sets, {name: rec.description for name, rec in zip(names, kept, strict=True)})
+    if problems := _problems(records, sets, collection):
+        warnings.warn(f"{os.fspath(path)}: {'; '.join(problems)}", UserWarning, stacklevel=stacklevel)
+    return collection
+
+
+def _problems(
+    records: list[gmt.GeneSet], sets: Mapping[str, tuple[str, ...]], collection: GeneSetCollection
+) -> list[str]:
+    problems = []
+    empty = [record.name for record in records if not record.genes]
+    if empty:
+        problems.append(f"{len(empty)} set(s) without genes dropped, e.g. {_some(empty)}")
+    repeats = {name: len(genes) - len(collection[name]) for name, genes in sets.items()}
+    affected = [name for name, count in repeats.items() if count]
+    if affected:
+        problems.append(
+            f"{sum(repeats.values())} repeated gene(s) in {len(affected)} set(s) kept once, e.g. in {_some(affected)}"
+        )
+    return problems
+
+
+def _numbered(names: list[str]) -> list[str]:
+    taken = set(names)
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        unique, number = name, 2
+        if name in seen:
+            while (unique := f"{name}_{number}") in taken:
+                number += 1
+            taken.add(unique)
+        seen.add(name)
+        result.append(unique)
+    return result
+
+
+def _some(names: list[str], count: int = _EXAMPLES) -> str:
+    return ", ".join(map(repr, names[:count])) + (", …" if len(names) > count else "")

@@ -1,0 +1,384 @@
+"""Scikit-learn estimators on plain arrays; nothing here knows AnnData."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal, Self
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+from tqdm.auto import tqdm
+
+from pathwayae import _inputs
+from pathwayae.core import components, grouped_ae, moments
+
+__all__ = ["GroupedAutoencoder"]
+
+Floats = NDArray[np.floating[Any]]
+
+
+class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    r"""Linear autoencoder with tied weights whose components follow groups of features.
+
+    With :math:`\tilde X = (X - \mu) / \sigma`, :math:`Z = \tilde X W`, :math:`\hat X = Z W^\top` and
+    :math:`W = \mathrm{act}(V)` it minimises
+
+    .. math:: (1-\theta)\,\mathrm{RMSE} + \theta\,[(1-\varepsilon)\,\mathrm{zero} + \varepsilon\,\mathrm{entropy}].
+
+    *zero* is large where a feature loads on components that are not its own, *entropy* where a feature loads on many
+    components. The data enter only through their Gram matrix, so an iteration costs the same for any number of samples.
+
+    Parameters
+    ----------
+    n_components
+        Number of components k; those beyond the classes are free.
+    feature_classes
+        Which component each feature belongs to:
+
+        - a vector (g,): ``c ≥ 0`` belongs to component c; ``−1`` to none, entropy only; ``NaN`` no regularisation;
+        - a scalar ``−1`` or ``NaN`` for all features; ``None`` is ``−1``;
+        - a boolean membership (g × p, array, sparse or DataFrame): features may belong to several components.
+    theta
+        Strength θ of the structure, from 0 to 1. It is clipped to 0.999, so that the data never vanish from the loss:
+        θ = 1 means almost pure structure.
+    epsilon
+        Share ε of entropy in the structure, from 0 to 1. Where no feature has a class, entropy gets all of θ.
+    l1_ratio
+        Mix ρ of the two parts of the zero term with ``zero_norm="feature"``, from 0 to 1.
+    non_negative
+        ``W ≥ 0`` through `activation`; otherwise loadings may have both signs and `activation` is not used.
+    activation
+        ``"softplus"`` or ``"sigmoid"``.
+    entropy_on_classes
+        Average the entropy within each class first, then over classes.
+    entropy_scaling
+        Times 1/ln k (``"log"``), 1/exp k (``"exp"``) or 1 (``None``).
+    learning_rate
+        Of Adam.
+    early_stopping_patience
+        Iterations without an improvement of `min_delta` after which the descent ends.
+    scheduler_patience, scheduler_factor
+        The learning rate is multiplied by the factor after so many iterations without improvement.
+    verbose
+        N > 0 shows a line every N iterations (``True``: every iteration).
+    random_state
+        Seed of the start.
+    device
+        Where the iterations run: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+    max_iter
+        Most iterations.
+    min_delta
+        Least change of the loss that counts as an improvement.
+    init
+        ``"membership"``: start from the classes, scaled to the data; ``"random"``: weights near the centre of the
+        activation; or loadings (g × k).
+    center
+        Subtract the mean of each feature.
+    scale
+        Divide each feature by its standard deviation (``"unit"``), by its square root (``"pareto"``) or not (``None``).
+    scores
+        ``"projection"`` as above, or ``"least_squares"``: unit-length columns L and
+        :math:`Z = \tilde X L (L^\top L + \lambda I)^{-1}` with λ = 0.1, so that components may share features.
+    zero_norm
+        ``"feature"``: outside loadings relative to the feature's, ``"component"``: relative to the component's size.
+
+    Attributes
+    ----------
+    loadings_ : ndarray of shape (n_features, n_components)
+    mean_, scale_ : ndarray of shape (n_features,)
+    history_ : dict of lists
+        ``loss``, ``reconstruction``, ``zero``, ``entropy`` (and ``validation_loss``) at every iteration.
+    n_iter_ : int
+    converged_ : bool
+        Whether early stopping ended the descent.
+
+    References
+    ----------
+    The mathematics is in ``docs/mathematics.md``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathwayae.models import GroupedAutoencoder
+    >>> X = np.random.default_rng(0).uniform(size=(100, 10))
+    >>> classes = [0, 0, 1, 1, -1, 2, 2, np.nan, 0, 1]
+    >>> model = GroupedAutoencoder(3, feature_classes=classes, theta=0.95, entropy_on_classes=True).fit(X)
+    >>> model.transform(X).shape
+    (100, 3)
+    """
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        feature_classes: ArrayLike | sp.spmatrix | float | None = None,
+        theta: float = 1.0,
+        epsilon: float = 0.5,
+        l1_ratio: float = 0.5,
+        non_negative: bool = True,  # noqa: FBT001
+        activation: Literal["softplus", "sigmoid"] = "softplus",
+        entropy_on_classes: bool = False,  # noqa: FBT001
+        entropy_scaling: Literal["log", "exp"] | None = "exp",
+        learning_rate: float = 0.1,
+        early_stopping_patience: int = 100,
+        scheduler_patience: int = 10,
+        scheduler_factor: float = 0.5,
+        verbose: bool | int = False,  # noqa: FBT001
+        random_state: int = 42,
+        device: str = "cpu",
+        max_iter: int = 100_000,
+        min_delta: float = 1e-5,
+        init: Literal["membership", "random"] | ArrayLike = "membership",
+        center: bool = False,  # noqa: FBT001
+        scale: Literal["unit", "pareto"] | None = None,
+        scores: Literal["projection", "least_squares"] = "projection",
+        zero_norm: Literal["feature", "component"] = "feature",
+    ) -> None:
+        self.n_components = n_components
+        self.feature_classes = feature_classes
+        self.theta = theta
+        self.epsilon = epsilon
+        self.l1_ratio = l1_ratio
+        self.non_negative = non_negative
+        self.activation = activation
+        self.entropy_on_classes = entropy_on_classes
+        self.entropy_scaling = entropy_scaling
+        self.learning_rate = learning_rate
+        self.early_stopping_patience = early_stopping_patience
+        self.scheduler_patience = scheduler_patience
+        self.scheduler_factor = scheduler_factor
+        self.verbose = verbose
+        self.random_state = random_state
+        self.device = device
+        self.max_iter = max_iter
+        self.min_delta = min_delta
+        self.init = init
+        self.center = center
+        self.scale = scale
+        self.scores = scores
+        self.zero_norm = zero_norm
+
+    def fit(self, X: ArrayLike, y: Any = None, X_val: ArrayLike | None = None) -> Self:  # noqa: ARG002
+        """Fit the loadings.
+
+        Parameters
+        ----------
+        X
+            Samples × features, dense or sparse, finite.
+        y
+            Ignored.
+        X_val
+            Held-out samples; learning rate, early stopping and the loadings kept follow their loss.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, a class has no component, or no feature varies where it must.
+        """
+        X = self._validated(X, reset=True)
+        config = self._config()
+        membership, penalised = self._membership(X.shape[1])
+        read = moments.accumulate(X)
+        data = read.standardize(center=self.center, scale=self.scale)
+        if data.total <= 0:
+            msg = "X holds no variation to fit: every value is " + ("its feature's mean." if self.center else "0.")
+            raise ValueError(msg)
+        validation = None
+        if X_val is not None:
+            held_out = moments.accumulate(self._validated(X_val, reset=False))
+            validation = held_out.standardize_with(data.mean, data.scale)
+        result = grouped_ae.fit(
+            data,
+            membership,
+            penalised,
+            self.n_components,
+            config,
+            init=self._init(X.shape[1]),
+            validation=validation,
+            progress=self._report if self.verbose else None,
+        )
+        self.loadings_ = result.loadings.astype(np.float32)
+        self.mean_, self.scale_ = data.mean, data.scale
+        self.history_ = result.history
+        self.n_iter_ = len(result.history["loss"])
+        self.converged_ = result.converged
+        self._n_features_out = self.n_components
+        return self
+
+    def transform(self, X: ArrayLike) -> Floats:
+        """Scores of samples, shape (n_samples, n_components), in the float type of X."""
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        encoder = components.encoder(self.loadings_, self.n_components, self.scores, grouped_ae.RIDGE)
+        return components.project(X, self.mean_, self.scale_, encoder).astype(X.dtype)
+
+    def inverse_transform(self, Z: ArrayLike) -> Floats:
+        """Samples from scores: ``Z Wᵀ`` in the units of the data, shape (n_samples, n_features)."""
+        check_is_fitted(self)
+        scores = np.asarray(Z)
+        if scores.ndim != 2 or scores.shape[1] != self.n_components:
+            msg = f"Z has shape {scores.shape}; (n_samples, {self.n_components}) is needed."
+            raise ValueError(msg)
+        return scores @ (self.loadings_ * self.scale_[:, None]).T + self.mean_
+
+    def predict(self, X: ArrayLike) -> Floats:
+        """Reconstruction of samples, shape (n_samples, n_features).
+
+        Raises
+        ------
+        TypeError
+            If X is sparse: its reconstruction is dense and may not fit in memory.
+        """
+        check_is_fitted(self)
+        if sp.issparse(X):
+            msg = (
+                "X is sparse, but its reconstruction is dense. Pass a dense array, or reconstruct some samples at a time "
+                "with inverse_transform(transform(X[start:stop]))."
+            )
+            raise TypeError(msg)
+        return self.inverse_transform(self.transform(X))
+
+    def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
+        """Share of the variance of X explained, in standardised units: ``1 − ‖X̃ − X̂‖² / ‖X̃ − mean(X̃)‖²``."""
+        check_is_fitted(self)
+        read = moments.accumulate(self._validated(X, reset=False))
+        data = read.standardize_with(self.mean_, self.scale_)
+        encoder = components.encoder(self.loadings_, self.n_components, self.scores, grouped_ae.RIDGE)
+        error = components.residual_sum_of_squares(data.gram, encoder, self.loadings_)
+        variance = float((read.n * read.variance / self.scale_**2).sum())
+        return 1.0 - error / variance if variance > 0 else 0.0
+
+    def get_W(self, apply_scaling: bool | Literal["rows"] = False) -> Floats:  # noqa: FBT001
+        """Loadings, features × components.
+
+        Parameters
+        ----------
+        apply_scaling
+            ``True``: the absolute values of every column sum to 1; ``"rows"``: those of every feature do;
+            ``False``: as they are. A column or feature of zeros stays zero.
+        """
+        check_is_fitted(self)
+        _inputs.choice("apply_scaling", apply_scaling, (False, True, "rows"))
+        if apply_scaling is False:
+            return self.loadings_.copy()
+        total = np.abs(self.loadings_).sum(axis=1 if apply_scaling == "rows" else 0, keepdims=True)
+        return self.loadings_ / np.where(total > 0, total, 1)
+
+    def to(self, device: str) -> Self:
+        """Choose where later fits run; results are numpy arrays wherever they come from."""
+        _inputs.device(device)
+        self.device = device
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _validated(self, X: Any, *, reset: bool) -> Any:
+        return validate_data(self, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32))
+
+    def _config(self) -> grouped_ae.Config:
+        """Checked settings of the core."""
+        _inputs.number("n_components", self.n_components, 1, integer=True)
+        for name in ("theta", "epsilon", "l1_ratio", "scheduler_factor"):
+            _inputs.number(name, getattr(self, name), 0, 1)
+        for name in ("early_stopping_patience", "max_iter"):
+            _inputs.number(name, getattr(self, name), 1, integer=True)
+        for name in ("scheduler_patience", "random_state"):
+            _inputs.number(name, getattr(self, name), 0, integer=True)
+        _inputs.number("learning_rate", self.learning_rate, 1e-12)
+        _inputs.number("min_delta", self.min_delta, 0)
+        for name, allowed in (
+            ("activation", ("softplus", "sigmoid")),
+            ("entropy_scaling", ("log", "exp", None)),
+            ("scale", ("unit", "pareto", None)),
+            ("scores", ("projection", "least_squares")),
+            ("zero_norm", ("feature", "component")),
+        ):
+            _inputs.choice(name, getattr(self, name), allowed)
+        return grouped_ae.Config(
+            theta=float(self.theta),
+            epsilon=float(self.epsilon),
+            l1_ratio=float(self.l1_ratio),
+            learning_rate=float(self.learning_rate),
+            max_iter=int(self.max_iter),
+            activation=self.activation if self.non_negative else "identity",
+            entropy_on_classes=bool(self.entropy_on_classes),
+            entropy_scaling=self.entropy_scaling,
+            zero_norm=self.zero_norm,
+            scores=self.scores,
+            relative=False,
+            min_delta=float(self.min_delta),
+            early_stopping_patience=int(self.early_stopping_patience),
+            scheduler_patience=int(self.scheduler_patience),
+            scheduler_factor=float(self.scheduler_factor),
+            random_state=int(self.random_state),
+            device=_inputs.device(self.device),
+        )
+
+    def _membership(self, n_features: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Membership (g × p) and which features are regularised (g,) from whatever `feature_classes` is."""
+        given = -1.0 if self.feature_classes is None else self.feature_classes
+        values = given.toarray() if sp.issparse(given) else np.asarray(given)
+        if values.ndim == 2:
+            return self._matrix(values, n_features)
+        classes = np.broadcast_to(values.astype(float), (n_features,)) if values.ndim == 0 else values.astype(float)
+        if classes.shape != (n_features,):
+            msg = f"feature_classes has shape {classes.shape}; one class per feature ({n_features}) is needed."
+            raise ValueError(msg)
+        penalised = ~np.isnan(classes)
+        known = classes[penalised]
+        if (known != np.floor(known)).any() or (known < -1).any():
+            strange = known[(known != np.floor(known)) | (known < -1)]
+            msg = f"feature_classes must be whole numbers from −1 on, or NaN; found {strange[0]}."
+            raise ValueError(msg)
+        if (known >= self.n_components).any():
+            msg = (
+                f"feature_classes holds class {int(known.max())}, but n_components={self.n_components} allows classes "
+                f"0 to {self.n_components - 1}; raise n_components."
+            )
+            raise ValueError(msg)
+        n_classes = int(known.max(initial=-1)) + 1
+        return classes[:, None] == np.arange(n_classes), penalised
+
+    def _matrix(self, values: NDArray[Any], n_features: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        if values.shape[0] != n_features or values.shape[1] > self.n_components:
+            msg = (
+                f"feature_classes has shape {values.shape}; a membership of {n_features} features and at most "
+                f"n_components={self.n_components} classes is needed."
+            )
+            raise ValueError(msg)
+        if not np.isin(values, (0, 1)).all():
+            msg = "feature_classes as a matrix must be a membership of True/False or 1/0."
+            raise ValueError(msg)
+        membership = values.astype(bool)
+        empty = np.flatnonzero(~membership.any(axis=0))
+        if len(empty):
+            msg = f"{len(empty)} classes have no feature, the first is {empty[0]}; their components are free."
+            warnings.warn(msg, _inputs.DataWarning, stacklevel=4)
+        return membership, np.ones(n_features, dtype=bool)
+
+    def _init(self, n_features: int) -> NDArray[np.float64] | None:
+        """Loadings to start from; None for the data-driven start."""
+        if isinstance(self.init, str):
+            _inputs.choice("init", self.init, ("membership", "random"))
+            if self.init == "membership":
+                return None
+            point = np.random.default_rng(self.random_state).normal(0.0, 0.1, (n_features, self.n_components))
+            activation = self.activation if self.non_negative else "identity"
+            return grouped_ae.activate(torch.from_numpy(point), activation)[0].numpy()
+        start = np.asarray(self.init, dtype=np.float64)
+        if start.shape != (n_features, self.n_components):
+            msg = f"init has shape {start.shape}; ({n_features}, {self.n_components}) is needed."
+            raise ValueError(msg)
+        return start
+
+    def _report(self, iteration: int, terms: dict[str, float]) -> None:
+        if iteration % int(self.verbose) == 0:
+            tqdm.write(f"iteration {iteration}: " + ", ".join(f"{name} {value:.6f}" for name, value in terms.items()))

@@ -1,0 +1,118 @@
+"""Scores on an embedding of the cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pathwayae import _keys, get
+from pathwayae.pl import _axes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+
+def embedding(
+    adata: AnnData,
+    pathways: str | Sequence[str],
+    *,
+    basis: str = "X_umap",
+    key: str = _keys.DEFAULT,
+    dims: tuple[int, int] = (0, 1),
+    percentiles: tuple[float, float] = (1.0, 99.0),
+    size: float | None = None,
+    cmap: str = "viridis",
+    n_cols: int = 3,
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+) -> Axes | NDArray[np.object_]:
+    """Cells on two axes of an embedding, coloured by their scores; high scores are drawn on top.
+
+    Parameters
+    ----------
+    adata
+        A fitted or transformed AnnData. Read through :func:`pathwayae.get.scores`.
+    pathways
+        Names of components, one panel each.
+    basis
+        Name in ``obsm``; ``"umap"`` stands for ``"X_umap"``.
+    key
+        Key of the fit.
+    dims
+        Columns of the basis for the horizontal and vertical axis.
+    percentiles
+        Percentiles of the scores at the two ends of the colour bar, so that a few extreme cells do not wash out the
+        rest.
+    size
+        Area of a point in points². ``None`` to choose by the number of cells.
+    cmap
+        Colour map, perceptually uniform by default.
+    n_cols
+        Panels per row of a new figure.
+    ax
+        Axes to draw on; as many as panels. ``None`` for a new figure.
+    show
+        Show the figure. ``None`` to do so if matplotlib is interactive.
+
+    Returns
+    -------
+    matplotlib.axes.Axes or numpy.ndarray of them
+        One Axes for one pathway given as a string, else an array.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`, or a name or `basis` is unknown.
+    ValueError
+        If the basis has no such columns, or `ax` does not match the number of panels.
+
+    Examples
+    --------
+    >>> pae.pl.embedding(adata, ["HALLMARK_HYPOXIA", "free_1"], basis="X_pca")  # doctest: +SKIP
+    """
+    chosen = get.component_names(adata, pathways, key=key)
+    points = _points(adata, basis, dims)
+    table = get.scores(adata, key=key)
+    axes, _ = _axes.panels(ax, len(chosen), n_cols=n_cols, size=(3.5, 3.1))
+    area = float(np.clip(40_000 / max(len(points), 1), 0.5, 30)) if size is None else size
+    name = basis.removeprefix("X_").upper() if "umap" in basis.lower() else basis.removeprefix("X_")
+    for panel, component in zip(axes, chosen, strict=True):
+        values = table[component].to_numpy()
+        low, high = np.nanpercentile(values, percentiles) if len(values) else (0.0, 1.0)
+        order = np.argsort(values, kind="stable")
+        cells = panel.scatter(
+            *points[order].T,
+            c=values[order],
+            s=area,
+            cmap=cmap,
+            vmin=low,
+            vmax=high if high > low else low + 1.0,
+            linewidths=0,
+            rasterized=True,
+        )
+        panel.set_title(_axes.wrap(component, 30), fontsize="medium")
+        panel.set_xlabel(f"{name} {dims[0] + 1}", fontsize="small", loc="left")
+        panel.set_ylabel(f"{name} {dims[1] + 1}", fontsize="small", loc="bottom")
+        panel.set(xticks=[], yticks=[], aspect="equal")
+        _axes.bare(panel)
+        panel.figure.colorbar(cells, ax=panel, label="score", extend="both", shrink=0.7, aspect=14, pad=0.02)
+    _axes.finish(show=show)
+    return axes[0] if isinstance(pathways, str) else np.asarray(axes, dtype=object)
+
+
+def _points(adata: AnnData, basis: str, dims: tuple[int, int]) -> NDArray[np.float64]:
+    """Two columns of an embedding."""
+    name = basis if basis in adata.obsm else f"X_{basis}"
+    if name not in adata.obsm:
+        msg = f"adata.obsm has no {basis!r}; found: {', '.join(map(repr, adata.obsm)) or 'none'}."
+        raise KeyError(msg)
+    values = np.asarray(adata.obsm[name], dtype=float)
+    if len(dims) != 2 or min(dims) < 0 or max(dims) >= values.shape[1]:
+        msg = f"dims must be two columns of adata.obsm[{name!r}], which has {values.shape[1]}; got {dims}."
+        raise ValueError(msg)
+    return values[:, list(dims)]

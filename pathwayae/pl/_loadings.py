@@ -1,0 +1,131 @@
+"""Top genes of pathways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pathwayae import _keys, get
+from pathwayae.pl import _axes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+MEMBER = "annotated member"
+ADDED = "added by the data"
+FREE = "gene of a free component"
+STYLE = {  # colour, and face of the marker
+    MEMBER: (_axes.BLUE, _axes.BLUE),
+    ADDED: (_axes.VERMILLION, "white"),
+    FREE: (_axes.GREY, _axes.GREY),
+}
+
+
+def loadings(
+    adata: AnnData,
+    pathways: str | Sequence[str] | None = None,
+    *,
+    n_genes: int = 15,
+    key: str = _keys.DEFAULT,
+    n_cols: int = 3,
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+) -> Axes | NDArray[np.object_]:
+    """Genes that load most on pathways, with annotated members told apart from genes the data added.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData. Read through :func:`pathwayae.get.top_genes` and :func:`pathwayae.get.variance`.
+    pathways
+        Names of components, one panel each. ``None`` for the six pathways that explain the most variance.
+    n_genes
+        Number of genes per panel.
+    key
+        Key of the fit.
+    n_cols
+        Panels per row of a new figure.
+    ax
+        Axes to draw on; as many as panels. ``None`` for a new figure.
+    show
+        Show the figure. ``None`` to do so if matplotlib is interactive.
+
+    Returns
+    -------
+    matplotlib.axes.Axes or numpy.ndarray of them
+        One Axes for one pathway given as a string, else an array.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`, or a name is unknown.
+    ValueError
+        If `ax` does not match the number of panels.
+
+    Examples
+    --------
+    >>> pae.pl.loadings(adata, ["HALLMARK_HYPOXIA", "free_1"], n_genes=10)  # doctest: +SKIP
+    """
+    table = get.variance(adata, key=key)
+    if pathways is None:
+        ranked = table.sort_values(["kind", "variance_ratio"], ascending=False, kind="stable")
+        chosen = ranked["component"].tolist()[:6]
+        if (table["kind"] == "pathway").any():
+            chosen = ranked.loc[ranked["kind"] == "pathway", "component"].tolist()[:6]
+    else:
+        chosen = get.component_names(adata, pathways, key=key)
+    genes = get.top_genes(adata, chosen, n_genes=n_genes, key=key)
+    free = set(table.loc[table["kind"] == "free", "component"])
+    axes, figure = _axes.panels(ax, len(chosen), n_cols=n_cols, size=(3.2, 0.9 + 0.19 * n_genes))
+    handles: dict[str, Artist] = {}
+    for panel, name in zip(axes, chosen, strict=True):
+        _panel(panel, genes[genes["component"] == name], free=name in free, handles=handles)
+        panel.set_title(_axes.wrap(name, 28), fontsize="medium")
+    kinds = [kind for kind in STYLE if kind in handles]
+    if figure is not None:
+        columns = min(len(chosen), n_cols, len(kinds))
+        figure.legend(
+            [handles[kind] for kind in kinds], kinds, loc="outside lower center", ncols=columns, frameon=False
+        )
+    else:
+        axes[-1].legend([handles[kind] for kind in kinds], kinds, loc="lower right", fontsize="small")
+    _axes.finish(show=show)
+    return axes[0] if isinstance(pathways, str) else np.asarray(axes, dtype=object)
+
+
+def _panel(ax: Axes, table: pd.DataFrame, *, free: bool, handles: dict[str, Artist]) -> None:
+    """Lollipops, the largest at the top."""
+    position = np.arange(len(table))
+    kinds = np.where(table["member"], MEMBER, FREE if free else ADDED)
+    for kind in dict.fromkeys(kinds):
+        rows = kinds == kind
+        color, face = STYLE[kind]
+        ax.hlines(position[rows], 0, table["loading"][rows], color=color, linewidth=1.4)
+        (handles[kind],) = ax.plot(
+            table["loading"][rows],
+            position[rows],
+            linestyle="none",
+            marker="o",
+            markersize=5.5,
+            markeredgewidth=1.4,
+            color=color,
+            markerfacecolor=face,
+            label=kind,
+        )
+    ax.set_yticks(position, [gene.replace("$", r"\$") for gene in table["gene"]], fontsize="small")
+    ax.set_ylim(max(len(table), 1) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    if (table["loading"] < 0).any():
+        ax.axvline(0, color="black", linewidth=0.8)
+    else:
+        ax.set_xlim(left=0)
+    ax.set_xlabel("loading")
+    ax.locator_params(axis="x", nbins=5)
+    _axes.bare(ax)

@@ -1,0 +1,78 @@
+"""Variance that components explain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.ticker import FuncFormatter
+
+from pathwayae import _keys, get
+from pathwayae.pl import _axes
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+STYLE = {"pathway": (_axes.BLUE, "pathway"), "free": (_axes.ORANGE, "free component")}
+
+
+def variance(
+    adata: AnnData, *, n: int = 20, key: str = _keys.DEFAULT, ax: Axes | None = None, show: bool | None = None
+) -> Axes:
+    """Share of the total variance that each component explains on its own, the largest first.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData. Read through :func:`pathwayae.get.variance`.
+    n
+        Number of components.
+    key
+        Key of the fit.
+    ax
+        Axes to draw on. ``None`` for a new figure.
+    show
+        Show the figure. ``None`` to do so if matplotlib is interactive.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        With one bar per component.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`.
+    ValueError
+        If `n` is below 1.
+
+    Examples
+    --------
+    >>> pae.pl.variance(adata, n=30)  # doctest: +SKIP
+    """
+    if n < 1:
+        msg = f"n must be at least 1, got {n}."
+        raise ValueError(msg)
+    table = get.variance(adata, key=key)
+    table = table.sort_values("variance_ratio", ascending=False, kind="stable", ignore_index=True)[:n]
+    ax = _axes.single(ax, (6.2, 1.0 + 0.27 * len(table)))
+    for kind, (color, label) in STYLE.items():
+        rows = table[table["kind"] == kind]
+        if len(rows):
+            bars = ax.barh(rows.index, rows["variance_ratio"], color=color, height=0.72, label=label)
+            ax.bar_label(bars, [_percent(value) for value in rows["variance_ratio"]], padding=3, fontsize="small")
+    ax.set_yticks(table.index, [_axes.wrap(name, 42) for name in table["component"]], fontsize="small")
+    ax.set_ylim(len(table) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.margins(x=0.12)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    ax.set_xlabel("variance explained, each component alone")
+    if table["kind"].nunique() > 1:
+        ax.legend(loc="lower right", frameon=False)
+    _axes.bare(ax)
+    _axes.finish(show=show)
+    return ax
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:.1f} %" if abs(ratio) >= 0.0005 or ratio == 0 else f"{100 * ratio:.1g} %"

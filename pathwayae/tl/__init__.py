@@ -1,0 +1,7 @@
+"""Models fitted to an AnnData; results go into its slots."""
+
+from pathwayae.tl._enrich import enrich
+from pathwayae.tl._fit import fit
+from pathwayae.tl._transform import transform
+
+__all__ = ["enrich", "fit", "transform"]

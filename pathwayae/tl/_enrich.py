@@ -1,0 +1,138 @@
+"""Gene sets that the loadings of a fit point to."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pathwayae import _keys, get
+from pathwayae.core import enrichment
+from pathwayae.gs import as_collection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["enrich"]
+
+logger = logging.getLogger("pathwayae")
+
+
+def enrich(
+    adata: AnnData,
+    gene_sets: Any,
+    *,
+    method: Literal["prerank", "ora"] = "prerank",
+    components: str | Sequence[str] | None = None,
+    n_top: int = 100,
+    min_genes: int = 5,
+    max_genes: int = 500,
+    n_permutations: int = 1000,
+    random_state: int = 0,
+    n_jobs: int = 1,
+    key: str = _keys.DEFAULT,
+    copy: bool = False,
+) -> AnnData | None:
+    """Test which gene sets the loadings of each component point to.
+
+    The genes tested, and the background of ``"ora"``, are the genes of the model, under the names that the pathways had
+    at the fit (``gene_symbols``). Where several genes share a name, the one with the largest loadings stands for it.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData. Reads ``varm["{key}_loadings"]``, ``var["{key}_scale"]`` and ``uns[key]``.
+    gene_sets
+        What ``pae.gs.as_collection`` takes: a ``GeneSetCollection``, a mapping of names to genes, a GMT file, a table.
+    method
+        ``"prerank"``: do the genes of a set gather at one end of the ranking by loading (gene set enrichment
+        analysis)? ``"ora"``: are they over-represented among the `n_top` genes with the largest |loading|?
+    components
+        Names of the components to test. ``None`` for all.
+    n_top
+        Number of top genes per component, for ``"ora"``.
+    min_genes, max_genes
+        Gene sets with fewer or more genes in the model are left out, and logged.
+    n_permutations
+        Number of random sets, for ``"prerank"``. *p*-values are at least ``1 / (n_permutations + 1)``, so
+        many tests need many permutations; it is logged where their number stands in the way of ``padj ≤ 0.05``.
+    random_state
+        Seed of the permutations.
+    n_jobs
+        Number of threads, for ``"prerank"``. The result does not depend on it.
+    key
+        Key of the fit.
+    copy
+        Return a changed copy and leave `adata` as it is.
+
+    Returns
+    -------
+    anndata.AnnData or None
+        With ``uns[key]["enrichment"]``, a :class:`pandas.DataFrame` that replaces the one of an earlier call; one row
+        per component and term:
+
+        - ``component``, ``term``, ``method``
+        - ``score``: normalised enrichment score (``"prerank"``) or odds ratio (``"ora"``)
+        - ``pval``; ``padj``: Benjamini–Hochberg over all components and terms of the call
+        - ``n_genes``: genes of the term in the model; ``n_overlap`` and ``genes``: its leading edge or overlap
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`, or a component is unknown.
+    ValueError
+        If an argument is out of range or no gene set is left; the message says how many genes were matched.
+
+    See Also
+    --------
+    pathwayae.get.enrichment, pathwayae.pl.enrichment
+
+    Examples
+    --------
+    >>> pae.tl.enrich(adata, "hallmark.gmt", method="ora", n_top=50)  # doctest: +SKIP
+    >>> pae.get.enrichment(adata, max_padj=0.05)  # doctest: +SKIP
+    """
+    if method not in ("prerank", "ora"):
+        msg = f"method must be 'prerank' or 'ora', got {method!r}."
+        raise ValueError(msg)
+    for name, value in {"n_top": n_top, "min_genes": min_genes, "n_permutations": n_permutations}.items():
+        if value < 1:
+            msg = f"{name} must be at least 1, got {value}."
+            raise ValueError(msg)
+    table = get.loadings(adata, key=key)[get.component_names(adata, components, key=key)]
+    table = _named(adata, table, key)
+    sets = as_collection(gene_sets)
+    shared: dict[str, Any] = {"min_genes": min_genes, "max_genes": max_genes}
+    inputs = (table.to_numpy(), table.index.to_list(), table.columns.to_list(), sets)
+    if method == "ora":
+        result = enrichment.ora(*inputs, n_top=n_top, **shared)
+    else:
+        shared |= {"n_permutations": n_permutations, "random_state": random_state, "n_jobs": n_jobs}
+        result = enrichment.prerank(*inputs, **shared)
+    logger.info("Enrichment: %d of %d tests have padj ≤ 0.05.", (result["padj"] <= 0.05).sum(), len(result))
+    target = adata.copy() if copy else adata
+    target.uns[key] = {**target.uns[key], _keys.ENRICHMENT: result}
+    return target if copy else None
+
+
+def _named(adata: AnnData, table: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Loadings of the genes in the model, one row per gene name."""
+    column = _keys.scale(key)
+    if column not in adata.var:
+        msg = f"adata.var[{column!r}] is missing: run pae.tl.fit(adata, pathways, key_added={key!r}) again."
+        raise KeyError(msg)
+    used = np.isfinite(adata.var[column].to_numpy(dtype=float))
+    size = np.linalg.norm(get.loadings(adata, key=key).to_numpy(dtype=float), axis=1)[used]
+    names = get.gene_names(adata, key=key)[used]
+    table = table[used]
+    order = np.lexsort((table.index.to_numpy(dtype=str), -size))
+    repeated = names.iloc[order].duplicated().to_numpy()
+    if repeated.any():
+        logger.warning(
+            "Enrichment: %d genes share their name with another and are left out for it.", int(repeated.sum())
+        )
+    return table.iloc[order[~repeated]].set_axis(names.iloc[order[~repeated]].to_numpy(), axis=0)

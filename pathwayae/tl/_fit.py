@@ -1,0 +1,329 @@
+"""The main job: cells and pathways in, loadings and scores out."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import warnings
+from dataclasses import asdict
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from pathwayae import _inputs, _keys
+from pathwayae._inputs import DataWarning
+from pathwayae.core import components, grouped_ae, moments
+from pathwayae.tl import _pathways
+
+logger = logging.getLogger("pathwayae")
+
+
+def fit(
+    adata: AnnData,
+    pathways: Any,
+    *,
+    layer: str | None = None,
+    mask_var: str | NDArray[np.bool_] | None = None,
+    gene_symbols: str | None = None,
+    min_genes: int = 5,
+    max_genes: int | None = None,
+    n_extra: int = 10,
+    theta: float = 0.3,
+    epsilon: float = 0.0,
+    l1_ratio: float = 0.5,
+    center: bool = True,
+    scale: Literal["unit", "pareto"] | None = "pareto",
+    scores: Literal["projection", "least_squares"] = "projection",
+    zero_norm: Literal["component", "feature"] = "component",
+    learning_rate: float = 0.03,
+    max_iter: int = 100,
+    device: str = "auto",
+    random_state: int = 0,
+    progress: bool = True,
+    key_added: str = _keys.DEFAULT,
+    copy: bool = False,
+) -> AnnData | None:
+    r"""Fit a grouped autoencoder: a score per cell and a loading per gene for every pathway.
+
+    The cells are read once. With :math:`\tilde X = (X - \mu)/\sigma` the loadings :math:`W \ge 0` minimise
+
+    .. math:: (1-\theta)\,\frac{\|\tilde X - \hat X\|_F}{\|\tilde X\|_F}
+              + \theta\,[(1-\varepsilon)\,\mathrm{zero} + \varepsilon\,\mathrm{entropy}]
+
+    where *zero* is what the components load outside their pathways and *entropy* how spread out the genes are
+    (over ln k). The descent starts from the pathways themselves and is ended early, after `max_iter` steps: the
+    loadings improve on the pathways without leaving them. Free components are then the leading eigenvectors of
+    what the pathways leave over. The defaults were chosen by measurement, see ``benchmarks/defaults.md``.
+
+    Parameters
+    ----------
+    adata
+        Cells × genes, log-normalised, dense or sparse in memory.
+    pathways
+        A :class:`~pathwayae.gs.GeneSetCollection`, the path of a GMT file, a dict name → genes, a long DataFrame
+        with columns ``source`` and ``target``, or the key of a membership matrix in ``varm``. Genes are matched
+        by name.
+    layer
+        Layer to fit; by default ``X``.
+    mask_var
+        Genes to use: a boolean column of ``var`` or a boolean array; by default all genes that vary.
+    gene_symbols
+        Column of ``var`` with the names the pathways use; by default ``var_names``.
+    min_genes, max_genes
+        Pathways with fewer or more genes in the model are left out and reported.
+    n_extra
+        Number of free components, named ``free_1``, ``free_2``, …; their loadings have both signs.
+    theta, epsilon, l1_ratio
+        Strength of the structure, share of entropy in it, and mix of the two terms of
+        ``zero_norm="feature"``; each from 0 to 1. θ is clipped to 0.999.
+    center
+        Subtract the mean of each gene.
+    scale
+        Divide each gene by its standard deviation (``"unit"``), by the square root of it (``"pareto"``) or not.
+    scores
+        ``"projection"``: :math:`Z = \tilde X W`; ``"least_squares"``:
+        :math:`Z = \tilde X L(L^\top L + 0.1\,I)^{-1}`, where pathways may share genes.
+    zero_norm
+        Outside loadings relative to the gene's (``"feature"``) or to the component's size (``"component"``).
+    learning_rate, max_iter
+        Of Adam. More iterations follow the data further from the pathways.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    random_state
+        Seed of the noise that breaks ties between pathways with the same genes.
+    progress
+        Show progress bars.
+    key_added
+        Replaces ``pae`` in the names of all slots.
+    copy
+        Return a changed copy instead of changing `adata`.
+
+    Returns
+    -------
+    None, or the changed copy. Writes
+
+    - ``obsm["X_pae"]``: scores, float32, cells × components. Every component has unit length, so scores are
+      coordinates in standardised expression and comparable with each other.
+    - ``varm["pae_loadings"]``: float32, genes × components, columns of unit length; zero for genes outside the model.
+    - ``varm["pae_membership"]``: sparse boolean, genes × pathways.
+    - ``var["pae_mean"]``, ``var["pae_scale"]``: standardisation; NaN for genes outside the model.
+    - ``uns["pae"]``: ``params``, ``component_names``, ``n_pathways``, ``variance_ratio`` (share of the variance that
+      each score explains alone), ``variance_ratio_total``, ``history``, ``pathways`` and ``dropped`` (reports).
+
+    Raises
+    ------
+    KeyError
+        If a layer or column does not exist.
+    ValueError
+        If no gene matches, gene names repeat, values are not finite, there are fewer cells than components, or a
+        parameter is out of range.
+
+    Warns
+    -----
+    pathwayae.DataWarning
+        If the values look like raw counts, genes do not vary, or few genes match.
+
+    See Also
+    --------
+    pathwayae.tl.transform : the same scores for new cells.
+    pathwayae.models.GroupedAutoencoder : the model on plain arrays.
+
+    Examples
+    --------
+    >>> import pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
+    >>> adata.obsm["X_pae"].shape
+    (300, 8)
+    """
+    _check(min_genes=min_genes, max_genes=max_genes, n_extra=n_extra, scale=scale)
+    config = _config(
+        theta=theta,
+        epsilon=epsilon,
+        l1_ratio=l1_ratio,
+        scores=scores,
+        zero_norm=zero_norm,
+        learning_rate=learning_rate,
+        max_iter=max_iter,
+        device=device,
+        random_state=random_state,
+    )
+    matrix = _inputs.matrix(adata, layer)
+    names = _inputs.gene_names(adata, gene_symbols)
+    mask = _inputs.gene_mask(adata, mask_var)
+    collection = _pathways.collect(adata, pathways, names)
+    _pathways.check_matched(collection, names[mask])
+    _warn_of_counts(matrix)
+    genes, data = _read(matrix, names, mask, center=center, scale=scale, progress=progress)
+    membership, kept, dropped = _pathways.choose(collection, names[genes], min_genes, max_genes)
+    _check_size(adata.n_obs, len(genes), len(kept), n_extra)
+    model = _descend(data, membership, n_extra, config, progress=progress)
+    settings = {
+        "layer": layer,
+        "mask_var": mask_var if mask_var is None or isinstance(mask_var, str) else "array",
+        "gene_symbols": gene_symbols,
+        "min_genes": min_genes,
+        "max_genes": max_genes,
+        "n_extra": n_extra,
+        "center": center,
+        "scale": scale,
+    }
+    target = adata.copy() if copy else adata
+    _write(
+        target,
+        key_added,
+        matrix,
+        genes,
+        data,
+        membership,
+        model,
+        {
+            _keys.PARAMS: _plain(settings | asdict(config)),
+            _keys.PATHWAYS: kept,
+            _keys.DROPPED: dropped,
+        },
+    )
+    logger.info("Fitted %d pathways and %d free components on %d genes.", len(kept), n_extra, len(genes))
+    return target if copy else None
+
+
+class _Model(NamedTuple):
+    """Unit-length loadings (g, k), their norms before, the matrix from cells to scores (g, k), and the descent."""
+
+    loadings: NDArray[np.float32]
+    norm: NDArray[np.float64]
+    encoder: NDArray[np.float64]
+    descent: grouped_ae.Fit
+
+
+def _check(*, min_genes: Any, max_genes: Any, n_extra: Any, scale: Any) -> None:
+    _inputs.number("min_genes", min_genes, 1, integer=True)
+    if max_genes is not None:
+        _inputs.number("max_genes", max_genes, min_genes, integer=True)
+    _inputs.number("n_extra", n_extra, 0, integer=True)
+    _inputs.choice("scale", scale, ("unit", "pareto", None))
+
+
+def _config(**values: Any) -> grouped_ae.Config:
+    """Checked settings of the core."""
+    for name in ("theta", "epsilon", "l1_ratio"):
+        _inputs.number(name, values[name], 0, 1)
+    _inputs.number("learning_rate", values["learning_rate"], 1e-12)
+    _inputs.number("max_iter", values["max_iter"], 1, integer=True)
+    _inputs.number("random_state", values["random_state"], 0, integer=True)
+    _inputs.choice("scores", values["scores"], ("projection", "least_squares"))
+    _inputs.choice("zero_norm", values["zero_norm"], ("component", "feature"))
+    return grouped_ae.Config(**values | {"device": _inputs.device(values["device"])})
+
+
+def _warn_of_counts(matrix: Any) -> None:
+    if _inputs.looks_like_counts(matrix):
+        msg = (
+            "The values look like raw counts; log-normalised values are expected. Run sc.pp.normalize_total and "
+            "sc.pp.log1p first, or pass the layer that holds such values."
+        )
+        warnings.warn(msg, DataWarning, stacklevel=3)
+
+
+def _read(
+    matrix: Any, names: NDArray[np.str_], mask: NDArray[np.bool_], *, center: bool, scale: moments.Scale, progress: bool
+) -> tuple[NDArray[np.intp], moments.Standardized]:
+    """One pass over the cells: the genes that vary, in the order of their names, and their moments.
+
+    The order of names makes the result independent of the order of the genes in the AnnData.
+    """
+    genes = np.flatnonzero(mask)
+    genes = genes[np.argsort(names[genes], kind="stable")]
+    with tqdm(total=matrix.shape[0], desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
+        read = moments.accumulate(matrix, genes=genes, progress=bar.update)
+    varies = read.variance > 0
+    if not varies.any():
+        msg = "No gene varies over the cells, so there is nothing to fit."
+        raise ValueError(msg)
+    if not varies.all():
+        msg = (
+            f"{(~varies).sum()} of {len(varies)} genes have the same value in every cell and are left out of the "
+            "model. sc.pp.filter_genes removes genes that are never seen."
+        )
+        warnings.warn(msg, DataWarning, stacklevel=3)
+        genes, read = genes[varies], read.subset(varies)
+    return genes, read.standardize(center=center, scale=scale)
+
+
+def _check_size(n_cells: int, n_genes: int, n_pathways: int, n_extra: int) -> None:
+    n_components = n_pathways + n_extra
+    if n_components > min(n_cells, n_genes):
+        msg = (
+            f"{n_pathways} pathways and {n_extra} free components are more than the {n_cells} cells or the {n_genes} "
+            "genes allow. Fit fewer pathways (raise min_genes, merge similar ones) or lower n_extra."
+        )
+        raise ValueError(msg)
+
+
+def _descend(
+    data: moments.Standardized, membership: sp.csr_matrix, n_extra: int, config: grouped_ae.Config, *, progress: bool
+) -> _Model:
+    """Pathway loadings by descent, then free components in closed form."""
+    n_pathways = membership.shape[1]
+    penalised = np.ones(len(data.gram), dtype=bool)
+    with tqdm(total=config.max_iter, desc="fit", unit=" steps", disable=not progress, leave=False) as bar:
+
+        def step(_: int, terms: dict[str, float]) -> None:
+            bar.set_postfix(loss=f"{terms['loss']:.4f}", refresh=False)
+            bar.update()
+
+        descent = grouped_ae.fit(data, membership.toarray(), penalised, n_pathways, config, progress=step)
+    free = components.residual_components(data.gram, descent.loadings, n_extra)
+    norm = np.linalg.norm(descent.loadings, axis=0)
+    # Rounded as they are stored, so that pae.tl.transform gives the very same scores.
+    loadings = np.column_stack([descent.loadings / np.maximum(norm, 1e-12), free]).astype(np.float32)
+    encoder = components.encoder(loadings, n_pathways, config.scores, config.ridge)
+    return _Model(loadings, np.concatenate([norm, np.ones(n_extra)]), encoder, descent)
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as h5ad and zarr can hold them; "" stands for None."""
+    return {name: "" if value is None else value for name, value in settings.items()}
+
+
+def _write(
+    adata: AnnData,
+    key: str,
+    matrix: Any,
+    genes: NDArray[np.intp],
+    data: moments.Standardized,
+    membership: sp.csr_matrix,
+    model: _Model,
+    entries: dict[str, Any],
+) -> None:
+    """Compute everything, then write all slots together."""
+    n_pathways = membership.shape[1]
+    n_free = model.loadings.shape[1] - n_pathways
+    pathways = entries[_keys.PATHWAYS]["pathway"].tolist()
+    everything = np.zeros((adata.n_vars, model.loadings.shape[1]), dtype=np.float32)
+    everything[genes] = model.loadings
+    member = sp.lil_matrix((adata.n_vars, n_pathways), dtype=bool)
+    member[genes] = membership
+    mean, scale = np.full(adata.n_vars, np.nan), np.full(adata.n_vars, np.nan)
+    mean[genes], scale[genes] = data.mean, data.scale
+    scores = components.project(matrix, data.mean, data.scale, model.encoder, genes=genes).astype(np.float32)
+    taken = set(pathways)
+    free = (name for j in itertools.count(1) if (name := f"free_{j}") not in taken)
+    entries = entries | {
+        _keys.COMPONENT_NAMES: np.array([*pathways, *itertools.islice(free, n_free)], dtype=object),
+        _keys.N_PATHWAYS: n_pathways,
+        _keys.NORM: model.norm,
+        _keys.VARIANCE_RATIO: components.variance_ratio(data.gram, model.encoder),
+        _keys.VARIANCE_RATIO_TOTAL: components.variance_ratio_together(data.gram, model.encoder),
+        _keys.HISTORY: {name: np.array(values) for name, values in model.descent.history.items()},
+    }
+    adata.obsm[_keys.scores(key)] = scores
+    adata.varm[_keys.loadings(key)] = everything
+    adata.varm[_keys.membership(key)] = member.tocsr()
+    adata.var[_keys.mean(key)] = mean
+    adata.var[_keys.scale(key)] = scale
+    adata.uns[key] = entries

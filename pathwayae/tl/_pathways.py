@@ -1,0 +1,96 @@
+"""Pathways as an analyst has them → gene sets that fit the genes at hand."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from pathwayae import _keys
+from pathwayae._inputs import DataWarning
+from pathwayae.core.membership import mismatch_message
+from pathwayae.gs import GeneSetCollection, as_collection
+
+
+def collect(adata: AnnData, pathways: Any, names: NDArray[np.str_]) -> GeneSetCollection:
+    """A collection from whatever ``pae.tl.fit`` takes; a string is a key of ``varm`` first, then a file."""
+    if isinstance(pathways, str) and pathways in adata.varm:
+        return _from_varm(adata, pathways, names)
+    if isinstance(pathways, str) and not os.path.exists(pathways):
+        msg = (
+            f"pathways={pathways!r} is neither a key of adata.varm ({', '.join(adata.varm) or 'which is empty'}) "
+            "nor a file. Pass a GeneSetCollection, a GMT file, a dict, a long DataFrame or a key of adata.varm."
+        )
+        raise FileNotFoundError(msg)
+    return as_collection(pathways)
+
+
+def _from_varm(adata: AnnData, key: str, names: NDArray[np.str_]) -> GeneSetCollection:
+    """Columns of a membership matrix as gene sets."""
+    values = adata.varm[key]
+    fitted = [slot for slot in adata.uns if _keys.membership(slot) == key]
+    if isinstance(values, pd.DataFrame):
+        columns = [str(column) for column in values.columns]
+    elif fitted:
+        columns = [str(name) for name in adata.uns[fitted[0]][_keys.COMPONENT_NAMES][: values.shape[1]]]
+    else:
+        columns = [f"pathway_{j + 1}" for j in range(values.shape[1])]
+    member = sp.csc_matrix(values) if sp.issparse(values) else sp.csc_matrix(np.asarray(values, dtype=float))
+    if not set(np.unique(member.data)) <= {0.0, 1.0}:
+        msg = f"adata.varm[{key!r}] must be a membership of True/False or 1/0; it holds other values."
+        raise ValueError(msg)
+    member.eliminate_zeros()
+    genes = np.split(names[member.indices], member.indptr[1:-1])
+    return GeneSetCollection({name: tuple(members) for name, members in zip(columns, genes, strict=True)})
+
+
+def check_matched(collection: GeneSetCollection, names: Collection[str]) -> None:
+    """Raise ValueError saying which identifiers both sides look like unless some gene of some pathway is there."""
+    if set(collection.genes).isdisjoint(names):
+        raise ValueError(mismatch_message(collection.genes, list(names)))
+
+
+def choose(
+    collection: GeneSetCollection, names: NDArray[np.str_], min_genes: int, max_genes: int | None
+) -> tuple[sp.csr_matrix, pd.DataFrame, pd.DataFrame]:
+    """Pathways with a permitted number of genes in the model.
+
+    Parameters
+    ----------
+    names
+        Genes of the model, shape (g,).
+
+    Returns
+    -------
+    Membership (g × p, boolean), report of the pathways kept and report of the pathways dropped, with a reason.
+    """
+    membership = collection.membership(list(names))
+    report = membership.report
+    matched = report["n_matched"]
+    few = matched < min_genes
+    many = matched > max_genes if max_genes is not None else np.zeros(len(report), dtype=bool)
+    keep = ~(few | many)
+    if not keep.any():
+        msg = (
+            f"No pathway has {min_genes} genes or more{'' if max_genes is None else f' and {max_genes} or fewer'} in "
+            f"the model; the most any of {len(report)} has is {matched.max()}. Lower min_genes or use more genes."
+        )
+        raise ValueError(msg)
+    dropped = report.loc[~keep, ["pathway", "n_genes", "n_matched"]].reset_index(drop=True)
+    dropped["reason"] = np.where(few[~keep], f"fewer than {min_genes} genes", f"more than {max_genes} genes")
+    kept = report[keep].reset_index(drop=True)
+    share = kept["n_matched"].sum() / kept["n_genes"].sum()
+    if share < 0.1:
+        msg = (
+            f"Only {share:.0%} of the genes of the pathways are among the {len(names)} genes of the model. If the "
+            "names differ in kind (symbols, Ensembl ids, species), name the column of symbols with gene_symbols."
+        )
+        warnings.warn(msg, DataWarning, stacklevel=3)
+    return membership.matrix[:, np.flatnonzero(keep)], kept, dropped

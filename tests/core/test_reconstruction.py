@@ -1,0 +1,158 @@
+"""Squared error from the Gram matrix against torch's autograd through the cells themselves."""
+
+import numpy as np
+import pytest
+import torch
+
+from pathwayae.core import reconstruction
+
+N, G, K = 23, 9, 4
+RIDGES = [1e-3, 0.1, 10.0]
+
+
+def cells(seed=0, n=N):
+    return torch.randn(n, G, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 + 0.5
+
+
+def loadings(*batch, seed=1, k=K):
+    return torch.randn(*batch, G, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def gram_of(x):
+    return x.mT @ x, float((x * x).sum())
+
+
+def through_x_projection(x, w):
+    return ((x - x @ w @ w.mT) ** 2).sum()
+
+
+def through_x_least_squares(x, w, ridge):
+    scores = x @ w @ torch.linalg.inv(w.mT @ w + ridge * torch.eye(w.shape[1], dtype=w.dtype))
+    return ((x - scores @ w.mT) ** 2).sum()
+
+
+def assert_is(result, expected, w):
+    (by_autograd,) = torch.autograd.grad(expected, w)
+    assert float(result[0]) == pytest.approx(float(expected.detach()), rel=1e-11)
+    torch.testing.assert_close(result[1], by_autograd, rtol=1e-9, atol=1e-9 * float(by_autograd.abs().max()))
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 3.0])
+@pytest.mark.parametrize("k", [1, K, G, G + 2])
+def test_projection_is_the_error_through_the_cells_and_its_autograd(k, scale):
+    x, w = cells(), (scale * loadings(k=k)).requires_grad_()
+    result = reconstruction.projection(w.detach(), *gram_of(x))
+    assert_is(result, through_x_projection(x, w), w)
+
+
+@pytest.mark.parametrize("ridge", RIDGES)
+@pytest.mark.parametrize("k", [1, K, G, G + 2])
+def test_least_squares_is_the_error_through_the_cells_and_its_autograd(k, ridge):
+    if k > G and ridge < 0.1:
+        pytest.skip("more components than genes and hardly a ridge: the problem itself is ill-conditioned")
+    x, w = cells(), loadings(k=k).requires_grad_()
+    result = reconstruction.least_squares(w.detach(), *gram_of(x), ridge)
+    assert_is(result, through_x_least_squares(x, w, ridge), w)
+
+
+def test_least_squares_without_a_ridge_is_what_lstsq_leaves_over():
+    x, w = cells(), loadings()
+    scores = np.linalg.lstsq(w.numpy(), x.numpy().T, rcond=None)[0]
+    left = np.sum((x.numpy().T - w.numpy() @ scores) ** 2)
+    value, gradient = reconstruction.least_squares(w, *gram_of(x), 0.0)
+    assert float(value) == pytest.approx(left, rel=1e-11)
+    # Only the space spanned matters, so there is no gradient along the loadings themselves.
+    torch.testing.assert_close(w.mT @ gradient, torch.zeros(K, K, dtype=torch.float64), rtol=0, atol=1e-9)
+
+
+def test_projection_on_an_orthonormal_basis_is_least_squares_without_a_ridge():
+    x = cells()
+    w = torch.linalg.qr(loadings())[0]
+    tied = reconstruction.projection(w, *gram_of(x))[0]
+    free = reconstruction.least_squares(w, *gram_of(x), 0.0)[0]
+    assert float(tied) == pytest.approx(float(free), rel=1e-12)
+
+
+def test_the_leading_eigenvectors_leave_the_sum_of_the_other_eigenvalues_and_no_gradient():
+    x = cells()
+    gram, total = gram_of(x)
+    values, vectors = np.linalg.eigh(gram.numpy())
+    value, gradient = reconstruction.projection(torch.tensor(vectors[:, -K:].copy()), gram, total)
+    assert float(value) == pytest.approx(values[:-K].sum(), rel=1e-11)
+    assert float(gradient.abs().max()) < 1e-10 * values[-1]
+
+
+@pytest.mark.parametrize("n_cells", [3, 1000])
+def test_fewer_cells_than_genes_or_many_make_no_difference(n_cells):
+    x, w = cells(n=n_cells), loadings().requires_grad_()
+    assert_is(reconstruction.projection(w.detach(), *gram_of(x)), through_x_projection(x, w), w)
+    assert_is(reconstruction.least_squares(w.detach(), *gram_of(x), 0.1), through_x_least_squares(x, w, 0.1), w)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [reconstruction.projection, lambda w, gram, total: reconstruction.least_squares(w, gram, total, 0.1)],
+    ids=["projection", "least squares"],
+)
+def test_a_batch_gives_what_a_loop_over_it_gives(function):
+    moments, w = gram_of(cells()), loadings(2, 3)
+    value, gradient = function(w, *moments)
+    assert value.shape == (2, 3)
+    assert gradient.shape == w.shape
+    for a in range(2):
+        for b in range(3):
+            one_value, one_gradient = function(w[a, b], *moments)
+            torch.testing.assert_close(value[a, b], one_value, rtol=1e-12, atol=0)
+            torch.testing.assert_close(gradient[a, b], one_gradient, rtol=1e-11, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [reconstruction.projection, lambda w, gram, total: reconstruction.least_squares(w, gram, total, 0.1)],
+    ids=["projection", "least squares"],
+)
+def test_float32_loadings_give_a_float32_gradient_near_the_float64_one(function):
+    (gram, total), w = gram_of(cells()), 0.3 * loadings()
+    value, gradient = function(w, gram, total)
+    single_value, single_gradient = function(w.float(), gram.float(), total)
+    assert single_gradient.dtype == torch.float32
+    assert float(single_value) == pytest.approx(float(value), rel=1e-5)  # float32
+    torch.testing.assert_close(single_gradient.double(), gradient, rtol=0, atol=1e-5 * float(gradient.abs().max()))
+
+
+def test_the_inputs_are_not_modified():
+    (gram, total), w = gram_of(cells()), loadings()
+    gram_before, w_before = gram.clone(), w.clone()
+    reconstruction.projection(w, gram, total)
+    reconstruction.least_squares(w, gram, total, 0.1)
+    reconstruction.unit_columns(w)
+    assert torch.equal(gram, gram_before)
+    assert torch.equal(w, w_before)
+
+
+def test_unit_columns_have_length_one_and_keep_their_norms():
+    w = loadings(2)
+    unit, norm = reconstruction.unit_columns(w)
+    torch.testing.assert_close(norm, torch.linalg.vector_norm(w, dim=-2, keepdim=True), rtol=1e-14, atol=0)
+    torch.testing.assert_close(unit * norm, w, rtol=1e-14, atol=0)
+    torch.testing.assert_close((unit**2).sum(-2), torch.ones(2, K, dtype=torch.float64), rtol=1e-14, atol=0)
+
+
+def test_an_empty_column_stays_finite():
+    w = loadings()
+    w[:, 1] = 0
+    unit, norm = reconstruction.unit_columns(w)
+    gradient = reconstruction.through_unit_columns(torch.zeros_like(w), unit, norm)
+    assert torch.isfinite(unit).all()
+    assert not unit[:, 1].any()
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("ridge", RIDGES)
+def test_the_gradient_through_unit_columns_is_that_of_autograd(ridge):
+    x, w = cells(), loadings().requires_grad_()
+    unit, norm = reconstruction.unit_columns(w.detach())
+    value, gradient = reconstruction.least_squares(unit, *gram_of(x), ridge)
+    result = reconstruction.through_unit_columns(gradient, unit, norm)
+    expected = through_x_least_squares(x, w / torch.linalg.vector_norm(w, dim=0), ridge)
+    assert_is((value, result), expected, w)

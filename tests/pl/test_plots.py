@@ -1,0 +1,268 @@
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from fitted import FREE, NAMES, PATHWAYS, fitted_adata, member_sets
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+
+from pathwayae import get, pl
+from pathwayae.core import enrichment as core
+from pathwayae.pl import _axes
+from pathwayae.pl._loadings import ADDED, MEMBER
+from pathwayae.pl._loadings import FREE as FREE_GENE
+
+
+def flat(text):
+    """A label without the line breaks of the wrapping."""
+    return "".join(text.split())
+
+
+def labels(ticks):
+    return [flat(tick.get_text()) for tick in ticks]
+
+
+def enriched(method="ora"):
+    adata = fitted_adata()
+    values = get.loadings(adata).iloc[:140]
+    args = (values.to_numpy(), values.index.tolist(), NAMES, member_sets(adata))
+    adata.uns["pae"]["enrichment"] = core.ora(*args, n_top=20) if method == "ora" else core.prerank(*args)
+    return adata
+
+
+@pytest.fixture
+def adata():
+    return fitted_adata()
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_left():
+    yield
+    plt.close("all")
+
+
+CALLS = {
+    "loadings": lambda a, **kw: pl.loadings(a, PATHWAYS[1], **kw),
+    "scores": lambda a, **kw: pl.scores(a, "cell_type", **kw),
+    "embedding": lambda a, **kw: pl.embedding(a, PATHWAYS[1], **kw),
+    "history": pl.history,
+    "variance": pl.variance,
+    "enrichment": pl.enrichment,
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_draws_on_the_axes_given_and_changes_nothing_else(name):
+    adata = enriched()
+    before, params = adata.copy(), dict(mpl.rcParams)
+    figure, ax = plt.subplots()
+    assert CALLS[name](adata, ax=ax, show=False) is ax
+    figure.canvas.draw()
+    assert dict(mpl.rcParams) == params
+    assert set(adata.uns["pae"]) == set(before.uns["pae"])
+    np.testing.assert_array_equal(adata.obsm["X_pae"], before.obsm["X_pae"])
+    np.testing.assert_array_equal(adata.varm["pae_loadings"], before.varm["pae_loadings"])
+    pd.testing.assert_frame_equal(adata.obs, before.obs)
+    pd.testing.assert_frame_equal(adata.var, before.var)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_new_figure_and_show(name, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(1))
+    adata = enriched()
+    assert isinstance(CALLS[name](adata, show=False), Axes)
+    CALLS[name](adata)  # not interactive
+    assert not shown
+    CALLS[name](adata, show=True)
+    assert shown == [1]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_needs_a_fit(name, adata):
+    with pytest.raises(KeyError, match="keys found: 'pae'"):
+        CALLS[name](adata, key="other", show=False)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_everything_fits_into_a_new_figure(name):
+    """With long names, no text leaves the figure."""
+    ax = CALLS[name](enriched(), show=False)
+    figure = ax.figure
+    figure.canvas.draw()
+    texts = [ax.title, ax.xaxis.label, ax.yaxis.label]
+    for axis, (low, high) in ((ax.xaxis, sorted(ax.get_xlim())), (ax.yaxis, sorted(ax.get_ylim()))):
+        texts += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    boxes += [legend.get_window_extent() for legend in [*figure.legends, ax.get_legend()] if legend is not None]
+    for box in boxes:
+        assert box.x0 >= -1
+        assert box.y0 >= -1
+        assert box.x1 <= figure.bbox.width + 1
+        assert box.y1 <= figure.bbox.height + 1
+
+
+def test_loadings_show_top_genes_and_tell_members_from_added(adata):
+    axes = pl.loadings(adata, [PATHWAYS[0], "free_1"], n_genes=12, show=False)
+    assert len(axes) == 2
+    table = get.top_genes(adata, PATHWAYS[0], n_genes=12)
+    assert [tick.get_text() for tick in axes[0].get_yticklabels()] == table["gene"].tolist()
+    assert flat(axes[0].get_title()) == flat(PATHWAYS[0])
+    lines = {line.get_label(): line for line in axes[0].lines}
+    for kind, rows in ((MEMBER, table["member"]), (ADDED, ~table["member"])):
+        np.testing.assert_array_equal(lines[kind].get_xdata(), table.loc[rows, "loading"])
+        np.testing.assert_array_equal(lines[kind].get_ydata(), np.flatnonzero(rows))
+    assert lines[MEMBER].get_color() != lines[ADDED].get_color()
+    assert lines[MEMBER].get_markerfacecolor() == lines[MEMBER].get_color()
+    assert to_hex(lines[ADDED].get_markerfacecolor()) == "#ffffff"
+    assert FREE_GENE in {line.get_label() for line in axes[1].lines}
+    (legend,) = axes[0].figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [MEMBER, ADDED, FREE_GENE]
+
+
+def test_loadings_take_the_pathways_with_most_variance(adata):
+    axes = pl.loadings(adata, show=False)
+    table = get.variance(adata).query("kind == 'pathway'").nlargest(6, "variance_ratio")
+    assert [flat(ax.get_title()) for ax in axes] == [flat(name) for name in table["component"]]
+
+
+def test_panels_need_as_many_axes(adata):
+    _, axes = plt.subplots(1, 2)
+    assert list(pl.loadings(adata, NAMES[:2], ax=axes, show=False)) == list(axes)
+    for plot in (pl.loadings, pl.embedding):
+        with pytest.raises(ValueError, match="has 3 panels: ax must be a sequence of 3"):
+            plot(adata, NAMES[:3], ax=axes[0], show=False)
+        with pytest.raises(ValueError, match="n_cols"):
+            plot(adata, NAMES[:3], n_cols=0, show=False)
+    with pytest.raises(ValueError, match="plot of one panel"):
+        pl.history(adata, ax=axes, show=False)
+
+
+def test_scores_are_means_of_z_scores(adata):
+    ax = pl.scores(adata, "cell_type", show=False)
+    rows = labels(ax.get_yticklabels())
+    assert sorted(rows) == sorted(map(flat, NAMES))
+    table = get.scores(adata).astype(float)
+    means = ((table - table.mean()) / table.std(ddof=0)).groupby(adata.obs["cell_type"], observed=True).mean().T
+    means.index = [flat(name) for name in means.index]
+    drawn = np.asarray(ax.images[0].get_array())
+    np.testing.assert_allclose(drawn, means.loc[rows].to_numpy())
+    assert (np.diff(drawn.argmax(axis=1)) >= 0).all()  # blocks
+    low, high = ax.images[0].get_clim()
+    assert low == -high
+    groups = adata.obs["cell_type"].cat.categories
+    assert labels(ax.get_xticklabels()) == [flat(f"{name} ({60})") for name in groups]
+
+
+def test_scores_choose_what_differs_between_groups(adata):
+    adata.obsm["X_pae"][:, 3] = 0.0
+    assert len(pl.scores(adata, "cell_type", n_pathways=3, show=False).images[0].get_array()) == 3
+    ax = pl.scores(adata, "cell_type", n_pathways=len(NAMES) - 1, show=False)
+    assert flat(NAMES[3]) not in labels(ax.get_yticklabels())
+    ax = pl.scores(adata, "cell_type", pathways=["free_1", NAMES[3]], standard_scale=False, show=False)
+    drawn = dict(zip(labels(ax.get_yticklabels()), np.asarray(ax.images[0].get_array()), strict=True))
+    expected = get.scores(adata)["free_1"].astype(float).groupby(adata.obs["cell_type"], observed=True).mean()
+    np.testing.assert_allclose(drawn["free_1"], expected)
+    np.testing.assert_array_equal(drawn[flat(NAMES[3])], 0)
+
+
+def test_scores_leave_out_cells_without_a_group(adata):
+    adata.obs.loc[adata.obs["cell_type"] == "NK", "cell_type"] = np.nan
+    ax = pl.scores(adata, "cell_type", show=False)
+    assert ax.images[0].get_array().shape == (len(NAMES), 3)
+    with pytest.raises(KeyError, match="columns: 'cell_type'"):
+        pl.scores(adata, "celltype", show=False)
+    adata.obs["depth"] = 1.5
+    with pytest.raises(ValueError, match="holds numbers"):
+        pl.scores(adata, "depth", show=False)
+    with pytest.raises(ValueError, match="n_pathways"):
+        pl.scores(adata, "cell_type", n_pathways=0, show=False)
+
+
+def test_embedding_draws_high_scores_last_with_robust_limits(adata):
+    adata.obsm["X_pae"][0, 0] = 1e6
+    axes = pl.embedding(adata, NAMES[:2], show=False)
+    (cells,) = axes[0].collections
+    values = adata.obsm["X_pae"][:, 0]
+    order = np.argsort(values, kind="stable")
+    np.testing.assert_array_equal(cells.get_array(), values[order])
+    np.testing.assert_allclose(cells.get_offsets(), adata.obsm["X_umap"][order])
+    np.testing.assert_allclose(cells.get_clim(), np.percentile(values, [1, 99]))
+    assert cells.get_rasterized()
+    assert axes[0].get_aspect() == 1
+    assert len(axes[0].get_xticks()) == 0
+    assert flat(axes[1].get_title()) == flat(NAMES[1])
+
+
+def test_embedding_takes_any_basis(adata):
+    adata.obsm["X_pca"] = np.random.default_rng(0).normal(size=(adata.n_obs, 5))
+    ax = pl.embedding(adata, NAMES[0], basis="pca", dims=(3, 1), size=2.0, show=False)
+    order = np.argsort(adata.obsm["X_pae"][:, 0], kind="stable")
+    np.testing.assert_allclose(ax.collections[0].get_offsets(), adata.obsm["X_pca"][order][:, [3, 1]])
+    assert ax.collections[0].get_sizes().tolist() == [2.0]
+    with pytest.raises(KeyError, match="found: 'X_umap'"):
+        pl.embedding(adata, NAMES[0], basis="X_tsne", show=False)
+    with pytest.raises(ValueError, match="which has 2"):
+        pl.embedding(adata, NAMES[0], dims=(0, 2), show=False)
+    with pytest.raises(KeyError, match="closest: 'B cells'"):
+        pl.embedding(adata, "B cell", show=False)
+
+
+def test_history_has_a_line_per_term(adata):
+    adata.uns["pae"]["history"]["entropy"] = np.full(60, np.nan)
+    ax = pl.history(adata, log=True, show=False)
+    assert [line.get_label() for line in ax.lines] == ["loss", "reconstruction", "zero"]
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), adata.uns["pae"]["history"]["loss"])
+    assert ax.get_yscale() == "log"
+
+
+def test_variance_has_a_bar_per_component(adata):
+    ax = pl.variance(adata, n=8, show=False)
+    table = get.variance(adata).sort_values("variance_ratio", ascending=False)[:8]
+    bars = {round(bar.get_y() + bar.get_height() / 2): bar for bar in ax.patches}
+    np.testing.assert_allclose([bars[i].get_width() for i in range(8)], table["variance_ratio"])
+    assert labels(ax.get_yticklabels()) == [flat(name) for name in table["component"]]
+    free = {to_hex(bars[i].get_facecolor()) for i in range(8) if table["component"].iloc[i] in FREE}
+    pathway = {to_hex(bars[i].get_facecolor()) for i in range(8) if table["component"].iloc[i] in PATHWAYS}
+    assert len(free) == len(pathway) == 1
+    assert free != pathway
+    assert "12.0 %" in {text.get_text() for text in ax.texts}
+    with pytest.raises(ValueError, match="n must be"):
+        pl.variance(adata, n=0, show=False)
+
+
+@pytest.mark.parametrize("method", ["ora", "prerank"])
+def test_enrichment_shows_the_table(method):
+    adata = enriched(method)
+    ax = pl.enrichment(adata, show=False)
+    table = get.enrichment(adata, max_padj=0.05)
+    dots = ax.collections[0]
+    assert sorted(dots.get_array().tolist()) == pytest.approx(sorted(table["score"]))
+    x, y = labels(ax.get_xticklabels()), labels(ax.get_yticklabels())
+    drawn = {(x[int(i)], y[int(j)]) for i, j in dots.get_offsets()}
+    assert drawn == {(flat(c), flat(t)) for c, t in zip(table["component"], table["term"], strict=True)}
+    strength = -np.log10(table["padj"])
+    assert sorted(dots.get_sizes() / dots.get_sizes().max()) == pytest.approx(sorted(strength / strength.max()))
+
+
+def test_enrichment_limits_terms_and_says_when_nothing_passes():
+    adata = enriched()
+    ax = pl.enrichment(adata, n_terms=1, components=["B cells", PATHWAYS[0]], max_padj=1.0, show=False)
+    assert set(labels(ax.get_yticklabels())) == {"Bcells", flat(PATHWAYS[0])}
+    with pytest.raises(ValueError, match=r"smallest is .* larger max_padj"):
+        pl.enrichment(adata, max_padj=0.0, show=False)
+    with pytest.raises(ValueError, match="n_terms"):
+        pl.enrichment(adata, n_terms=0, show=False)
+    with pytest.raises(KeyError, match="enrich"):
+        pl.enrichment(fitted_adata(), show=False)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "x" * 100, "", "a $ b", "two  blanks _/ and more" * 3])
+def test_wrapping_cuts_nothing_off(name):
+    wrapped = _axes.wrap(name, 20)
+    assert flat(wrapped).replace("\\$", "$") == flat(name)
+    assert max(len(line) for line in wrapped.split("\n")) <= 22

@@ -1,0 +1,100 @@
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from fitted import PATHWAYS, fitted_adata, member_sets
+
+from pathwayae import get
+from pathwayae.core.enrichment import COLUMNS
+from pathwayae.tl._enrich import enrich
+
+
+@pytest.fixture
+def adata():
+    return fitted_adata()
+
+
+@pytest.mark.parametrize("method", ["prerank", "ora"])
+def test_pathways_find_themselves(adata, method):
+    x = adata.X.copy()
+    assert enrich(adata, member_sets(adata), method=method, n_top=20) is None
+    table = get.enrichment(adata)
+    assert tuple(table.columns) == COLUMNS
+    assert set(table["method"]) == {method}
+    best = table.drop_duplicates("component").set_index("component")
+    for name in PATHWAYS:
+        assert best.loc[name, "term"] == name
+        assert best.loc[name, "n_genes"] == 20
+        assert best.loc[name, "padj"] < 0.05
+    np.testing.assert_array_equal(adata.X, x)
+
+
+def test_genes_outside_the_model_are_not_tested(adata):
+    outside = adata.var_names[-10:].tolist()
+    enrich(adata, {"half": outside + adata.var_names[:10].tolist()}, method="ora", n_top=20)
+    assert set(get.enrichment(adata)["n_genes"]) == {10}
+    with pytest.raises(ValueError, match="0 of the 10 genes"):
+        enrich(adata, {"outside": outside})
+
+
+def test_names_come_from_the_symbols_of_the_fit(adata):
+    by_id = fitted_adata(symbols=True)
+    for each in (adata, by_id):
+        enrich(each, member_sets(each), method="ora", n_top=20)
+    pd.testing.assert_frame_equal(get.enrichment(by_id), get.enrichment(adata))
+
+
+def test_repeated_symbols_are_represented_by_the_larger_loading(caplog):
+    adata = fitted_adata(symbols=True)
+    adata.var.iloc[0, adata.var.columns.get_loc("symbol")] = "GENE1"
+    adata.varm["pae_loadings"][:2] = 0
+    adata.varm["pae_loadings"][0, 0] = 9
+    enrich(adata, {"a": [f"GENE{i}" for i in range(1, 11)]}, method="ora", components=PATHWAYS[0], n_top=1)
+    assert get.enrichment(adata)["genes"].tolist() == ["GENE1"]
+    assert "1 genes share their name" in caplog.text
+
+
+def test_copy_leaves_the_input_alone(adata):
+    before = set(adata.uns["pae"])
+    changed = enrich(adata, member_sets(adata), method="ora", n_top=20, copy=True)
+    assert set(adata.uns["pae"]) == before
+    assert "enrichment" in changed.uns["pae"]
+
+
+def test_components_can_be_chosen(adata):
+    enrich(adata, member_sets(adata), method="ora", n_top=20, components=["free_1", "B cells"])
+    assert get.enrichment(adata)["component"].drop_duplicates().tolist() == ["free_1", "B cells"]
+
+
+@pytest.mark.parametrize("form", ["h5ad", "zarr"])
+def test_the_table_survives_a_file(adata, tmp_path, form):
+    if form == "zarr":
+        pytest.importorskip("zarr")
+    enrich(adata, member_sets(adata), method="prerank", n_permutations=50)
+    getattr(adata, f"write_{form}")(tmp_path / f"a.{form}")
+    back = getattr(ad, f"read_{form}")(tmp_path / f"a.{form}")
+    pd.testing.assert_frame_equal(get.enrichment(back), get.enrichment(adata), check_dtype=False)
+
+
+def test_shuffled_genes_give_the_same_table(adata):
+    sets = member_sets(adata)
+    shuffled = adata[:, np.random.default_rng(0).permutation(adata.n_vars)].copy()
+    for each in (adata, shuffled):
+        enrich(each, sets, n_permutations=100)
+    pd.testing.assert_frame_equal(get.enrichment(shuffled), get.enrichment(adata))
+
+
+def test_arguments_are_checked(adata):
+    sets = member_sets(adata)
+    with pytest.raises(KeyError, match=r"pae\.tl\.fit"):
+        enrich(adata, sets, key="other")
+    with pytest.raises(KeyError, match="closest: 'B cells'"):
+        enrich(adata, sets, components="b cell")
+    with pytest.raises(ValueError, match="'prerank' or 'ora'"):
+        enrich(adata, sets, method="gsea")
+    for name in ("n_top", "min_genes", "n_permutations"):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1"):
+            enrich(adata, sets, **{name: 0})
+    with pytest.raises(ValueError, match="n_top must be between"):
+        enrich(adata, sets, method="ora", n_top=10_000)
+    assert "enrichment" not in adata.uns["pae"]
