@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 import pandas as pd
 
+from pathwayae._inputs import DataWarning
 from pathwayae.core import gmt
 from pathwayae.core.collection import GeneSetCollection
 
@@ -152,7 +153,7 @@ def _read_gmt(path: str | os.PathLike[str], duplicates: str, *, stacklevel: int)
     sets = {name: record.genes for name, record in zip(names, kept, strict=True)}
     collection = GeneSetCollection(sets, {name: rec.description for name, rec in zip(names, kept, strict=True)})
     if problems := _problems(records, sets, collection):
-        warnings.warn(f"{os.fspath(path)}: {'; '.join(problems)}", UserWarning, stacklevel=stacklevel)
+        warnings.warn(f"{os.fspath(path)}: {'; '.join(problems)}", DataWarning, stacklevel=stacklevel)
     return collection
 
 

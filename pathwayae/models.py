@@ -185,7 +185,8 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         read = moments.accumulate(X)
         data = read.standardize(center=self.center, scale=self.scale)
         if data.total <= 0:
-            msg = "X holds no variation to fit: every value is " + ("its feature's mean." if self.center else "0.")
+            every = "its feature's mean" if self.center else "0"
+            msg = f"X (n_samples = {data.n}) holds no variation to fit: every value is {every}."
             raise ValueError(msg)
         validation = None
         if X_val is not None:
@@ -236,8 +237,8 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         check_is_fitted(self)
         if sp.issparse(X):
             msg = (
-                "X is sparse, but its reconstruction is dense. Pass a dense array, or reconstruct some samples at a time "
-                "with inverse_transform(transform(X[start:stop]))."
+                "X is sparse, but its reconstruction is dense. Pass a dense array, or reconstruct some samples at a "
+                "time with inverse_transform(transform(X[start:stop]))."
             )
             raise TypeError(msg)
         return self.inverse_transform(self.transform(X))
@@ -248,7 +249,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         read = moments.accumulate(self._validated(X, reset=False))
         data = read.standardize_with(self.mean_, self.scale_)
         encoder = components.encoder(self.loadings_, self.n_components, self.scores, grouped_ae.RIDGE)
-        error = components.residual_sum_of_squares(data.gram, encoder, self.loadings_)
+        error = components.residual_sum_of_squares(data.gram, encoder, self.loadings_.astype(np.float64))
         variance = float((read.n * read.variance / self.scale_**2).sum())
         return 1.0 - error / variance if variance > 0 else 0.0
 

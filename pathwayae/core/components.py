@@ -36,6 +36,8 @@ def residual_components(gram: Floats, loadings: Floats, n_extra: int) -> Floats:
     Shape (g, n_extra).
     """
     g = len(gram)
+    if n_extra == 0:
+        return np.zeros((g, 0))
     basis = scipy.linalg.orth(loadings) if loadings.shape[1] else np.zeros((g, 0))
 
     def residual(v: Floats) -> Floats:

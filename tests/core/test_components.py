@@ -1,0 +1,311 @@
+"""What follows a fit in closed form, against numpy, scipy and scikit-learn on the cells themselves."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+
+from pathwayae.core import components, moments
+
+
+def cells(n, g, seed=0, noise=0.3):
+    """Centred cells whose variances fall off, so that eigenvectors are well apart."""
+    rng = np.random.default_rng(seed)
+    basis = np.linalg.qr(rng.normal(size=(g, g)))[0]
+    x = rng.normal(size=(n, g)) * (noise + 5 * 0.8 ** np.arange(g)) @ basis.T
+    return x - x.mean(axis=0)
+
+
+def loadings(g, p, seed=1):
+    return np.random.default_rng(seed).gamma(1.0, 1.0, size=(g, p))
+
+
+def residual_of(gram, w):
+    """``(I − QQᵀ) G (I − QQᵀ)`` with the projector from the pseudo-inverse."""
+    project = np.eye(len(gram)) - w @ np.linalg.pinv(w)
+    return project @ gram @ project
+
+
+def assert_orthonormal(vectors, w, atol=1e-8):
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(vectors.shape[1]), rtol=0, atol=atol)
+    if w.shape[1]:
+        unit = w / np.maximum(np.linalg.norm(w, axis=0), 1e-300)
+        assert np.abs(unit.T @ vectors).max() < atol
+
+
+@pytest.mark.parametrize(
+    ("g", "p", "n_extra"),
+    [(40, 5, 1), (40, 5, 8), (40, 0, 4), (256, 3, 6), (257, 3, 6), (300, 10, 12), (300, 0, 5)],
+    ids=str,
+)
+def test_residual_components_are_the_leading_eigenvectors_of_the_explicit_residual(g, p, n_extra):
+    x, w = cells(500, g), loadings(g, p)
+    gram = x.T @ x
+    result = components.residual_components(gram, w, n_extra)
+    values, vectors = np.linalg.eigh(residual_of(gram, w))
+    expected = vectors[:, ::-1][:, :n_extra]
+    assert result.shape == (g, n_extra)
+    assert_orthonormal(result, w)
+    # An eigenvector is known to rounding over the gap to its neighbours, here about 1e-13.
+    np.testing.assert_allclose(np.abs(np.sum(result * expected, axis=0)), 1.0, rtol=0, atol=1e-10)
+    power = np.einsum("ij,ij->j", result, gram @ result)
+    np.testing.assert_allclose(power, values[::-1][:n_extra], rtol=1e-10)
+
+
+@pytest.mark.parametrize("g", [30, 300])
+def test_without_loadings_residual_components_are_principal_components(g):
+    x = cells(400, g)
+    result = components.residual_components(x.T @ x, np.zeros((g, 0)), 6)
+    expected = PCA(6, svd_solver="full").fit(x).components_.T
+    np.testing.assert_allclose(np.abs(np.sum(result * expected, axis=0)), 1.0, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("g", [30, 300])
+def test_residual_components_are_the_principal_components_of_what_the_loadings_leave_of_the_cells(g):
+    x, w = cells(400, g), loadings(g, 4)
+    left = x - x @ w @ np.linalg.pinv(w)
+    result = components.residual_components(x.T @ x, w, 5)
+    expected = PCA(5, svd_solver="full").fit(left).components_.T
+    np.testing.assert_allclose(np.abs(np.sum(result * expected, axis=0)), 1.0, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("g", [30, 300])
+@pytest.mark.parametrize(
+    "kind", ["a column twice", "a combination of columns", "an empty column", "only empty columns"]
+)
+def test_rank_deficient_loadings_leave_what_their_span_leaves(g, kind):
+    x, full = cells(400, g), loadings(g, 3)
+    extra = {
+        "a column twice": full[:, [1]],
+        "a combination of columns": full @ np.array([[1.0], [-2.0], [0.5]]),
+        "an empty column": np.zeros((g, 1)),
+    }
+    w = np.zeros((g, 3)) if kind == "only empty columns" else np.column_stack([full, extra[kind]])
+    span = np.zeros((g, 0)) if kind == "only empty columns" else full
+    result = components.residual_components(x.T @ x, w, 4)
+    expected = components.residual_components(x.T @ x, span, 4)
+    assert_orthonormal(result, w)
+    np.testing.assert_allclose(np.abs(np.sum(result * expected, axis=0)), 1.0, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("g", "p"), [(20, 3), (20, 0), (20, 19), (260, 1), (260, 3)], ids=str)
+def test_as_many_components_as_there_are_directions_left_span_all_of_them(g, p):
+    x, w = cells(600, g), loadings(g, p)
+    result = components.residual_components(x.T @ x, w, g - p)
+    assert_orthonormal(result, w)
+    together = np.column_stack([np.linalg.qr(w)[0], result])
+    np.testing.assert_allclose(together @ together.T, np.eye(g), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("g", "p", "n_cells", "n_extra"), [(20, 3, 8, 15), (20, 3, 8, 17), (300, 3, 12, 30)], ids=str)
+def test_components_stay_orthogonal_to_the_loadings_where_the_cells_span_fewer_directions(g, p, n_cells, n_extra):
+    x, w = cells(n_cells, g), loadings(g, p)
+    assert_orthonormal(components.residual_components(x.T @ x, w, n_extra), w)
+
+
+@pytest.mark.parametrize("g", [30, 300])
+def test_components_stay_orthogonal_to_the_loadings_where_genes_are_constant(g):
+    x, w = cells(400, g), loadings(g, 3)
+    x[:, 6:] = 0
+    assert_orthonormal(components.residual_components(x.T @ x, w, 8), w)
+
+
+@pytest.mark.parametrize("g", [30, 300])
+def test_a_pathway_of_all_genes_with_even_loadings_is_no_obstacle(g):
+    x = cells(400, g)
+    x /= x.std(axis=0)  # the diagonal of the Gram matrix is now a multiple of these loadings
+    w = np.ones((g, 1))
+    gram = x.T @ x
+    result = components.residual_components(gram, w, 3)
+    expected = np.linalg.eigh(residual_of(gram, w))[1][:, ::-1][:, :3]
+    np.testing.assert_allclose(np.abs(np.sum(result * expected, axis=0)), 1.0, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("g", [30, 300])
+def test_the_largest_entry_of_each_component_is_positive_and_repeated_calls_agree(g):
+    x, w = cells(400, g), loadings(g, 4)
+    gram = x.T @ x
+    first, again = (components.residual_components(gram, w, 6) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert (first[np.abs(first).argmax(axis=0), np.arange(6)] > 0).all()
+
+
+@pytest.mark.parametrize("g", [30, 300])
+def test_no_component_at_all_is_an_empty_matrix(g):
+    x = cells(50, g)
+    assert components.residual_components(x.T @ x, loadings(g, 2), 0).shape == (g, 0)
+
+
+def test_the_inputs_of_residual_components_are_not_modified():
+    x, w = cells(100, 30), loadings(30, 3)
+    gram = x.T @ x
+    gram_before, w_before = gram.copy(), w.copy()
+    components.residual_components(gram, w, 3)
+    np.testing.assert_array_equal(gram, gram_before)
+    np.testing.assert_array_equal(w, w_before)
+
+
+# Variance explained.
+
+
+def explained_by_lstsq(x, scores):
+    left = x - scores @ np.linalg.lstsq(scores, x, rcond=None)[0]
+    return 1 - np.sum(left**2) / np.sum(x**2)
+
+
+@pytest.mark.parametrize("offset", [0.0, 2.0])
+def test_variance_ratio_is_the_regression_of_the_cells_on_each_score(offset):
+    x, encoder = cells(200, 15) + offset, np.random.default_rng(2).normal(size=(15, 6))
+    result = components.variance_ratio(x.T @ x, encoder)
+    expected = [explained_by_lstsq(x, (x @ encoder)[:, [j]]) for j in range(6)]
+    np.testing.assert_allclose(result, expected, rtol=1e-10)
+    assert components.variance_ratio_together(x.T @ x, encoder) == pytest.approx(
+        explained_by_lstsq(x, x @ encoder), rel=1e-10
+    )
+
+
+def test_variance_ratio_of_principal_components_is_that_of_scikit_learn():
+    x = cells(200, 15)
+    pca = PCA(5, svd_solver="full").fit(x)
+    result = components.variance_ratio(x.T @ x, pca.components_.T)
+    np.testing.assert_allclose(result, pca.explained_variance_ratio_, rtol=1e-10)
+    together = components.variance_ratio_together(x.T @ x, pca.components_.T)
+    assert together == pytest.approx(pca.explained_variance_ratio_.sum(), rel=1e-10)
+
+
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_variance_ratios_of_a_fit_are_those_of_its_scores(scores):
+    x, w = cells(200, 15), loadings(15, 4)
+    encoder = components.encoder(w, 4, scores, 0.1)
+    z = components.project(x, np.zeros(15), np.ones(15), encoder)
+    expected = [explained_by_lstsq(x, z[:, [j]]) for j in range(4)]
+    np.testing.assert_allclose(components.variance_ratio(x.T @ x, encoder), expected, rtol=1e-9)
+    assert components.variance_ratio_together(x.T @ x, encoder) == pytest.approx(explained_by_lstsq(x, z), rel=1e-9)
+
+
+def test_variance_ratios_do_not_depend_on_the_scale_of_a_score():
+    x, encoder = cells(200, 15), np.random.default_rng(2).normal(size=(15, 4))
+    scaled = encoder * np.array([1e-6, 1.0, -30.0, 1e3])
+    gram = x.T @ x
+    np.testing.assert_allclose(
+        components.variance_ratio(gram, scaled), components.variance_ratio(gram, encoder), rtol=1e-10
+    )
+    together = components.variance_ratio_together(gram, encoder)
+    assert components.variance_ratio_together(gram, scaled) == pytest.approx(together, rel=1e-6)
+
+
+def test_scores_that_repeat_each_other_explain_no_more_together_than_once():
+    x, encoder = cells(200, 15), np.random.default_rng(2).normal(size=(15, 3))
+    repeated = np.column_stack([encoder, encoder[:, 0], encoder[:, 1] - 2 * encoder[:, 2]])
+    once = components.variance_ratio_together(x.T @ x, encoder)
+    # Whether a direction is one too many is decided at 1e-10 of the largest.
+    assert components.variance_ratio_together(x.T @ x, repeated) == pytest.approx(once, rel=1e-6)
+
+
+def test_a_score_that_is_always_zero_explains_nothing():
+    x, encoder = cells(200, 15), np.random.default_rng(2).normal(size=(15, 3))
+    gram = x.T @ x
+    before = components.variance_ratio_together(gram, encoder)
+    encoder = np.column_stack([encoder, np.zeros(15)])
+    assert components.variance_ratio(gram, encoder)[3] == 0
+    assert components.variance_ratio_together(gram, encoder) == pytest.approx(before, rel=1e-10)
+
+
+def test_as_many_independent_scores_as_genes_explain_everything():
+    x, encoder = cells(200, 15), np.random.default_rng(2).normal(size=(15, 15))
+    assert components.variance_ratio_together(x.T @ x, encoder) == pytest.approx(1.0, rel=1e-9)
+
+
+def test_the_share_explained_together_lies_between_the_best_single_score_and_one():
+    x, encoder = cells(200, 15), np.random.default_rng(2).normal(size=(15, 6))
+    single = components.variance_ratio(x.T @ x, encoder)
+    assert (single > 0).all()
+    assert single.max() <= components.variance_ratio_together(x.T @ x, encoder) <= 1
+
+
+# Scores.
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_encoder_of_projection_is_the_loadings(dtype):
+    w = loadings(15, 4).astype(dtype)
+    result = components.encoder(w, 4, "projection", 0.1)
+    assert result.dtype == np.float64
+    np.testing.assert_array_equal(result, w)
+
+
+@pytest.mark.parametrize("ridge", [1e-3, 0.1, 10.0])
+def test_the_encoder_of_least_squares_is_the_ridge_regression_of_each_cell_on_the_loadings(ridge):
+    x, w = cells(50, 15), loadings(15, 4)
+    result = x @ components.encoder(w, 4, "least_squares", ridge)
+    expected = Ridge(alpha=ridge, fit_intercept=False, solver="svd").fit(w, x.T).coef_
+    np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_the_encoder_of_least_squares_without_a_ridge_is_the_pseudo_inverse():
+    w = loadings(15, 4)
+    np.testing.assert_allclose(
+        components.encoder(w, 4, "least_squares", 0.0), np.linalg.pinv(w).T, rtol=1e-10, atol=1e-12
+    )
+
+
+def test_free_components_orthogonal_to_the_pathways_are_their_own_encoder():
+    x, w = cells(50, 15), loadings(15, 4)
+    free = components.residual_components(x.T @ x, w, 3)
+    both = np.column_stack([w, free])
+    before = both.copy()
+    result = components.encoder(both, 4, "least_squares", 0.1)
+    np.testing.assert_array_equal(result[:, 4:], free)
+    # The ridge shrinks pathways only: least squares on all columns, with a penalty on the first four.
+    normal = both.T @ both + np.diag([0.1] * 4 + [0.0] * 3)
+    np.testing.assert_allclose(result, both @ np.linalg.inv(normal), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(components.encoder(both, 4, "projection", 0.1), both)
+    np.testing.assert_array_equal(both, before)
+
+
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_the_residual_sum_of_squares_is_that_of_the_cells(scores):
+    x, w = cells(50, 15), 0.3 * loadings(15, 4)
+    encoder = components.encoder(w, 4, scores, 0.1)
+    expected = np.sum((x - x @ encoder @ w.T) ** 2)
+    assert components.residual_sum_of_squares(x.T @ x, encoder, w) == pytest.approx(expected, rel=1e-10)
+
+
+FORMATS = [np.asarray, np.asfortranarray, sp.csr_matrix, sp.csr_array, sp.csc_matrix, sp.csc_array]
+
+
+def explicit_scores(x, mean, scale, encoder):
+    return (x.astype(np.float64) - mean) / scale @ encoder
+
+
+@pytest.mark.parametrize("genes", [None, np.array([7, 0, 3, 11])], ids=["all genes", "some genes"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+@pytest.mark.parametrize("make", FORMATS)
+def test_project_is_the_explicit_formula_in_every_format_and_any_blocks(monkeypatch, make, rows, dtype, genes):
+    rng = np.random.default_rng(0)
+    x = (rng.poisson(2.0, size=(40, 12)) * (rng.random((40, 12)) < 0.5) * 1.3).astype(dtype)
+    m = 12 if genes is None else len(genes)
+    mean, scale, encoder = rng.normal(size=m), rng.uniform(0.5, 2, size=m), rng.normal(size=(m, 5))
+    monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * m * rows)
+    given = make(x)
+    result = components.project(given, mean, scale, encoder, genes=genes)
+    expected = explicit_scores(x if genes is None else x[:, genes], mean, scale, encoder)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(given.toarray() if sp.issparse(given) else given, x)
+
+
+def test_project_of_no_cells_has_no_rows():
+    result = components.project(np.zeros((0, 12)), np.zeros(12), np.ones(12), np.ones((12, 3)))
+    assert result.shape == (0, 3)
+
+
+def test_scores_of_the_cells_fitted_have_the_moments_that_the_gram_matrix_says():
+    x = cells(200, 15) + np.linspace(0, 3, 15)
+    data = moments.accumulate(x).standardize(center=True, scale="unit")
+    w = loadings(15, 4)
+    z = components.project(sp.csr_matrix(x), data.mean, data.scale, components.encoder(w, 4, "projection", 0.0))
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(z.T @ z, w.T @ data.gram @ w, rtol=1e-11)

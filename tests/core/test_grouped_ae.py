@@ -1,0 +1,609 @@
+"""The whole objective, its descent and its start against loops and against plain torch through the cells."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pathwayae.core import grouped_ae
+from pathwayae.core.grouped_ae import Config, fit, shares
+from pathwayae.core.moments import Standardized, accumulate
+
+CONFIG = {"theta": 0.3, "epsilon": 0.2, "l1_ratio": 0.4, "learning_rate": 0.01, "max_iter": 200}
+ACTIVATIONS = {"softplus": F.softplus, "sigmoid": torch.sigmoid, "identity": lambda v: v}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Many small operations: threads only get in each other's way."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def planted(n=150, g=30, p=3, seed=0):
+    """Cells with p planted overlapping programs, and which gene belongs to which; the last genes to none."""
+    rng = np.random.default_rng(seed)
+    membership = rng.random((g, p)) < 0.35
+    membership[-4:] = False
+    activity = rng.gamma(0.5, 1.0, size=(n, p))
+    return activity @ (membership * rng.gamma(2.0, 1.0, size=(g, p))).T + rng.normal(size=(n, g)), membership
+
+
+def standardised(x, scale="unit"):
+    """Moments of the package and the cells they stand for, the latter standardised by numpy."""
+    data = accumulate(x).standardize(center=True, scale=scale)
+    return data, (x - x.mean(axis=0)) / (x.std(axis=0) if scale == "unit" else 1.0)
+
+
+def random_weights(shape, activation, seed=0):
+    rng = np.random.default_rng(seed)
+    return 0.1 * rng.normal(size=shape) if activation == "identity" else rng.uniform(0.02, 0.3, size=shape)
+
+
+def unconstrained(weights, activation):
+    if activation == "softplus":
+        return np.log(np.expm1(weights))
+    return np.log(weights / (1 - weights)) if activation == "sigmoid" else weights
+
+
+def naive_loss(v, x, membership, penalised, config):
+    """DESIGN 2.2 and 2.5 to the letter, with loops; v float64 and unconstrained. Returns every term."""
+    (n, g), k = x.shape, v.shape[1]
+    w = ACTIVATIONS[config.activation](v)
+    if config.scores == "least_squares":
+        w = w / torch.sqrt((w**2).sum(0))
+        scores = x @ w @ torch.linalg.inv(w.T @ w + config.ridge * torch.eye(k, dtype=w.dtype))
+    else:
+        scores = x @ w
+    rmse = torch.sqrt(((x - scores @ w.T) ** 2).sum() / (n * g))
+    if config.relative:
+        rmse = rmse / torch.sqrt((x**2).mean())
+
+    inside = [[j < membership.shape[1] and bool(membership[i, j]) for j in range(k)] for i in range(g)]
+    size = [[w[i, j].abs() for j in range(k)] for i in range(g)]
+    p = [[size[i][j] / sum(size[i]) for j in range(k)] for i in range(g)]
+    q = [[size[i][j] ** 2 / sum(s**2 for s in size[i]) for j in range(k)] for i in range(g)]
+    zero = None
+    if config.zero_norm == "feature":
+        m1, m2 = [], []
+        for j in range(k):
+            outside = [i for i in range(g) if penalised[i] and any(inside[i]) and not inside[i][j]]
+            if outside:
+                m1.append(sum(p[i][j] for i in outside) / len(outside))
+                m2.append(sum(q[i][j] for i in outside) / len(outside))
+        if m1:
+            zero = config.l1_ratio * sum(m1) / len(m1) + (1 - config.l1_ratio) * torch.sqrt(sum(m2) / len(m2))
+    else:
+        zero = 0.0
+        for j in range(k):
+            length = torch.sqrt(sum(size[i][j] ** 2 for i in range(g)))
+            zero = zero + sum(size[i][j] for i in range(g) if not inside[i][j]) / (length * math.sqrt(g)) / k
+
+    groups = [[i for i in range(g) if penalised[i]]]
+    if config.entropy_on_classes:
+        groups = [[i for i in range(g) if penalised[i] and inside[i][j]] for j in range(k)]
+        groups.append([i for i in range(g) if penalised[i] and not any(inside[i])])
+    per_gene = [-sum(p[i][j] * torch.log(p[i][j]) for j in range(k)) for i in range(g)]
+    means = [sum(per_gene[i] for i in genes) / len(genes) for genes in groups if genes]
+    entropy = None
+    if means:
+        factor = {"log": 1 / math.log(k), "exp": 1 / math.exp(k), None: 1.0}[config.entropy_scaling]
+        entropy = factor * sum(means) / len(means)
+
+    theta, epsilon = min(config.theta, 0.999), config.epsilon
+    if zero is None or entropy is None:
+        structure = entropy if zero is None else zero
+        structure = 0.0 if structure is None else theta * structure
+    else:
+        structure = theta * ((1 - epsilon) * zero + epsilon * entropy)
+    return {"loss": (1 - theta) * rmse + structure, "reconstruction": rmse, "zero": zero, "entropy": entropy}
+
+
+def assert_objective_is_naive(x, membership, penalised, k, config):
+    data, explicit = standardised(x)
+    weights = random_weights((x.shape[1], k), config.activation)
+    v = torch.tensor(unconstrained(weights, config.activation)).requires_grad_()
+    expected = naive_loss(v, torch.tensor(explicit), membership, penalised, config)
+    (gradient,) = torch.autograd.grad(expected["loss"], v)
+    step = grouped_ae.objective(data, membership, penalised, k, config)(v.detach().float())
+    for name, value in expected.items():
+        if value is not None:
+            # The objective is evaluated in float32, of which a digit is 6e-8.
+            assert float(step.terms[name]) == pytest.approx(float(value.detach()), rel=1e-6), name
+    assert float(step.monitored) == float(step.terms["loss"])
+    torch.testing.assert_close(
+        step.gradient.double(),
+        gradient,
+        rtol=0,
+        atol=1e-5 * float(gradient.abs().max()),  # float32
+    )
+
+
+GENES = 9
+OVERLAPPING = np.zeros((GENES, 3), dtype=bool)
+OVERLAPPING[[0, 1, 2, 2, 3, 4, 5, 5, 6], [0, 0, 0, 1, 1, 1, 1, 2, 2]] = True  # genes 7 and 8 have no pathway
+EVERY = np.ones(GENES, dtype=bool)
+SOME = ~np.isin(np.arange(GENES), [3, 8])
+
+
+@pytest.mark.parametrize(
+    "shares_of_terms", [(0.3, 0.2, 0.4), (0.7, 0.0, 0.0), (0.5, 1.0, 1.0), (0.0, 0.5, 0.5)], ids=str
+)
+@pytest.mark.parametrize("scaling", ["log", "exp", None])
+@pytest.mark.parametrize("on_classes", [False, True])
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("zero_norm", ["feature", "component"])
+def test_the_objective_is_that_of_the_design(zero_norm, activation, scores, on_classes, scaling, shares_of_terms):
+    theta, epsilon, l1_ratio = shares_of_terms
+    config = Config(
+        **{**CONFIG, "theta": theta, "epsilon": epsilon, "l1_ratio": l1_ratio},
+        activation=activation,
+        entropy_on_classes=on_classes,
+        entropy_scaling=scaling,
+        zero_norm=zero_norm,
+        scores=scores,
+    )
+    x = planted(n=20, g=GENES)[0]
+    assert_objective_is_naive(x, OVERLAPPING, EVERY, 4, config)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("on_classes", [False, True])
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+@pytest.mark.parametrize("k", [3, 5])
+def test_the_objective_with_nan_genes_and_in_absolute_units_is_that_of_the_design(k, scores, on_classes, relative):
+    config = Config(**CONFIG, zero_norm="feature", scores=scores, entropy_on_classes=on_classes, relative=relative)
+    x = 5.0 * planted(n=20, g=GENES)[0]
+    assert_objective_is_naive(x, OVERLAPPING, SOME, k, config)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
+def test_entropy_gets_all_of_theta_where_no_gene_has_a_pathway(epsilon):
+    config = Config(**{**CONFIG, "epsilon": epsilon}, zero_norm="feature")
+    assert shares(0.3, epsilon, has_zero=False, has_entropy=True) == pytest.approx((0.7, 0.0, 0.3))
+    assert_objective_is_naive(planted(n=20, g=GENES)[0], np.zeros((GENES, 2), dtype=bool), EVERY, 3, config)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
+def test_zero_suppression_gets_all_of_theta_where_there_is_no_entropy(epsilon):
+    assert shares(0.3, epsilon, has_zero=True, has_entropy=False) == pytest.approx((0.7, 0.3, 0.0))
+
+
+@pytest.mark.parametrize("zero_norm", ["feature", "component"])
+def test_only_the_data_speak_where_no_gene_is_penalised(zero_norm):
+    config = Config(**CONFIG, zero_norm=zero_norm)
+    data, explicit = standardised(planted(n=20, g=GENES)[0])
+    v = torch.randn(GENES, 4, generator=torch.Generator().manual_seed(0))
+    step = grouped_ae.objective(data, OVERLAPPING, ~EVERY, 4, config)(v)
+    w = F.softplus(v).double()
+    x = torch.tensor(explicit)
+    expected = 0.7 * torch.linalg.norm(x - x @ w @ w.T) / torch.linalg.norm(x)
+    assert float(step.terms["loss"]) == pytest.approx(float(expected), rel=1e-6)  # float32
+
+
+def test_theta_of_one_is_clipped_so_that_the_data_never_vanish():
+    data_share, zero, entropy = shares(1.0, 0.25, has_zero=True, has_entropy=True)
+    assert data_share == pytest.approx(1e-3)
+    assert (zero, entropy) == pytest.approx((0.75 * 0.999, 0.25 * 0.999))
+    assert_objective_is_naive(planted(n=20, g=GENES)[0], OVERLAPPING, EVERY, 4, Config(**{**CONFIG, "theta": 1.0}))
+
+
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+@pytest.mark.parametrize("zero_norm", ["feature", "component"])
+def test_a_batch_of_weights_gives_what_a_loop_over_it_gives(zero_norm, scores):
+    data, _ = standardised(planted()[0])
+    target = grouped_ae.objective(
+        data, planted()[1], np.ones(30, bool), 5, Config(**CONFIG, zero_norm=zero_norm, scores=scores)
+    )
+    v = torch.randn(2, 3, 30, 5, generator=torch.Generator().manual_seed(0)) - 2
+    together = target(v)
+    for a, b in itertools.product(range(2), range(3)):
+        one = target(v[a, b])
+        for name, value in one.terms.items():
+            assert float(together.terms[name][a, b]) == pytest.approx(float(value), rel=1e-6), name  # float32
+        scale = float(one.gradient.abs().max())
+        torch.testing.assert_close(together.gradient[a, b], one.gradient, rtol=0, atol=1e-5 * scale)  # float32
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_deactivate_undoes_the_activation(activation):
+    weights = random_weights((20, 4), activation)
+    weights[0] = 1e-3 if activation != "identity" else 0.0
+    v = grouped_ae.deactivate(weights, activation)
+    np.testing.assert_allclose(v, unconstrained(weights, activation), rtol=1e-9, atol=1e-12)
+    back, slope = grouped_ae.activate(torch.tensor(v).requires_grad_(), activation)
+    np.testing.assert_allclose(back.detach().numpy(), weights, rtol=1e-12)
+    leaf = torch.tensor(v).requires_grad_()
+    (by_autograd,) = torch.autograd.grad(ACTIVATIONS[activation](leaf).sum(), leaf)
+    torch.testing.assert_close(slope.detach(), by_autograd, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_deactivate_moves_weights_out_of_range_inside_and_stays_finite(activation):
+    v = grouped_ae.deactivate(np.array([[0.0, 1e-30, 1.0, 40.0, 1e4]]), activation)
+    assert np.isfinite(v).all()
+    back = ACTIVATIONS[activation](torch.tensor(v)).numpy()
+    assert np.isfinite(back).all()
+    assert np.abs(back[0, :2]).max() <= 1.1e-6
+
+
+# 200 steps: moments against plain torch through the cells.
+
+
+def through_the_cells(x, membership, penalised, k, config, init):
+    """The same model written with torch's autograd on the cells, in float32, knowing nothing of moments."""
+    x = torch.tensor(x, dtype=torch.float32)
+    g = x.shape[1]
+    inside = torch.zeros(g, k, dtype=torch.bool)
+    inside[:, : membership.shape[1]] = torch.tensor(membership)
+    kept = torch.tensor(penalised)
+    outside = ~inside & (inside.any(1) & kept)[:, None]
+    used = outside.any(0)
+    v = torch.tensor(unconstrained(init, config.activation), dtype=torch.float32, requires_grad=True)
+    adam = torch.optim.Adam([v], lr=config.learning_rate)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        adam,
+        mode="min",
+        factor=config.scheduler_factor,
+        patience=config.scheduler_patience,
+        threshold=config.min_delta,
+        threshold_mode="abs",
+    )
+    history, best, best_loss = [], None, math.inf
+    for _ in range(config.max_iter):
+        adam.zero_grad()
+        w = ACTIVATIONS[config.activation](v)
+        if config.scores == "least_squares":
+            w = w / torch.linalg.vector_norm(w, dim=0)
+            error = x - torch.linalg.solve(w.T @ w + config.ridge * torch.eye(k), (x @ w).T).T @ w.T
+        else:
+            error = x - x @ w @ w.T
+        rmse = error.square().mean().sqrt()
+        if config.relative:
+            rmse = rmse / x.square().mean().sqrt()
+        p = w.abs() / w.abs().sum(1, keepdim=True)
+        if config.zero_norm == "feature":
+            q = w**2 / (w**2).sum(1, keepdim=True)
+            count = outside.sum(0)[used]
+            first, second = ((m * outside).sum(0)[used] / count for m in (p, q))
+            zero = config.l1_ratio * first.mean() + (1 - config.l1_ratio) * second.mean().sqrt()
+        else:
+            zero = ((w.abs() * ~inside).sum(0) / (torch.linalg.vector_norm(w, dim=0) * math.sqrt(g))).mean()
+        entropy = torch.special.entr(p).sum(1)[kept].mean() / math.log(k)
+        structure = (1 - config.epsilon) * zero + config.epsilon * entropy
+        loss = (1 - config.theta) * rmse + config.theta * structure
+        history.append(loss.item())
+        if loss.item() < best_loss:
+            best, best_loss = w.detach().numpy().copy(), loss.item()
+        loss.backward()
+        adam.step()
+        scheduler.step(loss.item())
+    return best, history, adam.param_groups[0]["lr"]
+
+
+def assert_descents_agree(config):
+    x, membership = planted()
+    data, explicit = standardised(x)
+    if not config.relative:  # cells in another unit, so that relative or not is not the same
+        data, explicit = Standardized(data.n, 4 * data.gram, data.mean, data.scale), 2 * explicit
+    init = random_weights((30, 5), config.activation)
+    penalised = np.ones(30, dtype=bool)
+    result = fit(data, membership, penalised, 5, config, init=init)
+    loadings, history, rate = through_the_cells(explicit, membership, penalised, 5, config, init)
+    assert history[-1] < 0.95 * history[0]
+    assert len(result.history["loss"]) == config.max_iter
+    # float32: both sides round at 6e-8 per operation, and the steps add up.
+    np.testing.assert_allclose(result.history["loss"], history, rtol=1e-5)
+    assert np.linalg.norm(result.loadings - loadings) < 1e-5 * np.linalg.norm(loadings)
+    return rate
+
+
+PATIENT = {"early_stopping_patience": 10_000}
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("zero_norm", ["feature", "component"])
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+@pytest.mark.parametrize("activation", ["softplus", "sigmoid"])
+def test_200_steps_from_moments_are_200_steps_of_autograd_through_the_cells(activation, scores, zero_norm, relative):
+    config = Config(
+        **CONFIG,
+        **PATIENT,
+        activation=activation,
+        scores=scores,
+        zero_norm=zero_norm,
+        relative=relative,
+        scheduler_patience=1,
+        scheduler_factor=0.9,
+        min_delta=3e-3,
+    )
+    rate = assert_descents_agree(config)
+    assert rate < config.learning_rate  # the scheduler had its say
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_200_steps_of_signed_loadings_without_structure_are_those_of_autograd_through_the_cells(scores, relative):
+    config = Config(
+        **{**CONFIG, "theta": 0.0},
+        **PATIENT,
+        activation="identity",
+        scores=scores,
+        relative=relative,
+        scheduler_patience=1,
+        scheduler_factor=0.9,
+        min_delta=3e-3,
+    )
+    rate = assert_descents_agree(config)
+    assert rate < config.learning_rate
+
+
+@pytest.mark.parametrize("zero_norm", ["feature", "component"])
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_the_first_steps_of_signed_loadings_with_structure_are_those_of_autograd_through_the_cells(scores, zero_norm):
+    # Few steps: where a signed loading meets the kink of |w| at 0, a rounding error decides which way it goes on.
+    config = Config(
+        **{**CONFIG, "max_iter": 12},
+        **PATIENT,
+        activation="identity",
+        scores=scores,
+        zero_norm=zero_norm,
+    )
+    assert_descents_agree(config)
+
+
+# The start.
+
+
+@pytest.mark.parametrize("n_components", [3, 6])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_scalar_multiple_of_the_start_explains_the_data_better(n_components, seed):
+    x, membership = planted(seed=seed)
+    data, explicit = standardised(x)
+    weights = grouped_ae.start(
+        membership, n_components, data.gram, scores="projection", rng=np.random.default_rng(seed)
+    )
+
+    def left(scalar):
+        w = scalar * weights
+        return np.sum((explicit - explicit @ w @ w.T) ** 2)
+
+    for scalar in [*np.linspace(0.05, 3, 60), 0.999, 1.001]:
+        assert left(scalar) >= left(1.0)
+    a, b = weights.T @ data.gram @ weights, weights.T @ weights
+    assert np.trace(a) / np.trace(a @ b) == pytest.approx(1.0, rel=1e-12)  # s² of what is already scaled
+
+
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_the_start_is_the_membership(scores):
+    x, membership = planted()
+    data, _ = standardised(x)
+    weights = grouped_ae.start(membership, 5, data.gram, scores=scores, rng=np.random.default_rng(0))
+    assert weights.shape == (30, 5)
+    assert (weights > 0).all()
+    length = np.linalg.norm(weights, axis=0)
+    np.testing.assert_allclose(length, length[0], rtol=1e-12)
+    if scores == "least_squares":
+        np.testing.assert_allclose(length, 1.0, rtol=1e-12)
+    for j in range(3):
+        inside, outside = weights[membership[:, j], j], weights[~membership[:, j], j]
+        assert outside.max() < 0.02 * inside.min()
+
+
+def test_the_start_breaks_ties_between_pathways_with_the_same_genes():
+    x, membership = planted()
+    data, _ = standardised(x)
+    twins = membership[:, [0, 0]]
+    weights = grouped_ae.start(twins, 2, data.gram, scores="projection", rng=np.random.default_rng(0))
+    assert (weights[:, 0] != weights[:, 1]).all()
+
+
+@pytest.mark.parametrize("activation", ["softplus", "sigmoid"])
+def test_the_start_from_the_membership_is_far_below_random_weights(activation):
+    x, membership = planted()
+    data, _ = standardised(x)
+    config = Config(**{**CONFIG, "max_iter": 1}, activation=activation)
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(30, 8))
+    center = math.log(2) if activation == "softplus" else 0.5
+    options = (data, membership, np.ones(30, bool), 8, config)
+    ours = fit(*options).history["loss"][0]
+    random = fit(*options, init=np.clip(center + noise, 0.01, 0.99)).history["loss"][0]
+    assert ours < 1
+    assert random > 10 * ours
+
+
+def test_data_without_variation_do_not_break_the_start():
+    weights = grouped_ae.start(
+        OVERLAPPING, 4, np.zeros((GENES, GENES)), scores="projection", rng=np.random.default_rng(0)
+    )
+    assert np.isfinite(weights).all()
+
+
+# The fit.
+
+
+def relative_loss(loadings, explicit, membership, config):
+    """The loss of fitted non-negative loadings, from the cells."""
+    v = torch.tensor(unconstrained(np.maximum(loadings, 1e-12), "softplus"))
+    return float(naive_loss(v, torch.tensor(explicit), membership, np.ones(len(loadings), bool), config)["loss"])
+
+
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+@pytest.mark.parametrize("zero_norm", ["feature", "component"])
+def test_a_fit_that_stops_early_returns_the_loadings_of_its_lowest_loss(zero_norm, scores):
+    x, membership = planted()
+    data, explicit = standardised(x)
+    # A learning rate that overshoots, so that the last point is not the best.
+    config = Config(
+        **{**CONFIG, "learning_rate": 1.5},
+        zero_norm=zero_norm,
+        scores=scores,
+        early_stopping_patience=15,
+        scheduler_patience=1000,
+    )
+    result = fit(data, membership, np.ones(30, bool), 5, config)
+    losses = result.history["loss"]
+    assert result.converged
+    assert len(losses) < config.max_iter
+    assert result.best_iteration == int(np.argmin(losses)) + 1
+    assert losses[-1] > min(losses)
+    assert relative_loss(result.loadings, explicit, membership, config) == pytest.approx(
+        min(losses), rel=1e-5
+    )  # float32
+
+
+def test_least_squares_loadings_have_columns_of_unit_length():
+    x, membership = planted()
+    result = fit(standardised(x)[0], membership, np.ones(30, bool), 5, Config(**CONFIG, scores="least_squares"))
+    np.testing.assert_allclose(np.linalg.norm(result.loadings, axis=0), 1.0, rtol=1e-6)  # float32
+
+
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_a_fit_lowers_the_loss_and_reports_every_term(scores):
+    x, membership = planted()
+    data, _ = standardised(x)
+    config = Config(**CONFIG, scores=scores)
+    heard = []
+    result = fit(
+        data, membership, np.ones(30, bool), 5, config, progress=lambda i, terms: heard.append((i, terms["loss"]))
+    )
+    assert set(result.history) == {"loss", "reconstruction", "zero", "entropy"}
+    assert {len(values) for values in result.history.values()} == {len(heard)}
+    assert heard == list(enumerate(result.history["loss"], start=1))
+    assert min(result.history["loss"]) < result.history["loss"][0]
+    assert result.loadings.dtype == np.float64
+    assert result.loadings.shape == (30, 5)
+    terms = np.array([result.history[name] for name in ("reconstruction", "zero", "entropy")])
+    combined = np.array([0.7, 0.3 * 0.8, 0.3 * 0.2]) @ terms
+    np.testing.assert_allclose(result.history["loss"], combined, rtol=1e-6)  # float32
+
+
+def test_planted_programs_are_found_again():
+    x, membership = planted(n=1000, g=60, seed=3)
+    result = fit(standardised(x)[0], membership, np.ones(60, bool), 3, Config(**{**CONFIG, "max_iter": 500}))
+    for j in range(3):
+        inside, outside = result.loadings[membership[:, j], j], result.loadings[~membership[:, j], j]
+        assert (inside[:, None] > outside).mean() > 0.95  # AUC of members
+
+
+def test_the_pathways_know_nothing_of_the_order_of_the_genes():
+    x, membership = planted()
+    order = np.random.default_rng(1).permutation(30)
+    init = random_weights((30, 5), "softplus")
+    options = (np.ones(30, bool), 5, Config(**{**CONFIG, "max_iter": 50}))
+    first = fit(standardised(x)[0], membership, *options, init=init)
+    last = fit(standardised(x[:, order])[0], membership[order], *options, init=init[order])
+    np.testing.assert_allclose(
+        last.loadings, first.loadings[order], rtol=1e-4, atol=1e-6
+    )  # float32, other order of sums
+
+
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+@pytest.mark.parametrize("constant", [0.25, 16.0])
+def test_multiplying_the_cells_by_a_power_of_two_changes_nothing_when_relative(constant, scores):
+    x, membership = planted()
+    options = (membership, np.ones(30, bool), 5, Config(**{**CONFIG, "max_iter": 60}, scores=scores))
+    first = fit(standardised(x, None)[0], *options)
+    last = fit(standardised(constant * x, None)[0], *options)
+    assert last.history == first.history  # a power of two does not round
+    np.testing.assert_array_equal(last.loadings, first.loadings)
+
+
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_multiplying_the_cells_by_any_constant_changes_nothing_but_rounding_when_relative(scores):
+    x, membership = planted()
+    options = (membership, np.ones(30, bool), 5, Config(**{**CONFIG, "max_iter": 60}, scores=scores))
+    first = fit(standardised(x, None)[0], *options)
+    last = fit(standardised(37.1 * x, None)[0], *options)
+    np.testing.assert_allclose(last.history["loss"], first.history["loss"], rtol=1e-5)  # float32
+    assert np.linalg.norm(last.loadings - first.loadings) < 1e-4 * np.linalg.norm(first.loadings)
+
+
+def test_the_units_of_the_cells_matter_when_not_relative():
+    x, membership = planted()
+    options = (membership, np.ones(30, bool), 5, Config(**{**CONFIG, "max_iter": 1}, relative=False))
+    first = fit(standardised(x, None)[0], *options).history["reconstruction"][0]
+    last = fit(standardised(10.0 * x, None)[0], *options).history["reconstruction"][0]
+    assert last == pytest.approx(10 * first, rel=1e-6)  # float32
+
+
+def held_out(x, other):
+    """Moments of other cells in the units of the first."""
+    explicit = (other - x.mean(axis=0)) / x.std(axis=0)
+    return Standardized(len(other), explicit.T @ explicit, x.mean(axis=0), x.std(axis=0)), explicit
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_held_out_cells_decide_which_point_is_kept_and_nothing_else(scores, relative):
+    x, membership = planted(n=8)
+    other, explicit = held_out(x, planted(n=200, seed=5)[0])
+    # Neither learning rate nor stopping may change, so that both descents visit the same points.
+    config = Config(
+        **{**CONFIG, "theta": 0.01, "learning_rate": 0.05},
+        scores=scores,
+        relative=relative,
+        scheduler_patience=1000,
+        early_stopping_patience=1000,
+    )
+    options = (standardised(x)[0], membership, np.ones(30, bool), 5, config)
+    alone, watched = fit(*options), fit(*options, validation=other)
+    assert alone.history["loss"] == watched.history["loss"]
+    assert watched.best_iteration == int(np.argmin(watched.history["validation_loss"])) + 1
+    assert watched.best_iteration < alone.best_iteration  # other programs: they soon fit worse
+    loss = relative_loss(watched.loadings, explicit, membership, config)
+    assert loss == pytest.approx(min(watched.history["validation_loss"]), rel=1e-5)  # float32
+
+
+def test_held_out_cells_decide_when_to_stop():
+    x, membership = planted(n=8)
+    other, _ = held_out(x, planted(n=200, seed=5)[0])
+    config = Config(**{**CONFIG, "theta": 0.01, "learning_rate": 0.05}, early_stopping_patience=5)
+    options = (standardised(x)[0], membership, np.ones(30, bool), 5, config)
+    alone, watched = fit(*options), fit(*options, validation=other)
+    assert watched.converged
+    assert len(watched.history["loss"]) < len(alone.history["loss"])
+
+
+def test_the_cells_themselves_as_validation_change_nothing():
+    x, membership = planted()
+    data, _ = standardised(x)
+    options = (data, membership, np.ones(30, bool), 5, Config(**CONFIG))
+    alone, watched = fit(*options), fit(*options, validation=data)
+    assert watched.history["validation_loss"] == watched.history["loss"] == alone.history["loss"]
+    np.testing.assert_array_equal(watched.loadings, alone.loadings)
+
+
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_the_same_seed_gives_the_same_fit_and_another_seed_another(scores):
+    x, membership = planted()
+    data, _ = standardised(x)
+    base = {**CONFIG, "max_iter": 30, "scores": scores}
+    first, again, other = (
+        fit(data, membership, np.ones(30, bool), 5, Config(**base, random_state=s)) for s in (4, 4, 5)
+    )
+    assert first.history == again.history
+    np.testing.assert_array_equal(first.loadings, again.loadings)
+    assert not np.array_equal(first.loadings, other.loadings)
+
+
+def test_a_fit_leaves_global_random_states_and_its_inputs_alone():
+    x, membership = planted()
+    data, _ = standardised(x)
+    gram, given = data.gram.copy(), membership.copy()
+    init = random_weights((30, 5), "softplus")
+    before = init.copy()
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    fit(data, membership, np.ones(30, bool), 5, Config(**{**CONFIG, "max_iter": 5}), init=init)
+    fit(data, membership, np.ones(30, bool), 5, Config(**{**CONFIG, "max_iter": 5}))
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    np.testing.assert_array_equal(data.gram, gram)
+    np.testing.assert_array_equal(membership, given)
+    np.testing.assert_array_equal(init, before)

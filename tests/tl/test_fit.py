@@ -1,0 +1,321 @@
+"""The main job: slots, alignment by name, invariances, bad input."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+import scipy.sparse as sp
+from sklearn.metrics import average_precision_score
+
+import pathwayae as pae
+
+
+@pytest.fixture(scope="module")
+def cells() -> ad.AnnData:
+    return pae.datasets.simulate(400, 300, 6, random_state=3)
+
+
+@pytest.fixture(scope="module")
+def fitted(cells: ad.AnnData) -> ad.AnnData:
+    return pae.tl.fit(cells, "pathways", n_extra=3, progress=False, copy=True)
+
+
+def fit(adata: ad.AnnData, pathways="pathways", **kwargs) -> ad.AnnData:
+    return pae.tl.fit(adata, pathways, progress=False, copy=True, **{"n_extra": 3, **kwargs})
+
+
+def as_dict(cells: ad.AnnData) -> dict[str, list[str]]:
+    member = cells.varm["pathways"]
+    return {name: member.index[member[name]].tolist() for name in member}
+
+
+def assert_same_fit(a: ad.AnnData, b: ad.AnnData, atol: float) -> None:
+    """Equal scores, loadings and standardisation, cells and genes aligned by name."""
+    b = b[a.obs_names, a.var_names]
+    np.testing.assert_allclose(a.varm["pae_loadings"], b.varm["pae_loadings"], atol=atol)
+    np.testing.assert_allclose(a.obsm["X_pae"], b.obsm["X_pae"], atol=atol * 100)
+    np.testing.assert_allclose(a.var["pae_scale"], b.var["pae_scale"], rtol=1e-9)
+    assert (a.varm["pae_membership"] != b.varm["pae_membership"]).nnz == 0
+
+
+def test_slots_are_written_with_their_shapes_and_types(fitted: ad.AnnData) -> None:
+    assert fitted.obsm["X_pae"].shape == (400, 9)
+    assert fitted.obsm["X_pae"].dtype == np.float32
+    assert fitted.varm["pae_loadings"].shape == (300, 9)
+    assert fitted.varm["pae_loadings"].dtype == np.float32
+    assert sp.issparse(fitted.varm["pae_membership"])
+    assert fitted.varm["pae_membership"].dtype == bool
+    entries = fitted.uns["pae"]
+    assert list(entries["component_names"]) == [f"program_{j}" for j in range(1, 7)] + ["free_1", "free_2", "free_3"]
+    assert entries["n_pathways"] == 6
+    assert entries["variance_ratio"].shape == (9,)
+    assert set(entries["history"]) == {"loss", "reconstruction", "zero", "entropy"}
+    assert (entries["pathways"]["n_matched"] == entries["pathways"]["n_genes"]).all()
+
+
+def test_the_input_is_left_alone_with_copy_and_changed_without(cells: ad.AnnData) -> None:
+    before = cells.copy()
+    assert fit(cells) is not cells
+    assert "X_pae" not in cells.obsm
+    assert (cells.X != before.X).nnz == 0
+    own = cells.copy()
+    assert pae.tl.fit(own, "pathways", progress=False) is None
+    assert "X_pae" in own.obsm
+
+
+def test_scores_are_standardised_expression_times_loadings(fitted: ad.AnnData) -> None:
+    x = fitted.X.toarray().astype(float)
+    standard = (x - x.mean(axis=0)) / np.sqrt(x.std(axis=0))
+    expected = standard @ fitted.varm["pae_loadings"].astype(float)
+    np.testing.assert_allclose(fitted.obsm["X_pae"], expected, atol=1e-5)
+
+
+def test_components_have_unit_length_pathways_are_non_negative_and_free_ones_orthogonal(fitted: ad.AnnData) -> None:
+    loadings = fitted.varm["pae_loadings"].astype(float)
+    np.testing.assert_allclose(np.linalg.norm(loadings, axis=0), 1, atol=1e-6)
+    assert (loadings[:, :6] >= 0).all()
+    np.testing.assert_allclose(loadings[:, 6:].T @ loadings, np.eye(9)[6:], atol=1e-5)
+
+
+def test_variance_ratio_is_that_of_a_regression_on_each_score(fitted: ad.AnnData) -> None:
+    x = fitted.X.toarray().astype(float)
+    standard = (x - x.mean(axis=0)) / np.sqrt(x.std(axis=0))
+    for j, ratio in enumerate(fitted.uns["pae"]["variance_ratio"]):
+        z = standard @ fitted.varm["pae_loadings"][:, [j]].astype(float)
+        fitted_values = z @ np.linalg.lstsq(z, standard, rcond=None)[0]
+        assert (fitted_values**2).sum() / (standard**2).sum() == pytest.approx(ratio, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["dense", "csr_matrix", "csc_matrix", "csr_array", "csc_array"])
+def test_dense_and_sparse_matrices_give_the_same_fit(cells: ad.AnnData, fitted: ad.AnnData, kind: str) -> None:
+    other = cells.copy()
+    other.X = cells.X.toarray() if kind == "dense" else getattr(sp, kind)(cells.X)
+    assert_same_fit(fitted, fit(other), atol=1e-6)
+
+
+def test_shuffled_cells_and_genes_give_the_same_fit(cells: ad.AnnData, fitted: ad.AnnData) -> None:
+    rng = np.random.default_rng(0)
+    shuffled = cells[rng.permutation(cells.n_obs), rng.permutation(cells.n_vars)].copy()
+    # Sums over cells in another order differ in the last digit of float64; 100 float32 steps carry it on.
+    assert_same_fit(fitted, fit(shuffled), atol=2e-5)
+
+
+def test_the_same_seed_gives_the_same_fit_to_the_bit(cells: ad.AnnData, fitted: ad.AnnData) -> None:
+    again = fit(cells)
+    np.testing.assert_array_equal(again.obsm["X_pae"], fitted.obsm["X_pae"])
+    np.testing.assert_array_equal(again.varm["pae_loadings"], fitted.varm["pae_loadings"])
+
+
+@pytest.mark.parametrize("form", ["dict", "collection", "frame", "gmt", "varm_array", "varm_sparse"])
+def test_every_form_of_pathways_gives_the_same_fit(cells: ad.AnnData, fitted: ad.AnnData, form: str, tmp_path) -> None:
+    sets, adata = as_dict(cells), cells.copy()
+    collection = pae.gs.GeneSetCollection(sets)
+    if form == "dict":
+        pathways = sets
+    elif form == "collection":
+        pathways = collection
+    elif form == "frame":
+        pathways = pd.DataFrame([(name, gene) for name, genes in sets.items() for gene in genes])
+        pathways.columns = ["source", "target"]
+    elif form == "gmt":
+        pathways = tmp_path / "sets.gmt"
+        pae.gs.write_gmt(collection, pathways)
+    else:
+        values = cells.varm["pathways"].to_numpy()
+        adata.varm["member"] = values if form == "varm_array" else sp.csr_matrix(values)
+        pathways = "member"
+    other = fit(adata, pathways)
+    np.testing.assert_array_equal(other.varm["pae_loadings"], fitted.varm["pae_loadings"])
+
+
+def test_the_membership_of_a_fit_can_be_fitted_again(fitted: ad.AnnData) -> None:
+    again = fit(fitted, "pae_membership")
+    np.testing.assert_array_equal(again.varm["pae_loadings"], fitted.varm["pae_loadings"])
+    assert list(again.uns["pae"]["component_names"]) == list(fitted.uns["pae"]["component_names"])
+
+
+def test_a_layer_a_mask_and_symbols_are_used(cells: ad.AnnData) -> None:
+    other = cells.copy()
+    other.layers["lognorm"] = other.X.copy()
+    other.X = sp.csr_matrix(other.shape, dtype=np.float32)
+    other.var["symbol"] = other.var_names.to_numpy()
+    other.var_names = [f"ENSG{i:011d}" for i in range(other.n_vars)]
+    other.var["use"] = np.arange(other.n_vars) < 250
+    result = fit(other, as_dict(cells), layer="lognorm", mask_var="use", gene_symbols="symbol")
+    expected = fit(cells[:, :250].copy())
+    np.testing.assert_array_equal(result.varm["pae_loadings"][:250], expected.varm["pae_loadings"])
+    assert (result.varm["pae_loadings"][250:] == 0).all()
+    assert result.var["pae_scale"].isna().to_numpy().nonzero()[0].tolist() == list(range(250, 300))
+
+
+def test_key_added_renames_all_slots(cells: ad.AnnData) -> None:
+    result = fit(cells, key_added="mine")
+    assert set(result.obsm) - set(cells.obsm) == {"X_mine"}
+    assert set(result.varm) - set(cells.varm) == {"mine_loadings", "mine_membership"}
+    assert set(result.var) - set(cells.var) == {"mine_mean", "mine_scale"}
+    assert set(result.uns) - set(cells.uns) == {"mine"}
+
+
+@pytest.mark.parametrize("options", [{"scores": "least_squares"}, {"zero_norm": "feature"}, {"scale": "unit"},
+                                     {"scale": None}, {"center": False}, {"n_extra": 0}, {"epsilon": 0.2}])  # fmt: skip
+def test_every_option_recovers_most_members(cells: ad.AnnData, options: dict) -> None:
+    result = fit(cells, **options)
+    assert np.isfinite(result.obsm["X_pae"]).all()
+    true = cells.varm["true_loadings"].to_numpy() > 0
+    found = [average_precision_score(true[:, j], result.varm["pae_loadings"][:, j]) for j in range(6)]
+    given = [average_precision_score(true[:, j], cells.varm["pathways"].to_numpy()[:, j]) for j in range(6)]
+    assert np.mean(found) > np.mean(given)
+
+
+def test_defaults_recover_the_planted_programs() -> None:
+    adata = pae.datasets.simulate(random_state=0)
+    pae.tl.fit(adata, "pathways", progress=False)
+    true = adata.varm["true_loadings"].to_numpy() > 0
+    found = [average_precision_score(true[:, j], adata.varm["pae_loadings"][:, j]) for j in range(20)]
+    assert np.mean(found) >= 0.97
+
+
+@pytest.mark.parametrize("form", ["h5ad", "zarr"])
+def test_a_fit_survives_a_file(fitted: ad.AnnData, form: str, tmp_path) -> None:
+    path = tmp_path / f"cells.{form}"
+    getattr(fitted, f"write_{form}")(path)
+    back = ad.read_h5ad(path) if form == "h5ad" else ad.read_zarr(path)
+    assert_same_fit(fitted, back, atol=0)
+    pd.testing.assert_frame_equal(pae.get.scores(fitted), pae.get.scores(back))
+    pd.testing.assert_frame_equal(pae.get.top_genes(fitted), pae.get.top_genes(back))
+    again = pae.tl.transform(fitted, back, copy=True)
+    np.testing.assert_allclose(again.obsm["X_pae"], fitted.obsm["X_pae"], atol=1e-6)
+
+
+def test_a_fit_survives_subsetting_and_concatenation(fitted: ad.AnnData, tmp_path) -> None:
+    part = fitted[:100, :50].copy()
+    assert pae.get.scores(part).shape == (100, 9)
+    assert pae.get.loadings(part).shape == (50, 9)
+    np.testing.assert_array_equal(part.obsm["X_pae"], fitted.obsm["X_pae"][:100])
+    part.write_h5ad(tmp_path / "part.h5ad")
+    both = ad.concat([fitted[:100], fitted[100:]], merge="same", uns_merge="same")
+    np.testing.assert_array_equal(both.obsm["X_pae"], fitted.obsm["X_pae"])
+    np.testing.assert_array_equal(both.varm["pae_loadings"], fitted.varm["pae_loadings"])
+
+
+def test_scanpy_finds_neighbours_on_the_scores(fitted: ad.AnnData) -> None:
+    sc.pp.neighbors(fitted, use_rep="X_pae")
+    assert fitted.obsp["connectivities"].shape == (400, 400)
+
+
+def test_names_with_slashes_survive_a_file(cells: ad.AnnData, tmp_path) -> None:
+    sets = {f"IL6/JAK {name}": genes for name, genes in as_dict(cells).items()}
+    result = fit(cells, sets)
+    result.write_h5ad(tmp_path / "a.h5ad")
+    assert next(iter(pae.get.scores(ad.read_h5ad(tmp_path / "a.h5ad")))) == "IL6/JAK program_1"
+
+
+# Bad input: a clear error or a named warning, nothing half-written.
+
+
+def assert_refused(adata: ad.AnnData, error: type[Exception], match: str, pathways="pathways", **kwargs) -> None:
+    slots = (set(adata.obsm), set(adata.varm), set(adata.var), set(adata.uns))
+    with pytest.raises(error, match=match):
+        pae.tl.fit(adata, pathways, progress=False, **kwargs)
+    assert slots == (set(adata.obsm), set(adata.varm), set(adata.var), set(adata.uns))
+
+
+def test_ensembl_names_are_recognised_and_gene_symbols_named(cells: ad.AnnData) -> None:
+    other = cells.copy()
+    other.var_names = [f"ENSG{i:011d}" for i in range(other.n_vars)]
+    assert_refused(other, ValueError, "(?s)Ensembl.*gene_symbols", {"A": ["CD3E", "CD3D", "CD4", "IL7R", "LCK"]})
+
+
+def test_mouse_sets_on_human_cells_are_recognised(cells: ad.AnnData) -> None:
+    other = cells.copy()
+    other.var_names = [f"GENE{i}" for i in range(other.n_vars)]
+    assert_refused(other, ValueError, "mouse", {"A": ["Cd3e", "Cd3d", "Cd4", "Il7r", "Lck"]})
+
+
+def test_raw_counts_are_warned_of(cells: ad.AnnData) -> None:
+    with pytest.warns(pae.DataWarning, match="raw counts"):
+        fit(cells, layer="counts")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_values_that_are_not_finite_are_refused(cells: ad.AnnData, value: float, sparse: bool) -> None:
+    other = cells.copy()
+    dense = other.X.toarray()
+    dense[7, 11] = value
+    other.X = sp.csr_matrix(dense) if sparse else dense
+    assert_refused(other, ValueError, "1 NaN or infinite values, the first in column 11")
+
+
+def test_duplicate_gene_names_are_refused_wherever_they_stand(cells: ad.AnnData) -> None:
+    other = cells.copy()
+    other.var_names = ["A", "B", "A", *other.var_names[3:]]
+    assert_refused(other, ValueError, "more than once, for instance A", as_dict(cells))
+
+
+def test_constant_genes_are_left_out_and_named(cells: ad.AnnData) -> None:
+    other = cells.copy()
+    dense = other.X.toarray()
+    dense[:, 5] = 0
+    dense[:, 9] = 3.3
+    other.X = dense
+    with pytest.warns(pae.DataWarning, match="2 of 300 genes have the same value"):
+        result = fit(other)
+    assert (result.varm["pae_loadings"][[5, 9]] == 0).all()
+    assert result.var["pae_scale"].isna().to_numpy().nonzero()[0].tolist() == [5, 9]
+
+
+def test_fewer_cells_than_components_are_refused(cells: ad.AnnData) -> None:
+    assert_refused(cells[:8].copy(), ValueError, "6 pathways and 10 free components are more than the 8 cells")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"theta": 1.5}, ValueError, "theta=1.5 is out of range"),
+        ({"theta": "strong"}, TypeError, "theta='strong' must be a number"),
+        ({"epsilon": -0.1}, ValueError, "epsilon"),
+        ({"min_genes": 0}, ValueError, "min_genes"),
+        ({"min_genes": 10, "max_genes": 5}, ValueError, "max_genes=5"),
+        ({"min_genes": 200}, ValueError, "No pathway has 200 genes"),
+        ({"n_extra": -1}, ValueError, "n_extra"),
+        ({"n_extra": 1.5}, TypeError, "n_extra=1.5 must be an integer"),
+        ({"scale": "quantile"}, ValueError, "choose one of 'unit', 'pareto', None"),
+        ({"scores": "mean"}, ValueError, "scores='mean'"),
+        ({"zero_norm": "both"}, ValueError, "zero_norm"),
+        ({"random_state": -1}, ValueError, "random_state"),
+        ({"device": "tpu9"}, ValueError, "device='tpu9'"),
+        ({"layer": "missing"}, KeyError, "layer='missing' is not in adata.layers"),
+        ({"mask_var": "missing"}, KeyError, "mask_var='missing'"),
+        ({"mask_var": np.zeros(300, dtype=bool)}, ValueError, "selects no gene"),
+        ({"mask_var": np.ones(3, dtype=bool)}, ValueError, "one value per gene"),
+        ({"gene_symbols": "missing"}, KeyError, "gene_symbols='missing'"),
+        ({"pathways": "nowhere.gmt"}, FileNotFoundError, "neither a key of adata.varm"),
+        ({"pathways": 5}, TypeError, "int"),
+    ],
+)
+def test_bad_arguments_are_refused(cells: ad.AnnData, options: dict, error: type[Exception], match: str) -> None:
+    assert_refused(cells.copy(), error, match, **options)
+
+
+def test_backed_cells_are_refused_with_the_way_out(cells: ad.AnnData, tmp_path) -> None:
+    cells.write_h5ad(tmp_path / "a.h5ad")
+    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    assert_refused(backed, TypeError, "to_memory")
+
+
+def test_pathways_that_are_too_small_are_reported(cells: ad.AnnData) -> None:
+    sets = {**as_dict(cells), "tiny": list(cells.var_names[:3]), "absent": ["X1", "X2", "X3", "X4", "X5", "X6"]}
+    dropped = fit(cells, sets).uns["pae"]["dropped"]
+    assert dropped["pathway"].tolist() == ["tiny", "absent"]
+    assert dropped["n_matched"].tolist() == [3, 0]
+    assert dropped["reason"].tolist() == ["fewer than 5 genes"] * 2
+
+
+@pytest.mark.gpu
+def test_the_gpu_gives_the_fit_of_the_cpu(cells: ad.AnnData, fitted: ad.AnnData) -> None:
+    # float32 products in another order, carried through 100 steps
+    assert_same_fit(fitted, fit(cells, device="cuda"), atol=1e-3)
