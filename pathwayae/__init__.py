@@ -4,7 +4,7 @@
 >>> adata = pae.datasets.simulate(200, 300, 5)
 >>> pae.tl.fit(adata, "pathways", progress=False)
 >>> pae.get.scores(adata).shape
-(200, 15)
+(200, 25)
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathwayae import datasets, get, gs, models, pl, tl
-    from pathwayae._inputs import DataWarning
+    from pathwayae.core.notice import DataWarning
 
 __version__ = version("pathwayae")
 __all__ = ["DataWarning", "__version__", "datasets", "get", "gs", "models", "pl", "tl"]
@@ -24,7 +24,7 @@ __all__ = ["DataWarning", "__version__", "datasets", "get", "gs", "models", "pl"
 def __getattr__(name: str) -> Any:
     # Submodules load when they are first used: torch, scanpy and matplotlib take seconds to import.
     if name == "DataWarning":
-        return import_module("pathwayae._inputs").DataWarning
+        return import_module("pathwayae.core.notice").DataWarning
     if name in __all__:
         return import_module(f"pathwayae.{name}")
     msg = f"module 'pathwayae' has no attribute {name!r}"

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 COUNTS_ROWS = 1000  # cells looked at to tell counts from log-normalised values
 
 
-class DataWarning(UserWarning):
-    """The data are usable, but probably not what was meant."""
-
-
 def matrix(adata: ad.AnnData, layer: str | None) -> Any:
     """``X`` or a layer, dense or CSR/CSC in memory, finite.
 

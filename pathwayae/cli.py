@@ -90,8 +90,8 @@ def demo(
 ) -> None:
     """Fit built-in gene sets to built-in blood cells.
 
-    29 immune gene sets and 700 cells; no network is needed. Writes the fitted cells (pbmc_pae.h5ad) and six pictures;
-    files of these names are replaced.
+    29 immune gene sets and 700 cells; no network is needed. Writes the fitted cells (pbmc_pae.h5ad), two tables and six
+    pictures; files of these names are replaced.
 
     \b
     Example:
@@ -118,7 +118,7 @@ def demo(
         blind = _free_components(adata, sets)
         written = [out / "pbmc_pae.h5ad"]
         _write(adata, written[0])
-        written += _pictures(adata, blind, out)
+        written += _tables(adata, out) + _pictures(adata, blind, out)
         typer.echo(f"\nWritten to {out.resolve()}:")
         for path in written:
             typer.echo(f"  {path.name}")
@@ -208,8 +208,8 @@ def transform(
         import pathwayae as pae
 
         adata = _read(cells)
-        _check_input(reference)
-        pae.tl.transform(adata, reference, layer=layer, gene_symbols=gene_symbols, key=key, key_added=key_added)
+        fitted = reference if reference.suffix == ".zarr" else _read(reference)
+        pae.tl.transform(adata, fitted, layer=layer, gene_symbols=gene_symbols, key=key, key_added=key_added)
         _write(adata, out)
         if not quiet:
             n_scores = adata.obsm[f"X_{key_added or key}"].shape[1]
@@ -269,7 +269,11 @@ def _read(path: Path) -> AnnData:
     import anndata as ad
 
     _check_input(path)
-    return ad.read_h5ad(path)
+    try:
+        return ad.read_h5ad(path)
+    except (OSError, KeyError) as error:
+        msg = f"{path} cannot be read as .h5ad: {error.args[0] if error.args else error}"
+        raise OSError(msg) from error
 
 
 def _write(adata: AnnData, path: Path) -> None:
@@ -351,6 +355,17 @@ def _free_components(adata: AnnData, sets: GeneSetCollection) -> AnnData:
     pae.tl.fit(blind, {name: genes for name, genes in sets.items() if name not in HIDDEN}, progress=False)
     typer.echo("\n".join(best(blind) or ["  none"]))
     return blind
+
+
+def _tables(adata: AnnData, folder: Path) -> list[Path]:
+    """Save variance and matched genes per component, and top genes; the paths written."""
+    import pathwayae as pae
+
+    tables = {"components": pae.get.variance(adata), "top_genes": pae.get.top_genes(adata, n_genes=20)}
+    paths = [folder / f"{name}.csv" for name in tables]
+    for path, table in zip(paths, tables.values(), strict=True):
+        table.to_csv(path, index=False, float_format="%.6g")
+    return paths
 
 
 def _pictures(adata: AnnData, blind: AnnData, folder: Path) -> list[Path]:

@@ -62,7 +62,7 @@ def simulate(
     >>> adata.varm["pathways"].shape
     (300, 5)
     """
-    _check_simulation(n_cells, n_genes, n_programs, n_cell_types, missing=missing, false=false)
+    _check_simulation(n_cells, n_genes, n_programs, n_cell_types, missing=missing, false=false, depth=depth)
     rng = np.random.default_rng(random_state)
     loadings = np.zeros((n_genes, n_programs))
     given = np.zeros((n_genes, n_programs), dtype=bool)
@@ -110,7 +110,7 @@ def _counts(rate: NDArray[np.float64], depth: float, rng: np.random.Generator) -
 
 
 def _check_simulation(
-    n_cells: int, n_genes: int, n_programs: int, n_cell_types: int, *, missing: float, false: float
+    n_cells: int, n_genes: int, n_programs: int, n_cell_types: int, *, missing: float, false: float, depth: float
 ) -> None:
     for name, value, least in (
         ("n_cells", n_cells, 1),
@@ -121,6 +121,9 @@ def _check_simulation(
         if value < least:
             msg = f"{name}={value} is too small; at least {least} is needed."
             raise ValueError(msg)
+    if not depth > 0:
+        msg = f"depth={depth} must be above 0 counts per cell."
+        raise ValueError(msg)
     for name, share in (("missing", missing), ("false", false)):
         if not 0 <= share <= 1:
             msg = f"{name}={share} is not a share; choose a value from 0 to 1."

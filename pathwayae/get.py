@@ -35,6 +35,11 @@ def component_names(
     key
         Key of the fit.
 
+    Returns
+    -------
+    list of str
+        All names, or those asked for.
+
     Raises
     ------
     KeyError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,11 +10,37 @@ from typing import Literal, TypeAlias
 
 import pandas as pd
 
-from pathwayae._inputs import DataWarning
 from pathwayae.core import gmt
+from pathwayae.core.annotations import Annotations, read_annotations, read_gaf
 from pathwayae.core.collection import GeneSetCollection
+from pathwayae.core.hierarchy import Hierarchy
+from pathwayae.core.notice import warn
+from pathwayae.core.ontology import Ontology, read_obo
+from pathwayae.core.ontology_sets import from_ontology, hierarchy_of, term_ids
+from pathwayae.core.reactome import parse_wikipathways, read_reactome, rename_wikipathways
+from pathwayae.core.specific import most_specific, specific_classes, weighted_membership
 
-__all__ = ["GeneSetCollection", "as_collection", "read_gmt", "write_gmt"]
+__all__ = [
+    "Annotations",
+    "GeneSetCollection",
+    "Hierarchy",
+    "Ontology",
+    "as_collection",
+    "from_ontology",
+    "hierarchy_of",
+    "most_specific",
+    "parse_wikipathways",
+    "read_annotations",
+    "read_gaf",
+    "read_gmt",
+    "read_obo",
+    "read_reactome",
+    "rename_wikipathways",
+    "specific_classes",
+    "term_ids",
+    "weighted_membership",
+    "write_gmt",
+]
 
 Pathways: TypeAlias = GeneSetCollection | str | os.PathLike[str] | Mapping[str, Iterable[str]] | pd.DataFrame
 
@@ -53,7 +78,30 @@ def read_gmt(path: str | os.PathLike[str], *, duplicates: Literal["error", "numb
     ...     read_gmt(f"{folder}/cells.gmt")
     GeneSetCollection(2 sets, 3 genes: 'T cells', 'B cells')
     """
-    return _read_gmt(path, duplicates, stacklevel=3)
+    if duplicates not in ("error", "number"):
+        msg = f"duplicates={duplicates!r} is unknown. Choose 'error' or 'number'."
+        raise ValueError(msg)
+    records = gmt.read(path)
+    kept = [record for record in records if record.genes]
+    if not kept:
+        msg = (
+            f"{os.fspath(path)}: none of {len(records)} sets has a gene. GMT has a description in the second column "
+            "and genes from the third on. A long table (set, gene) is read by pandas and GeneSetCollection.from_frame."
+        )
+        raise ValueError(msg)
+    repeated = [name for name, count in Counter(record.name for record in kept).items() if count > 1]
+    if repeated and duplicates == "error":
+        msg = (
+            f"{os.fspath(path)}: {len(repeated)} set name(s) occur more than once: {_some(repeated, 10)}. "
+            'Pass duplicates="number" to keep them all under numbered names, or rename them in the file.'
+        )
+        raise ValueError(msg)
+    names = _numbered([record.name for record in kept])
+    sets = {name: record.genes for name, record in zip(names, kept, strict=True)}
+    collection = GeneSetCollection(sets, {name: rec.description for name, rec in zip(names, kept, strict=True)})
+    if problems := _problems(records, sets, collection):
+        warn(f"{os.fspath(path)}: {'; '.join(problems)}")
+    return collection
 
 
 def write_gmt(collection: Pathways, path: str | os.PathLike[str]) -> None:
@@ -79,7 +127,7 @@ def write_gmt(collection: Pathways, path: str | os.PathLike[str]) -> None:
     ...     Path(f"{folder}/cells.gmt").read_text()
     'T cells\t\tCD3D\tCD3E\n'
     """
-    sets = _as_collection(collection, stacklevel=4)
+    sets = as_collection(collection)
     gmt.write(path, [gmt.GeneSet(name, sets.descriptions[name], genes) for name, genes in sets.items()])
 
 
@@ -108,17 +156,13 @@ def as_collection(pathways: Pathways) -> GeneSetCollection:
     >>> as_collection({"T cells": ["CD3D", "CD3E"]})
     GeneSetCollection(1 set, 2 genes: 'T cells')
     """
-    return _as_collection(pathways, stacklevel=4)
-
-
-def _as_collection(pathways: Pathways, *, stacklevel: int) -> GeneSetCollection:
     if isinstance(pathways, GeneSetCollection):
         return pathways
     if isinstance(pathways, (str, os.PathLike)):
         if not Path(pathways).exists():
             msg = f"pathways={os.fspath(pathways)!r}: no such file. A string is taken as the path of a GMT file."
             raise FileNotFoundError(msg)
-        return _read_gmt(pathways, "error", stacklevel=stacklevel)
+        return read_gmt(pathways)
     if isinstance(pathways, pd.DataFrame):
         return GeneSetCollection.from_frame(pathways)
     if isinstance(pathways, Mapping):
@@ -128,33 +172,6 @@ def _as_collection(pathways: Pathways, *, stacklevel: int) -> GeneSetCollection:
         "name → list of genes, or a long DataFrame with the columns 'source' and 'target'."
     )
     raise TypeError(msg)
-
-
-def _read_gmt(path: str | os.PathLike[str], duplicates: str, *, stacklevel: int) -> GeneSetCollection:
-    if duplicates not in ("error", "number"):
-        msg = f"duplicates={duplicates!r} is unknown. Choose 'error' or 'number'."
-        raise ValueError(msg)
-    records = gmt.read(path)
-    kept = [record for record in records if record.genes]
-    if not kept:
-        msg = (
-            f"{os.fspath(path)}: none of {len(records)} sets has a gene. GMT has a description in the second column "
-            "and genes from the third on. A long table (set, gene) is read by pandas and GeneSetCollection.from_frame."
-        )
-        raise ValueError(msg)
-    repeated = [name for name, count in Counter(record.name for record in kept).items() if count > 1]
-    if repeated and duplicates == "error":
-        msg = (
-            f"{os.fspath(path)}: {len(repeated)} set name(s) occur more than once: {_some(repeated, 10)}. "
-            'Pass duplicates="number" to keep them all under numbered names, or rename them in the file.'
-        )
-        raise ValueError(msg)
-    names = _numbered([record.name for record in kept])
-    sets = {name: record.genes for name, record in zip(names, kept, strict=True)}
-    collection = GeneSetCollection(sets, {name: rec.description for name, rec in zip(names, kept, strict=True)})
-    if problems := _problems(records, sets, collection):
-        warnings.warn(f"{os.fspath(path)}: {'; '.join(problems)}", DataWarning, stacklevel=stacklevel)
-    return collection
 
 
 def _problems(

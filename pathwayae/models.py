@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from pathwayae import _inputs
 from pathwayae.core import components, grouped_ae, moments
+from pathwayae.core.notice import warn
 
 __all__ = ["GroupedAutoencoder"]
 
@@ -362,7 +362,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         empty = np.flatnonzero(~membership.any(axis=0))
         if len(empty):
             msg = f"{len(empty)} classes have no feature, the first is {empty[0]}; their components are free."
-            warnings.warn(msg, _inputs.DataWarning, stacklevel=4)
+            warn(msg)
         return membership, np.ones(n_features, dtype=bool)
 
     def _init(self, n_features: int) -> NDArray[np.float64] | None:

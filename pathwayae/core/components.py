@@ -39,16 +39,21 @@ def residual_components(gram: Floats, loadings: Floats, n_extra: int) -> Floats:
     if n_extra == 0:
         return np.zeros((g, 0))
     basis = scipy.linalg.orth(loadings) if loadings.shape[1] else np.zeros((g, 0))
+    # The loadings' own space gets a negative eigenvalue: where the residual runs out, its null space comes before it.
+    below = float(np.trace(gram)) / g
 
     def residual(v: Floats) -> Floats:
         return v - basis @ (basis.T @ v)
 
     if n_extra >= g - 1 or g <= 256:
         project = np.eye(g) - basis @ basis.T
-        vectors = scipy.linalg.eigh(project @ gram @ project, subset_by_index=[g - n_extra, g - 1])[1][:, ::-1]
+        matrix = project @ gram @ project - below * (basis @ basis.T)
+        vectors = scipy.linalg.eigh(matrix, subset_by_index=[g - n_extra, g - 1])[1][:, ::-1]
     else:
         operator = sp.linalg.LinearOperator(
-            (g, g), matvec=lambda v: residual(gram @ residual(v.ravel())), dtype=np.float64
+            (g, g),
+            matvec=lambda v: residual(gram @ residual(v.ravel())) - below * (basis @ (basis.T @ v.ravel())),
+            dtype=np.float64,
         )
         values, vectors = sp.linalg.eigsh(operator, k=n_extra, which="LA", v0=residual(np.diagonal(gram)))
         vectors = vectors[:, np.argsort(values)[::-1]]
@@ -70,7 +75,10 @@ def variance_ratio(gram: Floats, encoder: Floats) -> Floats:
 def variance_ratio_together(gram: Floats, encoder: Floats) -> float:
     """Share of ``‖X̃‖²`` that the least-squares fit on all scores together explains."""
     ge = gram @ encoder
-    inverse = np.linalg.pinv(encoder.T @ ge, rcond=1e-10, hermitian=True)
+    length = np.sqrt(np.einsum("ij,ij->j", encoder, ge))
+    ge = ge / np.where(length > 0, length, 1.0)
+    scaled = encoder / np.where(length > 0, length, 1.0)
+    inverse = np.linalg.pinv(scaled.T @ ge, rcond=1e-10, hermitian=True)
     return float(np.sum((ge.T @ ge) * inverse) / np.trace(gram))
 
 

@@ -7,16 +7,16 @@ import io
 import logging
 import os
 import re
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from pathwayae.core.textfile import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 logger = logging.getLogger("pathwayae")
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _SHOWN = 60
 
 
@@ -119,21 +119,7 @@ def read(path: str | os.PathLike[str]) -> list[GeneSet]:
     ...     read(f"{folder}/sets.gmt.gz")
     [GeneSet(name='T cells', description='', genes=('CD3D', 'CD3E'))]
     """
-    source = os.fspath(path)
-    data = Path(path).read_bytes()
-    if data.startswith(_GZIP_MAGIC):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            msg = f"{source} is a damaged gzip file ({error}). Download it again."
-            raise ValueError(msg) from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        msg = f"{source}, line {line}: not UTF-8 text ({error.reason}). Save the file as UTF-8 tab-separated text."
-        raise ValueError(msg) from error
-    return parse(text, source)
+    return parse(read_text(path), os.fspath(path))
 
 
 def write(path: str | os.PathLike[str], sets: Iterable[GeneSet]) -> None:

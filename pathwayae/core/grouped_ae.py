@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pathwayae.core import penalties, reconstruction
 from pathwayae.core.moments import Standardized
-from pathwayae.core.optimize import Progress, Step, minimize
+from pathwayae.core.optimize import Progress, Step, minimize, threads_for
 
 Activation = Literal["softplus", "sigmoid", "identity"]
 Scores = Literal["projection", "least_squares"]
@@ -99,8 +99,9 @@ class Objective:
     ----------
     data, validation
         Moments of the cells to fit, and of held-out cells whose loss is monitored when given.
-    outside, entropy_weights
-        Weights of the two structural terms, (g, k) and (g,), see :mod:`pathwayae.core.penalties`.
+    outside, entropy_weights, penalised
+        Weights of the two structural terms, (g, k) and (g,), and the genes that take part (g,), see
+        :mod:`pathwayae.core.penalties`.
     share_data, share_zero, share_entropy
         ``1 − θ``, ``θ (1 − ε)`` and ``θ ε``, see :func:`shares`.
     """
@@ -108,6 +109,7 @@ class Objective:
     data: Problem
     outside: Tensor
     entropy_weights: Tensor
+    penalised: Tensor
     share_data: float
     share_zero: float
     share_entropy: float
@@ -148,7 +150,7 @@ class Objective:
     def _zero(self, loadings: Tensor) -> tuple[Tensor, Tensor]:
         if self.zero_norm == "feature":
             return penalties.zero_feature(loadings, self.outside, self.l1_ratio)
-        return penalties.zero_component(loadings, self.outside)
+        return penalties.zero_component(loadings, self.outside, self.penalised)
 
 
 def shares(theta: float, epsilon: float, *, has_zero: bool, has_entropy: bool) -> tuple[float, float, float]:
@@ -238,6 +240,7 @@ def objective(
         data=problem(data),
         outside=torch.as_tensor(outside, dtype=torch.float32, device=config.device),
         entropy_weights=torch.as_tensor(per_gene * factor, dtype=torch.float32, device=config.device),
+        penalised=torch.as_tensor(penalised, device=config.device),
         share_data=share_data,
         share_zero=share_zero,
         share_entropy=share_entropy,
@@ -285,17 +288,18 @@ def fit(
         rng = np.random.default_rng(config.random_state)
         init = start(membership, n_components, data.gram, scores=config.scores, rng=rng)
     point = torch.as_tensor(deactivate(init, config.activation), dtype=torch.float32, device=config.device)
-    descent = minimize(
-        target,
-        point,
-        learning_rate=config.learning_rate,
-        max_iter=config.max_iter,
-        min_delta=config.min_delta,
-        early_stopping_patience=config.early_stopping_patience,
-        scheduler_patience=config.scheduler_patience,
-        scheduler_factor=config.scheduler_factor,
-        progress=progress,
-    )
+    with threads_for(2.0 * len(data.gram) ** 2 * n_components):
+        descent = minimize(
+            target,
+            point,
+            learning_rate=config.learning_rate,
+            max_iter=config.max_iter,
+            min_delta=config.min_delta,
+            early_stopping_patience=config.early_stopping_patience,
+            scheduler_patience=config.scheduler_patience,
+            scheduler_factor=config.scheduler_factor,
+            progress=progress,
+        )
     loadings, _ = activate(descent.best, config.activation)
     if config.scores == "least_squares":
         loadings, _ = reconstruction.unit_columns(loadings)

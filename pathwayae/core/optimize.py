@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+SMALL_STEP = 2e8  # floating-point operations
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -28,6 +31,18 @@ class Descent(NamedTuple):
     converged: bool
 
 
+@contextmanager
+def threads_for(n_operations: float) -> Iterator[None]:
+    """One thread for steps of few operations, where waiting for the others costs more than they do."""
+    before = torch.get_num_threads()
+    if n_operations < SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def minimize(
     objective: Callable[[Tensor], Step],
     start: Tensor,
@@ -42,8 +57,8 @@ def minimize(
 ) -> Descent:
     """Minimise ``objective`` from ``start`` with Adam.
 
-    The learning rate is multiplied by ``scheduler_factor`` after ``scheduler_patience`` iterations without an
-    improvement of at least ``min_delta``; the descent ends after ``early_stopping_patience`` of them, or after
+    The learning rate is multiplied by ``scheduler_factor`` after more than ``scheduler_patience`` iterations without
+    an improvement of at least ``min_delta``; the descent ends after ``early_stopping_patience`` of them, or after
     ``max_iter``. The returned point is the best one evaluated.
 
     Parameters

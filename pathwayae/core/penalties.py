@@ -46,9 +46,7 @@ def outside_weights(
     inside = np.zeros((g, n_components), dtype=bool)
     inside[:, :p] = membership
     if zero_norm == "component":
-        outside = ~inside & penalised[:, None]
-        n_used = max(1, int(outside.any(axis=0).sum()))
-        return outside / (n_used * math.sqrt(g))
+        return (~inside & penalised[:, None]) / (n_components * math.sqrt(g))
     outside = ~inside & (membership.any(axis=1) & penalised)[:, None]
     count = outside.sum(axis=0)
     n_used = max(1, int((count > 0).sum()))
@@ -97,11 +95,15 @@ def zero_feature(loadings: Tensor, weights: Tensor, l1_ratio: float) -> tuple[Te
     return l1_ratio * first + (1.0 - l1_ratio) * root, (grad_p + grad_q) / row * loadings.sign()
 
 
-def zero_component(loadings: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """``Σ a_ij |l_ij| / ‖l_j‖₂``: what each component loads outside its pathway, free of scale."""
-    norm = (loadings * loadings).sum(-2, keepdim=True).clamp_min(TINY).sqrt()
-    outside = (weights * loadings.abs()).sum(-2, keepdim=True)
-    gradient = weights * loadings.sign() / norm - outside / norm**3 * loadings
+def zero_component(loadings: Tensor, weights: Tensor, penalised: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """``Σ a_ij |l_ij| / ‖l_j‖₂``: what each component loads outside its pathway, free of scale.
+
+    Genes that are not ``penalised`` (boolean, shape (g,)) do not count in the norm either.
+    """
+    counted = loadings if penalised is None else loadings * penalised[:, None]
+    norm = (counted * counted).sum(-2, keepdim=True).clamp_min(TINY).sqrt()
+    outside = (weights * counted.abs()).sum(-2, keepdim=True)
+    gradient = weights * counted.sign() / norm - outside / norm**3 * counted
     return (outside / norm).sum((-2, -1)), gradient
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import warnings
 from dataclasses import asdict
 from typing import Any, Literal, NamedTuple
 
@@ -12,11 +11,11 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from pathwayae import _inputs, _keys
-from pathwayae._inputs import DataWarning
 from pathwayae.core import components, grouped_ae, moments
+from pathwayae.core.notice import warn
 from pathwayae.tl import _pathways
 
 logger = logging.getLogger("pathwayae")
@@ -31,7 +30,7 @@ def fit(
     gene_symbols: str | None = None,
     min_genes: int = 5,
     max_genes: int | None = None,
-    n_extra: int = 10,
+    n_extra: int = 20,
     theta: float = 0.3,
     epsilon: float = 0.0,
     l1_ratio: float = 0.5,
@@ -76,7 +75,8 @@ def fit(
     min_genes, max_genes
         Pathways with fewer or more genes in the model are left out and reported.
     n_extra
-        Number of free components, named ``free_1``, ``free_2``, …; their loadings have both signs.
+        Number of free components, named ``free_1``, ``free_2``, … in the order of the variance they add to the
+        pathways; their loadings have both signs.
     theta, epsilon, l1_ratio
         Strength of the structure, share of entropy in it, and mix of the two terms of
         ``zero_norm="feature"``; each from 0 to 1. θ is clipped to 0.999.
@@ -226,7 +226,7 @@ def _warn_of_counts(matrix: Any) -> None:
             "The values look like raw counts; log-normalised values are expected. Run sc.pp.normalize_total and "
             "sc.pp.log1p first, or pass the layer that holds such values."
         )
-        warnings.warn(msg, DataWarning, stacklevel=3)
+        warn(msg)
 
 
 def _read(
@@ -249,7 +249,7 @@ def _read(
             f"{(~varies).sum()} of {len(varies)} genes have the same value in every cell and are left out of the "
             "model. sc.pp.filter_genes removes genes that are never seen."
         )
-        warnings.warn(msg, DataWarning, stacklevel=3)
+        warn(msg)
         genes, read = genes[varies], read.subset(varies)
     return genes, read.standardize(center=center, scale=scale)
 

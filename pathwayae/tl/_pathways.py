@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Collection
 from typing import Any
 
@@ -14,8 +13,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _keys
-from pathwayae._inputs import DataWarning
 from pathwayae.core.membership import mismatch_message
+from pathwayae.core.notice import warn
 from pathwayae.gs import GeneSetCollection, as_collection
 
 
@@ -92,5 +91,5 @@ def choose(
             f"Only {share:.0%} of the genes of the pathways are among the {len(names)} genes of the model. If the "
             "names differ in kind (symbols, Ensembl ids, species), name the column of symbols with gene_symbols."
         )
-        warnings.warn(msg, DataWarning, stacklevel=3)
+        warn(msg)
     return membership.matrix[:, np.flatnonzero(keep)], kept, dropped

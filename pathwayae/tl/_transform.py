@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from typing import Any
 
 import anndata as ad
@@ -13,8 +12,8 @@ import pandas as pd
 from anndata import AnnData
 
 from pathwayae import _inputs, _keys
-from pathwayae._inputs import DataWarning
 from pathwayae.core import components
+from pathwayae.core.notice import warn
 
 logger = logging.getLogger("pathwayae")
 
@@ -93,7 +92,7 @@ def transform(
     model, genes = _align(adata, fitted, key, gene_symbols)
     if _inputs.looks_like_counts(matrix):
         msg = "The values of the new cells look like raw counts; scale them as the cells of the fit were."
-        warnings.warn(msg, DataWarning, stacklevel=2)
+        warn(msg)
     loadings = np.asarray(fitted.varm[_keys.loadings(key)])
     encoder = components.encoder(loadings, int(entries[_keys.N_PATHWAYS]), params["scores"], float(params["ridge"]))
     mean = fitted.var[_keys.mean(key)].to_numpy(dtype=np.float64)[model]
@@ -162,5 +161,5 @@ def _align(
             f"{(~found).sum()} of {len(found)} genes of the model are missing from the new cells; they carry "
             f"{1 - share:.0%} of the squared loadings and count as being at their mean."
         )
-        warnings.warn(msg, DataWarning, stacklevel=3)
+        warn(msg)
     return model[found], position[found]

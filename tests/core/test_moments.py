@@ -186,6 +186,17 @@ def test_standardize_gives_the_gram_of_explicitly_standardised_cells(center, sca
         np.testing.assert_allclose(np.diagonal(result.gram), np.where(constant, 0.0, 90.0), rtol=1e-12)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_held_out_cells_in_the_units_of_others_have_the_gram_of_explicitly_standardised_cells(offset):
+    fitted, held_out = expression(n=90) + offset, expression(n=50, seed=1) + offset
+    units = accumulate(fitted).standardize(center=True, scale="unit")
+    result = accumulate(held_out).standardize_with(units.mean, units.scale)
+    explicit = (held_out - units.mean) / units.scale
+    assert result.n == 50
+    # Squares of 1e6 in 50 cells are 5e7, in which the last digit of float64 is 7e-9.
+    np.testing.assert_allclose(result.gram, explicit.T @ explicit, rtol=1e-12, atol=1e-11 if offset == 0 else 1e-6)
+
+
 def test_standardize_leaves_the_moments_as_they_are():
     result = accumulate(expression())
     total, gram = result.sum.copy(), result.gram.copy()

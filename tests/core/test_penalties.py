@@ -108,7 +108,8 @@ def terms(case, dtype=torch.float64):
     result = {
         f"feature {ratio}": lambda w, ratio=ratio: penalties.zero_feature(w, feature, ratio) for ratio in (0, 0.3, 1)
     }
-    result["component"] = lambda w: penalties.zero_component(w, component)
+    penalised = torch.as_tensor(case[1])
+    result["component"] = lambda w: penalties.zero_component(w, component, penalised)
     for on_classes in (False, True):
         per_gene = entropy_weights_of(case, on_classes, dtype)
         result[f"entropy {on_classes}"] = lambda w, per_gene=per_gene: penalties.entropy(w, per_gene)

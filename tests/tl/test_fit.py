@@ -269,7 +269,7 @@ def test_constant_genes_are_left_out_and_named(cells: ad.AnnData) -> None:
 
 
 def test_fewer_cells_than_components_are_refused(cells: ad.AnnData) -> None:
-    assert_refused(cells[:8].copy(), ValueError, "6 pathways and 10 free components are more than the 8 cells")
+    assert_refused(cells[:8].copy(), ValueError, "6 pathways and 20 free components are more than the 8 cells")
 
 
 @pytest.mark.parametrize(

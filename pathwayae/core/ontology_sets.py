@@ -1,0 +1,307 @@
+"""Gene sets from an ontology and annotations, and what a hierarchy says about gene sets."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from pathwayae.core import propagate
+from pathwayae.core.annotations import Annotations, read_annotations, read_gaf
+from pathwayae.core.collection import GeneSetCollection
+from pathwayae.core.hierarchy import Hierarchy
+from pathwayae.core.notice import warn
+from pathwayae.core.ontology import Ontology, read_obo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+logger = logging.getLogger("pathwayae")
+
+Span: TypeAlias = "int | tuple[int | None, int | None]"
+Slim: TypeAlias = "Ontology | str | os.PathLike[str] | Iterable[str]"
+
+_SHORT = {"BP": "biological_process", "MF": "molecular_function", "CC": "cellular_component"}
+_TOKEN = re.compile(r"[^\s()\[\]{}%|;,]+")
+_EXAMPLES = 3
+
+
+def from_ontology(
+    ontology: Ontology | str | os.PathLike[str],
+    annotations: Annotations | GeneSetCollection | pd.DataFrame | str | os.PathLike[str],
+    *,
+    min_genes: int = 1,
+    max_genes: int | None = None,
+    namespace: str | Iterable[str] | None = None,
+    depth: Span | None = None,
+    level: Span | None = None,
+    slim: Slim | None = None,
+    roots: str | Iterable[str] | None = None,
+    name: str = "{id} {name}",
+) -> GeneSetCollection:
+    """Make gene sets of the terms of an ontology.
+
+    A gene annotated to a term belongs to all terms above it (the true-path rule); sets are made after that. Several
+    choices of terms are combined: a term must satisfy all.
+
+    Parameters
+    ----------
+    ontology
+        The ontology, or the path of an OBO file (read with its defaults).
+    annotations
+        Which gene has which term: annotations, the path of a GAF file, a table with the columns ``gene`` and
+        ``term``, or a collection whose sets carry ids of terms (see :func:`term_ids`).
+    min_genes, max_genes
+        Fewest and most genes of a set.
+    namespace
+        Namespace(s) to keep, such as ``"biological_process"``; "BP", "MF" and "CC" will do.
+    depth, level
+        Keep terms whose longest (`depth`) or shortest (`level`) way up to a root has so many steps: a number, or
+        (least, most), where ``None`` is no limit. Roots have 0.
+    slim
+        Keep the terms of a slim: name of a subset of the ontology, path of an OBO file, an ontology, or ids.
+    roots
+        Keep these terms and what lies below them.
+    name
+        How to call a set; ``{id}``, ``{name}`` and ``{namespace}`` are filled in.
+
+    Returns
+    -------
+    Sets sorted by id, their genes sorted by name; the description is the id. :func:`hierarchy_of` gives their
+    hierarchy.
+
+    Raises
+    ------
+    ValueError
+        If no annotation meets the ontology, a choice names what does not exist, or two sets would share a name.
+
+    Examples
+    --------
+    >>> from pathwayae.core.ontology import parse_obo
+    >>> ontology = parse_obo('''[Term]
+    ... id: GO:1
+    ... name: immune response
+    ... [Term]
+    ... id: GO:2
+    ... name: T cell activation
+    ... is_a: GO:1
+    ... ''')
+    >>> dict(from_ontology(ontology, pd.DataFrame({"gene": ["CD3D", "C3"], "term": ["GO:2", "GO:1"]})))
+    {'GO:1 immune response': ('C3', 'CD3D'), 'GO:2 T cell activation': ('CD3D',)}
+    """
+    if min_genes < 1 or (max_genes is not None and max_genes < min_genes):
+        msg = f"min_genes={min_genes} and max_genes={max_genes} leave no size. Choose 1 <= min_genes <= max_genes."
+        raise ValueError(msg)
+    graph = ontology if isinstance(ontology, Ontology) else read_obo(ontology)
+    terms = _select(graph, namespace=namespace, depth=depth, level=level, slim=slim, roots=roots)
+    found = propagate.resolve(_as_annotations(annotations, graph), graph)
+    genes, matrix = propagate.propagate(found, graph, terms)
+    columns = matrix.tocsc()
+    columns.sort_indices()
+    sizes = np.diff(columns.indptr)
+    kept = np.flatnonzero((sizes >= min_genes) & (sizes <= (np.inf if max_genes is None else max_genes)))
+    logger.info(
+        "%d sets of %d terms in use: %d chosen, %d of them without genes or of another size",
+        len(kept), len(graph.graph), len(terms), len(terms) - len(kept),
+    )  # fmt: skip
+    names = _names(graph, [terms[i] for i in kept], name)
+    symbols = genes.to_numpy(dtype=object)
+    sets = {
+        label: tuple(symbols[columns.indices[columns.indptr[i] : columns.indptr[i + 1]]])
+        for label, i in zip(names, kept, strict=True)
+    }
+    return GeneSetCollection(sets, {label: terms[i] for label, i in zip(names, kept, strict=True)})
+
+
+def term_ids(collection: GeneSetCollection, ontology: Ontology) -> dict[str, str]:
+    r"""Find the terms that gene sets stand for, by the ids they carry.
+
+    Parameters
+    ----------
+    collection
+        Sets whose description is an id, or whose name contains one ("immune response (GO:0006955)").
+    ontology
+        The ontology; alternative ids and replaced terms are followed.
+
+    Returns
+    -------
+    Set name → id of the term in use, for the sets where there is exactly one.
+
+    Examples
+    --------
+    >>> from pathwayae.core.ontology import parse_obo
+    >>> ontology = parse_obo("[Term]\nid: GO:1\nalt_id: GO:7\n")
+    >>> term_ids(GeneSetCollection({"immune response (GO:7)": ["C3"], "hypoxia": ["VEGFA"]}), ontology)
+    {'immune response (GO:7)': 'GO:1'}
+    """
+    current = ontology.current
+    found: dict[str, str] = {}
+    for name, description in collection.descriptions.items():
+        terms = {current[description]} if description in current else set()
+        terms = terms or {current[token] for token in _TOKEN.findall(name) if token in current}
+        if len(terms) == 1:
+            found[name] = terms.pop()
+    return found
+
+
+def hierarchy_of(collection: GeneSetCollection, ontology: Ontology) -> Hierarchy:
+    r"""Give gene sets the hierarchy of the terms they stand for.
+
+    Parameters
+    ----------
+    collection
+        Sets that carry ids of terms (see :func:`term_ids`): of :func:`from_ontology`, of Reactome, or of any GMT with
+        ids in its names or descriptions.
+    ontology
+        The ontology.
+
+    Returns
+    -------
+    A hierarchy of the set names, in the order of the collection. Where terms between two sets are missing, parenthood
+    passes through. Sets without a term stand alone, with a warning.
+
+    Raises
+    ------
+    ValueError
+        If no set carries an id of the ontology.
+
+    Examples
+    --------
+    >>> from pathwayae.core.ontology import parse_obo
+    >>> ontology = parse_obo("[Term]\nid: GO:1\n[Term]\nid: GO:2\nis_a: GO:1\n[Term]\nid: GO:3\nis_a: GO:2\n")
+    >>> hierarchy_of(GeneSetCollection({"T (GO:3)": ["CD3D"], "all (GO:1)": ["CD3D"]}), ontology).parents
+    {'T (GO:3)': ('all (GO:1)',), 'all (GO:1)': ()}
+    """
+    ids = term_ids(collection, ontology)
+    if not ids:
+        msg = (
+            f"none of {len(collection)} sets carries an id of the ontology: sets like {_some(list(collection))}, ids "
+            f"like {_some(list(ontology.graph.names))}. Put the id into the name or the description of each set."
+        )
+        raise ValueError(msg)
+    if lost := [name for name in collection if name not in ids]:
+        warn(
+            f"{len(lost)} of {len(collection)} sets have no term in use in the ontology and stand alone in the "
+            f"hierarchy, e.g. {_some(lost)}"
+        )
+    sets_of: dict[str, list[str]] = {}
+    for name, term in ids.items():
+        sets_of.setdefault(term, []).append(name)
+    above = ontology.graph.restrict(sets_of).parents
+    return Hierarchy(
+        {
+            name: tuple(one for parent in above[ids[name]] for one in sets_of[parent]) if name in ids else ()
+            for name in collection
+        }
+    )
+
+
+def _as_annotations(
+    annotations: Annotations | GeneSetCollection | pd.DataFrame | str | os.PathLike[str], ontology: Ontology
+) -> Annotations:
+    if isinstance(annotations, Annotations):
+        return annotations
+    if isinstance(annotations, GeneSetCollection):
+        ids = term_ids(annotations, ontology)
+        if lost := [name for name in annotations if name not in ids]:
+            warn(
+                f"{len(lost)} of {len(annotations)} sets carry no id of a term in use and are left out, e.g. "
+                f"{_some(lost)}"
+            )
+        pairs = [(gene, term) for name, term in ids.items() for gene in annotations[name]]
+        return read_annotations(pd.DataFrame(pairs, columns=["gene", "term"]))
+    if isinstance(annotations, pd.DataFrame):
+        return read_annotations(annotations, evidence="evidence" if "evidence" in annotations else None)
+    return read_gaf(annotations)
+
+
+def _select(
+    ontology: Ontology,
+    *,
+    namespace: str | Iterable[str] | None,
+    depth: Span | None,
+    level: Span | None,
+    slim: Slim | None,
+    roots: str | Iterable[str] | None,
+) -> list[str]:
+    graph = ontology.graph
+    keep = np.ones(len(graph), dtype=np.bool_)
+    if namespace is not None:
+        spaces = ontology.terms.loc[list(graph.names), "namespace"]
+        given = [namespace] if isinstance(namespace, str) else list(namespace)
+        wanted = [_SHORT.get(one, one) for one in given]
+        known = sorted(set(spaces))
+        if unknown := [one for one in wanted if one not in known]:
+            msg = f"namespace={namespace!r}: no term in use is in {_some(unknown)}. The ontology has {_some(known)}."
+            raise ValueError(msg)
+        keep &= spaces.isin(wanted).to_numpy()
+    if depth is not None:
+        keep &= _within("depth", depth, graph.depths)
+    if level is not None:
+        keep &= _within("level", level, graph.levels)
+    if slim is not None:
+        keep &= np.isin(np.array(graph.names, dtype=object), _slim_terms(slim, ontology))
+    if roots is not None:
+        given = [roots] if isinstance(roots, str) else list(roots)
+        if unknown := [one for one in given if one not in ontology.current]:
+            msg = f"roots={roots!r}: {_some(unknown)} not in use in the ontology. Ids look like {_some(graph.names)}."
+            raise ValueError(msg)
+        positions = [graph.positions[ontology.current[one]] for one in given]
+        keep &= graph.closure[:, positions].sum(axis=1).A1 > 0 if positions else False
+    return [graph.names[i] for i in np.flatnonzero(keep)]
+
+
+def _within(parameter: str, span: Span, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    least, most = (span, span) if isinstance(span, int) else span
+    low, high = 0 if least is None else least, steps.max(initial=0) if most is None else most
+    if low < 0 or high < low or low > steps.max(initial=0):
+        msg = (
+            f"{parameter}={span!r} leaves no term: the ontology has {parameter} 0 to {steps.max(initial=0)}. Give a "
+            "number or (least, most)."
+        )
+        raise ValueError(msg)
+    return (steps >= low) & (steps <= high)
+
+
+def _slim_terms(slim: Slim, ontology: Ontology) -> list[str]:
+    if isinstance(slim, (str, os.PathLike)):
+        if isinstance(slim, str) and not os.path.exists(slim):
+            return list(ontology.subset(slim))
+        slim = read_obo(slim, relations=())
+    listed = list(slim.graph.names) if isinstance(slim, Ontology) else list(slim)
+    found = [ontology.current[term] for term in listed if term in ontology.current]
+    lost = [term for term in listed if term not in ontology.current]
+    if not found:
+        msg = f"slim: none of {len(listed)} terms is in use in the ontology, e.g. {_some(lost)}. Give GO's own slim."
+        raise ValueError(msg)
+    if lost:
+        warn(f"slim: {len(lost)} of {len(listed)} terms are not in use in the ontology, e.g. {_some(lost)}")
+    return found
+
+
+def _names(ontology: Ontology, terms: list[str], pattern: str) -> list[str]:
+    table = ontology.terms.loc[terms]
+    try:
+        names = [
+            pattern.format(id=term, name=name, namespace=namespace).strip()
+            for term, name, namespace in zip(terms, table["name"], table["namespace"], strict=True)
+        ]
+    except (KeyError, IndexError, ValueError) as error:
+        msg = f"name={pattern!r} cannot be filled in ({error!r}). Use {{id}}, {{name}} and {{namespace}} only."
+        raise ValueError(msg) from error
+    repeated = pd.Index(names)[pd.Index(names).duplicated()]
+    if len(repeated):
+        msg = f"name={pattern!r} gives several sets the name {repeated[0]!r}. Put {{id}} into it."
+        raise ValueError(msg)
+    return names
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return (", ".join(map(repr, listed[:_EXAMPLES])) + (", …" if len(listed) > _EXAMPLES else "")) or "none"
