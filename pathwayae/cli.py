@@ -110,7 +110,7 @@ def demo(
         sets = pae.gs.read_gmt(_registry.folder() / "immune_pbmc.gmt")
         adata = _pbmc()
         typer.echo(f"Fitting {len(sets)} gene sets to {adata.n_obs} cells × {adata.n_vars} genes …")
-        pae.tl.fit(adata, sets, progress=_bars())
+        pae.tl.fit(adata, sets)
         _report(adata)
         typer.echo("\nNeighbours and UMAP on the scores …")
         sc.pp.neighbors(adata, use_rep="X_pae")
@@ -140,7 +140,7 @@ def fit(
     max_genes: Annotated[
         int | None, typer.Option(help="Leave out pathways with more genes in the data.", show_default="no limit")
     ] = None,
-    n_extra: Annotated[int, typer.Option(help="Number of free components.")] = 10,
+    n_extra: Annotated[int, typer.Option(help="Number of free components.")] = 20,
     theta: Annotated[float, typer.Option(help="Strength of the pathways, 0 to 1.")] = 0.3,
     scores: Annotated[Scores, typer.Option(help="How scores follow from loadings.")] = Scores.projection,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

@@ -103,7 +103,7 @@ def test_the_demo_fits_draws_and_names_its_files(tmp_path):
     assert highest["B_CELLS"] == "CD19+ B"
     assert highest["NK_CELLS"] == "CD56+ NK"
     assert highest["CD34_PROGENITORS"] == "CD34+"
-    assert set(pae.get.enrichment(adata)["component"]) == {f"free_{i + 1}" for i in range(10)}
+    assert set(pae.get.enrichment(adata)["component"]) == {f"free_{i + 1}" for i in range(20)}
 
     n_matched = pae.get.variance(adata).set_index("component").loc["NK_CELLS"]
     assert f"{n_matched['n_matched']}/{n_matched['n_genes']}" in result.stdout

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from pathwayae.core import genes as _genes
+from pathwayae.core import gmt
 from pathwayae.core import membership as _membership
+from pathwayae.core import overlap as _overlap
+from pathwayae.core import trim as _trim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
     import numpy.typing as npt
-    import pandas as pd
+
+    from pathwayae.core.hierarchy import Hierarchy
 
 _SHOWN = 3
 
@@ -22,7 +32,9 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     """Named gene sets in a fixed order: a read-only mapping from name to genes.
 
     Repeated genes of a set are kept once, at their first place; a Python ``set`` of genes is sorted. Two collections
-    are equal if they hold the same names in the same order with the same genes; descriptions do not count.
+    are equal if they hold the same names in the same order with the same genes; descriptions do not count. ``a | b``
+    unites two collections and ``a & b`` keeps the sets of ``a`` whose names are in ``b``, each with the order and the
+    descriptions of ``a`` first; a name with different genes in both is an error.
 
     Parameters
     ----------
@@ -51,6 +63,14 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     """
 
     __slots__ = ("_descriptions", "_sets")
+
+    # Tables about the sets: these functions take any mapping of sets, here the collection itself.
+    overlap = _overlap.overlap
+    overlap_matrix = _overlap.overlap_matrix
+    redundant = _overlap.redundant
+    trim_report = _trim.trim_report
+    report = _genes.report
+    sets_per_gene = _genes.sets_per_gene
 
     def __init__(self, sets: Mapping[str, Iterable[str]], descriptions: Mapping[str, str] | None = None) -> None:
         if not isinstance(sets, Mapping):
@@ -81,6 +101,19 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
 
     def __hash__(self) -> int:
         return hash(tuple(self._sets.items()))
+
+    def __or__(self, other: object) -> GeneSetCollection:
+        if not isinstance(other, GeneSetCollection):
+            return NotImplemented
+        self._refuse_conflicts(other)
+        described = {name: other._descriptions[name] for name in other if not self._descriptions.get(name)}
+        return GeneSetCollection({**other, **self}, {**self._descriptions, **described}).select([*self, *other])
+
+    def __and__(self, other: object) -> GeneSetCollection:
+        if not isinstance(other, GeneSetCollection):
+            return NotImplemented
+        self._refuse_conflicts(other)
+        return self.select([name for name in self if name in other])
 
     def __repr__(self) -> str:
         names = [repr(name) for name in list(self)[:_SHOWN]] + ["…"] * (len(self) > _SHOWN)
@@ -138,7 +171,154 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
             kept = {name: tuple(gene for gene in listed if gene in allowed) for name, listed in kept.items()}
         most = float("inf") if max_genes is None else max_genes
         kept = {name: listed for name, listed in kept.items() if min_genes <= len(listed) <= most}
-        return GeneSetCollection(kept, {name: self._descriptions[name] for name in kept})
+        return self._with(kept)
+
+    def select(self, names: Iterable[str] | None = None, *, regex: str | None = None) -> GeneSetCollection:
+        """Pick sets by their names or by a regular expression.
+
+        Parameters
+        ----------
+        names
+            The names to keep, in the order wanted.
+        regex
+            Keep the names in which this is found (:func:`re.search`; ``"(?i)interferon"`` ignores the case).
+
+        Returns
+        -------
+        A new collection.
+
+        Raises
+        ------
+        KeyError
+            If a name is unknown.
+        ValueError
+            If `regex` is found in no name, or not exactly one of the two is given.
+
+        Examples
+        --------
+        >>> pathways = GeneSetCollection({"T cells": ["CD3D"], "B cells": ["CD19"], "hypoxia": ["VEGFA"]})
+        >>> list(pathways.select(regex="cells$")), list(pathways.select(["hypoxia"]))
+        (['T cells', 'B cells'], ['hypoxia'])
+        """
+        if (names is None) == (regex is None):
+            msg = "give either names or regex: the names of the sets to keep, or what to find in them."
+            raise ValueError(msg)
+        chosen = [names] if isinstance(names, str) else list(dict.fromkeys(names or ()))
+        if regex is not None:
+            chosen = [name for name in self if re.search(regex, name)]
+            if not chosen:
+                msg = (
+                    f"regex={regex!r} is found in none of {len(self)} set names. '(?i)' at its start ignores the case."
+                )
+                raise ValueError(msg)
+        if unknown := [name for name in chosen if name not in self._sets]:
+            near = difflib.get_close_matches(str(unknown[0]), self, n=3, cutoff=0.5)
+            hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+            msg = f"{len(unknown)} name(s) are not in the collection, e.g. {unknown[0]!r}.{hint}"
+            raise KeyError(msg)
+        return self._with({name: self._sets[name] for name in chosen})
+
+    def merge_similar(
+        self,
+        *,
+        jaccard: float | None = 0.8,
+        containment: float | None = None,
+        name: Callable[[Sequence[str]], str] | None = None,
+    ) -> GeneSetCollection:
+        """Unite sets that are nearly the same, from the largest set on.
+
+        What is merged with what is the table of :meth:`redundant` with the same thresholds, and stands in the
+        descriptions. Likeness is measured between the sets as they were, so united sets may be alike in turn.
+
+        Parameters
+        ----------
+        jaccard, containment
+            From which likeness on; see :meth:`redundant`.
+        name
+            Gives the name of a united set from the names of its sets, the largest first (``" / ".join``, say); by
+            default the name of the largest.
+
+        Returns
+        -------
+        A new collection; a united set stands at the place of its largest one.
+
+        Examples
+        --------
+        >>> pathways = GeneSetCollection({"T": ["CD3D", "CD3E"], "T cells": ["CD3D", "CD3E", "CD2"], "B": ["CD19"]})
+        >>> pathways.merge_similar(jaccard=0.6)
+        GeneSetCollection(2 sets, 4 genes: 'T cells', 'B')
+        """
+        table = self.redundant(jaccard=jaccard, containment=containment)
+        return GeneSetCollection(*_overlap.merge(self, self._descriptions, table, name=name))
+
+    def trim(
+        self, hierarchy: Hierarchy, how: _trim.How = "informative", *, min_genes: int = 1, jaccard: float = 0.8
+    ) -> GeneSetCollection:
+        """Thin parents and children out; :meth:`trim_report` takes the same arguments and gives the reasons.
+
+        Parameters
+        ----------
+        hierarchy
+            The hierarchy of the set names. It may hold more names.
+        how
+            ``"informative"`` drops a set that is nearly the same as a kept one below it, ``"leaves"`` keeps the sets
+            without others below them, ``"subtract"`` takes from each set the genes of the kept ones below it.
+        min_genes
+            Smaller sets go.
+        jaccard
+            From which Jaccard index on two sets are nearly the same.
+
+        Returns
+        -------
+        A new collection in the same order.
+
+        Examples
+        --------
+        >>> from pathwayae.core.hierarchy import Hierarchy
+        >>> pathways = GeneSetCollection({"immune": ["C3", "CD3D"], "T cell": ["CD3D"]})
+        >>> dict(pathways.trim(Hierarchy({"immune": (), "T cell": ("immune",)}), "subtract"))
+        {'immune': ('C3',), 'T cell': ('CD3D',)}
+        """
+        return self._with(_trim.trim(self, hierarchy, how, min_genes=min_genes, jaccard=jaccard))
+
+    def map_genes(self, mapping: _genes.GeneMap, *, unmapped: _genes.Unmapped = "drop") -> GeneSetCollection:
+        """Rename genes by a table: Ensembl ids to symbols, mouse to human.
+
+        Parameters
+        ----------
+        mapping
+            Old name → new name(s): a mapping, a Series (old names in the index) or a table of two columns (old, new).
+            A gene with several new names gets all of them; genes that get the same name become one.
+        unmapped
+            Genes without a new name: ``"drop"`` them, ``"keep"`` them as they are, or ``"error"``.
+
+        Returns
+        -------
+        A new collection of all sets; those left without genes are dropped by :meth:`filter`.
+
+        Examples
+        --------
+        >>> dict(GeneSetCollection({"T": ["CD3D", "TRAC"]}).map_genes({"CD3D": "Cd3d"}))
+        {'T': ('Cd3d',)}
+        """
+        return self._with(_genes.map_genes(self, mapping, unmapped=unmapped))
+
+    def identifiers(self) -> str:
+        """Say what kind of gene identifiers the sets hold: see :func:`pathwayae.core.membership.guess_identifiers`."""
+        return _membership.guess_identifiers(self.genes)
+
+    def to_dict(self) -> dict[str, list[str]]:
+        """Name → list of genes, as gseapy and others take it."""
+        return {name: list(genes) for name, genes in self._sets.items()}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Long table for decoupler: ``source`` (set), ``target`` (gene), ``weight`` (1); sets without genes vanish."""
+        pairs = [(name, gene, 1.0) for name, genes in self._sets.items() for gene in genes]
+        return pd.DataFrame(pairs, columns=["source", "target", "weight"]).astype({"weight": float})
+
+    def to_gmt(self, path: str | os.PathLike[str]) -> None:
+        """Write a GMT file with the descriptions, as :func:`pathwayae.gs.write_gmt` does; gzipped for ``.gz``."""
+        gmt.write(path, [gmt.GeneSet(name, self._descriptions[name], genes) for name, genes in self._sets.items()])
 
     def membership(self, var_names: Sequence[str] | pd.Index[Any]) -> _membership.Membership:
         """Lay the sets over the genes of a matrix, by name.
@@ -236,6 +416,15 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         for name, gene in zip(df[source], df[target], strict=True):
             sets.setdefault(name, []).append(gene)
         return cls(sets)
+
+    def _with(self, sets: Mapping[str, Iterable[str]]) -> GeneSetCollection:
+        return GeneSetCollection(sets, {name: self._descriptions[name] for name in sets})
+
+    def _refuse_conflicts(self, other: GeneSetCollection) -> None:
+        if differ := [name for name in self if name in other and set(self[name]) != set(other[name])]:
+            some = ", ".join(map(repr, differ[:_SHOWN])) + ", …" * (len(differ) > _SHOWN)
+            msg = f"{len(differ)} set(s) have other genes in the other collection: {some}. Rename or drop them first."
+            raise ValueError(msg)
 
 
 def _checked_name(name: object) -> str:

@@ -170,8 +170,9 @@ def test_every_option_recovers_most_members(cells: ad.AnnData, options: dict) ->
     assert np.mean(found) > np.mean(given)
 
 
-def test_defaults_recover_the_planted_programs() -> None:
-    adata = pae.datasets.simulate(random_state=0)
+@pytest.mark.parametrize("seed", range(5))
+def test_defaults_recover_the_planted_programs(seed: int) -> None:
+    adata = pae.datasets.simulate(random_state=seed)
     pae.tl.fit(adata, "pathways", progress=False)
     true = adata.varm["true_loadings"].to_numpy() > 0
     found = [average_precision_score(true[:, j], adata.varm["pae_loadings"][:, j]) for j in range(20)]
