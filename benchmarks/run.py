@@ -36,7 +36,9 @@ def write(name: str, title: str, text: str, figures: object) -> None:
     where = machine()
     line = ", ".join(f"{key} {value}" for key, value in where.items())
     (FOLDER / f"{name}.md").write_text(f"# {title}\n\n{line}\n\n{text}\n")
-    (FOLDER / f"{name}.json").write_text(json.dumps({"machine": where, "figures": figures}, indent=1) + "\n")
+    (FOLDER / f"{name}.json").write_text(
+        json.dumps({"machine": where, "figures": figures}, indent=1, default=float) + "\n"
+    )
     print(f"wrote {name}.md and {name}.json")
 
 

@@ -116,14 +116,11 @@ def simulate(
         if count > 1:
             group, effect = stream.integers(count, size=n_cells), stream.normal(0.0, sd, (n_genes, count))
             rate *= np.exp(effect).T[group]
-            labels = _names(name, count)
-            obs[name] = pd.Categorical.from_codes(group, labels)
-            effects[f"true_{name}_effects"] = pd.DataFrame(effect, index=genes, columns=labels)
+            obs[name] = pd.Categorical.from_codes(group, _names(name, count))
+            effects[f"true_{name}_effects"] = pd.DataFrame(effect, index=genes, columns=_names(name, count))
     counts = _counts(rate, depth, rng)
 
-    per_10k = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) * 1e4
-    var = pd.DataFrame({"true_background": background}, index=genes)
-    adata = ad.AnnData(sp.csr_matrix(np.log1p(per_10k).astype(np.float32)), obs=obs, var=var)
+    adata = ad.AnnData(_log_per_10k(counts), obs=obs, var=pd.DataFrame({"true_background": background}, index=genes))
     adata.layers["counts"] = sp.csr_matrix(counts.astype(np.float32))
     sets = np.column_stack([given, _silent(n_genes, n_silent, silent_rng)])
     adata.varm["pathways"] = pd.DataFrame(sets, index=genes, columns=programs + _names("silent", n_silent))
@@ -196,9 +193,14 @@ def _counts(rate: NDArray[np.float64], depth: float, rng: np.random.Generator) -
     return rng.poisson(rate / rate.sum(axis=1, keepdims=True) * total)
 
 
+def _log_per_10k(counts: NDArray[np.int64]) -> sp.csr_matrix:
+    per_10k = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) * 1e4
+    return sp.csr_matrix(np.log1p(per_10k).astype(np.float32))
+
+
 def _check(arguments: dict[str, float]) -> None:
     least = {"n_cells": 1, "n_genes": 120, "n_programs": 1, "n_silent": 0, "n_cell_types": 1}
-    for name, smallest in {**least, "n_batches": 1, "n_donors": 1}.items():
+    for name, smallest in {**least, "n_batches": 1, "n_donors": 1, "random_state": 0}.items():
         value = arguments[name]
         if not isinstance(value, numbers.Integral) or isinstance(value, bool):
             msg = f"{name}={value!r} must be an integer."

@@ -104,10 +104,9 @@ def demo(
         import scanpy as sc
 
         import pathwayae as pae
-        from pathwayae import _registry
 
         mpl.use("Agg")
-        sets = pae.gs.read_gmt(_registry.folder() / "immune_pbmc.gmt")
+        sets = pae.gs.read_gmt(pae.datasets.fetch("immune_pbmc"))
         adata = _pbmc()
         typer.echo(f"Fitting {len(sets)} gene sets to {adata.n_obs} cells × {adata.n_vars} genes …")
         pae.tl.fit(adata, sets)

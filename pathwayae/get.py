@@ -15,7 +15,6 @@ from pathwayae import _keys
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from numpy.typing import NDArray
 
 __all__ = ["component_names", "enrichment", "gene_names", "history", "loadings", "scores", "to_anndata"]
 __all__ += ["top_genes", "variance"]
@@ -48,7 +47,20 @@ def component_names(
         If `components` is empty or repeats a name.
     """
     names = [str(name) for name in np.asarray(_entry(adata, key, _keys.COMPONENT_NAMES)).ravel()]
-    return names if components is None else _choose(components, names)
+    if components is None:
+        return names
+    chosen = [components] if isinstance(components, str) else [str(name) for name in components]
+    if not chosen or len(set(chosen)) < len(chosen):
+        msg = f"Name at least one component, and none twice; got {chosen}."
+        raise ValueError(msg)
+    unknown = [name for name in chosen if name not in set(names)]
+    if unknown:
+        lower = {name.lower(): name for name in names}
+        close = difflib.get_close_matches(unknown[0].lower(), lower, n=3, cutoff=0.4)
+        hint = f"closest: {', '.join(repr(lower[name]) for name in close)}" if close else f"e.g. {names[0]!r}"
+        msg = f"No component is called {', '.join(map(repr, unknown))} ({hint}); see pae.get.component_names(adata)."
+        raise KeyError(msg)
+    return chosen
 
 
 def gene_names(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.Series:
@@ -108,9 +120,7 @@ def scores(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:
     --------
     >>> pae.get.scores(adata)["HALLMARK_HYPOXIA"].groupby(adata.obs["cell_type"]).mean()  # doctest: +SKIP
     """
-    names = component_names(adata, key=key)
-    values = _array(adata, "obsm", _keys.scores(key), key, len(names))
-    return pd.DataFrame(values, index=adata.obs_names, columns=pd.Index(names, name="component"))
+    return _table(adata, "obsm", _keys.scores(key), key)
 
 
 def loadings(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:
@@ -135,9 +145,7 @@ def loadings(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:
     ValueError
         If slot and names come from different fits.
     """
-    names = component_names(adata, key=key)
-    values = _array(adata, "varm", _keys.loadings(key), key, len(names))
-    return pd.DataFrame(values, index=adata.var_names, columns=pd.Index(names, name="component"))
+    return _table(adata, "varm", _keys.loadings(key), key)
 
 
 def top_genes(
@@ -172,31 +180,27 @@ def top_genes(
 
     Examples
     --------
-    >>> pae.get.top_genes(adata, "HALLMARK_HYPOXIA", n_genes=3)  # doctest: +SKIP
-                component  rank   gene  loading  member
-    0  HALLMARK_HYPOXIA     1   PGK1    0.211    True
-    1  HALLMARK_HYPOXIA     2  BNIP3    0.187    True
-    2  HALLMARK_HYPOXIA     3  FAM162A  0.153   False
+    >>> pae.get.top_genes(adata, "HALLMARK_HYPOXIA", n_genes=2)  # doctest: +SKIP
+              component  rank     gene  loading  member
+    0  HALLMARK_HYPOXIA     1     PGK1    0.211    True
+    1  HALLMARK_HYPOXIA     2  FAM162A    0.153   False
     """
     if n_genes < 1:
         msg = f"n_genes must be at least 1, got {n_genes}."
         raise ValueError(msg)
     table = loadings(adata, key=key)
-    names = list(table.columns)
     n_pathways = int(_entry(adata, key, _keys.N_PATHWAYS))
     member = sparse.csc_array(_slot(adata, "varm", _keys.membership(key), key))
     used = np.isfinite(np.asarray(_slot(adata, "var", _keys.scale(key), key), dtype=float))
     labels = gene_names(adata, key=key).to_numpy(dtype=str)
     parts = []
     for name in component_names(adata, pathways, key=key):
-        j = names.index(name)
-        values = table.iloc[:, j].to_numpy()
+        j = table.columns.get_loc(name)
+        values = table[name].to_numpy()
         size = values if j < n_pathways else np.abs(values)
         order = np.lexsort((labels, -size))
         order = order[(used & (size != 0))[order]][:n_genes]
-        is_member = np.zeros(len(values), dtype=bool)
-        if j < n_pathways:
-            is_member[member[:, [j]].tocsc().nonzero()[0]] = True
+        is_member = member[:, [j]].toarray().ravel() > 0 if j < n_pathways else np.zeros(len(values), dtype=bool)
         columns = {"component": name, "rank": np.arange(1, len(order) + 1), "gene": labels[order].astype(object)}
         parts.append(pd.DataFrame({**columns, "loading": values[order], "member": is_member[order]}))
     return pd.concat(parts, ignore_index=True)
@@ -205,10 +209,13 @@ def top_genes(
 def variance(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:
     """Share of the variance that each component explains on its own.
 
+    Free components are ordered by the variance they explain of what the pathways leave over (residual variance), but
+    ``variance_ratio`` is what each score explains alone: it need not fall from ``free_1`` on.
+
     Parameters
     ----------
     adata
-        A fitted AnnData. Reads ``variance_ratio``, ``n_pathways`` and ``pathways`` of ``uns[key]``.
+        A fitted or transformed AnnData. Reads ``variance_ratio``, ``n_pathways`` and ``pathways`` of ``uns[key]``.
     key
         Key of the fit.
 
@@ -217,7 +224,7 @@ def variance(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:
     pandas.DataFrame
         One row per component, in the order of the model: ``component``, ``variance_ratio`` (the shares overlap where
         components do, and need not add up), ``kind`` (``"pathway"`` or ``"free"``), ``n_genes`` (genes that the
-        pathway names) and ``n_matched`` (those in the model); both are 0 for free components.
+        pathway names) and ``n_matched`` (those in the model): 0 for free components, no such columns after transform.
 
     Raises
     ------
@@ -227,11 +234,12 @@ def variance(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:
     names = component_names(adata, key=key)
     ratio = np.asarray(_entry(adata, key, _keys.VARIANCE_RATIO), dtype=float).ravel()
     n_pathways = int(_entry(adata, key, _keys.N_PATHWAYS))
-    sizes = _entry(adata, key, _keys.PATHWAYS).set_index("pathway")[["n_genes", "n_matched"]]
-    sizes = sizes.reindex(names).fillna(0).astype(int)
     kind = np.where(np.arange(len(names)) < n_pathways, "pathway", "free").astype(object)
     table = pd.DataFrame({"component": names, "variance_ratio": ratio, "kind": kind})
-    return table.assign(n_genes=sizes["n_genes"].to_numpy(), n_matched=sizes["n_matched"].to_numpy())
+    if (report := _fit(adata, key).get(_keys.PATHWAYS)) is None:
+        return table
+    sizes = report.set_index("pathway")[["n_genes", "n_matched"]].reindex(names).fillna(0).astype(int)
+    return table.join(sizes.reset_index(drop=True))
 
 
 def history(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:
@@ -330,7 +338,6 @@ def to_anndata(adata: AnnData, *, key: str = _keys.DEFAULT) -> AnnData:
     Examples
     --------
     >>> programs = pae.get.to_anndata(adata)  # doctest: +SKIP
-    >>> sc.pl.umap(programs, color="HALLMARK_HYPOXIA")  # doctest: +SKIP
     >>> sc.tl.rank_genes_groups(programs, "cell_type", method="wilcoxon")  # doctest: +SKIP
     """
     import anndata
@@ -374,28 +381,15 @@ def _slot(adata: AnnData, where: str, name: str, key: str) -> Any:
     return holder[name]
 
 
-def _array(adata: AnnData, where: str, name: str, key: str, n_components: int) -> NDArray[Any]:
+def _table(adata: AnnData, where: str, name: str, key: str) -> pd.DataFrame:
+    """Label an array in ``obsm`` or ``varm`` whose columns are components."""
+    names = component_names(adata, key=key)
     values = np.asarray(_slot(adata, where, name, key))
-    if values.ndim != 2 or values.shape[1] != n_components:
+    if values.ndim != 2 or values.shape[1] != len(names):
         msg = (
-            f"adata.{where}[{name!r}] has shape {values.shape}, but adata.uns[{key!r}] names {n_components} "
+            f"adata.{where}[{name!r}] has shape {values.shape}, but adata.uns[{key!r}] names {len(names)} "
             "components: they come from different fits."
         )
         raise ValueError(msg)
-    return values
-
-
-def _choose(components: str | Sequence[str], names: list[str]) -> list[str]:
-    """Return the names asked for, checked."""
-    chosen = [components] if isinstance(components, str) else [str(name) for name in components]
-    if not chosen or len(set(chosen)) < len(chosen):
-        msg = f"Name at least one component, and none twice; got {chosen}."
-        raise ValueError(msg)
-    unknown = [name for name in chosen if name not in set(names)]
-    if unknown:
-        lower = {name.lower(): name for name in names}
-        close = difflib.get_close_matches(unknown[0].lower(), lower, n=3, cutoff=0.4)
-        hint = f"closest: {', '.join(repr(lower[name]) for name in close)}" if close else f"e.g. {names[0]!r}"
-        msg = f"No component is called {', '.join(map(repr, unknown))} ({hint}); see pae.get.component_names(adata)."
-        raise KeyError(msg)
-    return chosen
+    rows = adata.obs_names if where == "obsm" else adata.var_names
+    return pd.DataFrame(values, index=rows, columns=pd.Index(names, name="component"))

@@ -140,6 +140,89 @@ def test_cells_written_to_h5ad_and_read_back_are_the_same(adata, tmp_path):
     assert_same(adata, ad.read_h5ad(tmp_path / "cells.h5ad"))
 
 
+def test_the_default_cells_stay_the_same():
+    # Benchmarks stand on these cells: a change of the random stream must be meant.
+    counts = simulate(30, 120, 3).layers["counts"]
+    assert counts.sum() == 96_043
+    assert simulate(30, 120, 3).varm["pathways"].to_numpy().sum(axis=0).tolist() == [54, 58, 55]
+
+
+def test_options_at_their_defaults_leave_no_trace(adata):
+    assert list(adata.obs.columns) == ["cell_type"]
+    assert set(adata.varm) == {"pathways", "true_loadings"}
+    assert (adata.var["true_background"] > 0).all()
+
+
+def test_the_arguments_and_what_is_high_are_kept(tmp_path):
+    result = simulate(50, 130, 3, missing=0.1, n_batches=2, random_state=7)
+    kept = dict(result.uns["simulation"])
+    high = kept.pop("high")
+    pd.testing.assert_frame_equal(simulate(**kept).varm["pathways"], result.varm["pathways"])
+    assert high.shape == (6, 3)
+    result.write_h5ad(tmp_path / "cells.h5ad")
+    read = ad.read_h5ad(tmp_path / "cells.h5ad")
+    pd.testing.assert_frame_equal(read.uns["simulation"]["high"], high)
+    assert read.uns["simulation"]["missing"] == 0.1
+    pd.testing.assert_frame_equal(read.varm["true_batch_effects"], result.varm["true_batch_effects"])
+    assert read.obs["batch"].equals(result.obs["batch"])
+
+
+@pytest.mark.parametrize("overlap", [0.2, 0.5, 1.0])
+def test_programs_share_the_genes_asked_for(overlap):
+    result = simulate(5, 400, 20, overlap=overlap, missing=0.2, false=0.1)
+    true = result.varm["true_loadings"].to_numpy() > 0
+    size = true.sum(axis=0)
+    plain = simulate(5, 400, 20, missing=0.2, false=0.1).varm["true_loadings"].to_numpy() > 0
+    np.testing.assert_array_equal(size, plain.sum(axis=0))
+    shared = true.T.astype(int) @ true
+    for j in range(1, 20):
+        # At least this many with one program before it, as far as that one has so many.
+        wanted = np.minimum(np.round(overlap * size[j]), size[:j])
+        assert (shared[j, :j] >= wanted).any()
+    given = result.varm["pathways"].to_numpy()
+    np.testing.assert_array_equal((true & ~given).sum(axis=0), np.round(0.2 * size))
+
+
+def test_silent_sets_come_last_and_change_nothing_else(adata):
+    result = simulate(600, 400, 8, n_cell_types=4, random_state=3, n_silent=200)
+    assert list(result.varm["pathways"].columns[:10]) == [*adata.varm["pathways"].columns, "silent_1", "silent_2"]
+    size = result.varm["pathways"].iloc[:, 8:].sum(axis=0)
+    assert (size.min(), size.max()) == (25, 59)
+    result.varm["pathways"] = result.varm["pathways"].iloc[:, :8]
+    assert_same(adata, result)
+
+
+@pytest.mark.parametrize("name", ["batch", "donor"])
+def test_batches_and_donors_multiply_genes_by_known_factors(name):
+    arguments = {f"n_{name}{'es' if name == 'batch' else 's'}": 3, f"{name}_effect": 0.5}
+    plain, result = (simulate(6000, 150, 3, depth=20_000, random_state=2, **given) for given in ({}, arguments))
+    effects = result.varm[f"true_{name}_effects"]
+    assert list(effects.columns) == [f"{name}_{i}" for i in (1, 2, 3)] == list(result.obs[name].cat.categories)
+    assert effects.to_numpy().std() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(2 * effects.size))
+    assert result.obs[name].value_counts().min() > 1800
+    # Cells differ in nothing else that is true.
+    for slot in ("pathways", "true_loadings"):
+        pd.testing.assert_frame_equal(result.varm[slot], plain.varm[slot])
+    pd.testing.assert_frame_equal(result.obsm["true_scores"], plain.obsm["true_scores"])
+    assert result.obs["cell_type"].equals(plain.obs["cell_type"])
+    # Observed over expected counts follow the factors, up to one factor per group for the depth.
+    rate = plain.obsm["true_scores"].to_numpy() @ plain.varm["true_loadings"].to_numpy().T
+    rate += plain.var["true_background"].to_numpy()
+    for label in effects:
+        cells = (result.obs[name] == label).to_numpy()
+        share = np.exp(effects[label].to_numpy()) * rate[cells]
+        expected = (share / share.sum(axis=1, keepdims=True)).mean(axis=0)
+        counts = result.layers["counts"][cells].toarray()
+        observed = (counts / counts.sum(axis=1, keepdims=True)).mean(axis=0)
+        common = expected > 1e-3
+        np.testing.assert_allclose(observed[common], expected[common], rtol=0.05)
+
+
+def test_batches_and_donors_are_crossed():
+    result = simulate(2000, 120, 2, n_batches=2, n_donors=4)
+    assert pd.crosstab(result.obs["batch"], result.obs["donor"]).to_numpy().min() > 150
+
+
 @pytest.mark.parametrize(("n_cells", "n_programs", "n_cell_types"), [(1, 1, 1), (2, 3, 9)])
 def test_the_smallest_sizes_work(n_cells, n_programs, n_cell_types):
     result = simulate(n_cells, 120, n_programs, n_cell_types=n_cell_types)
@@ -160,9 +243,24 @@ def test_the_smallest_sizes_work(n_cells, n_programs, n_cell_types):
         ({"false": float("nan")}, "false=nan is not a share"),
         ({"depth": 0.0}, "depth"),
         ({"depth": -5.0}, "depth"),
+        ({"depth": float("inf")}, "depth"),
+        ({"overlap": 1.5}, "overlap=1.5 is not a share"),
+        ({"overlap": 0.1, "n_programs": 1}, "overlap=0.1 needs at least 2 programs"),
+        ({"n_silent": -1}, "n_silent=-1 is too small; at least 0"),
+        ({"n_batches": 0}, "n_batches=0 is too small; at least 1"),
+        ({"n_donors": 0}, "n_donors=0 is too small; at least 1"),
+        ({"batch_effect": -0.1}, "batch_effect=-0.1 is not a standard deviation"),
+        ({"donor_effect": float("nan")}, "donor_effect=nan is not a standard deviation"),
+        ({"random_state": -1}, "random_state=-1 is too small"),
     ],
     ids=str,
 )
 def test_sizes_and_shares_out_of_range_are_refused_by_name(arguments, message):
     with pytest.raises(ValueError, match=message):
+        simulate(**{"n_cells": 10, "n_genes": 120, "n_programs": 2, **arguments})
+
+
+@pytest.mark.parametrize("arguments", [{"n_cells": 10.0}, {"n_batches": "2"}, {"n_silent": True}], ids=str)
+def test_sizes_that_are_no_integers_are_refused(arguments):
+    with pytest.raises(TypeError, match="must be an integer"):
         simulate(**{"n_cells": 10, "n_genes": 120, "n_programs": 2, **arguments})

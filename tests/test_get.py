@@ -117,6 +117,14 @@ def test_variance(adata):
     assert table["n_genes"].tolist() == [25] * len(PATHWAYS) + [0, 0]
 
 
+def test_transformed_cells_have_no_report_on_genes(adata):
+    for name in ("history", "pathways", "dropped"):
+        del adata.uns["pae"][name]
+    expected = get.variance(fitted_adata())
+    pd.testing.assert_frame_equal(get.variance(adata), expected[["component", "variance_ratio", "kind"]])
+    assert list(get.to_anndata(adata).var.columns) == ["variance_ratio", "kind"]
+
+
 def test_history(adata):
     table = get.history(adata)
     assert list(table.columns) == ["loss", "reconstruction", "zero", "entropy"]

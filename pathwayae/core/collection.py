@@ -78,7 +78,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
             raise TypeError(msg)
         if descriptions is None:
             descriptions = sets.descriptions if isinstance(sets, GeneSetCollection) else {}
-        self._sets = {_checked_name(name): _membership.unique_genes(name, genes) for name, genes in sets.items()}
+        self._sets = {_genes.set_name(name): _membership.unique_genes(name, genes) for name, genes in sets.items()}
         unknown = [name for name in descriptions if name not in self._sets]
         if unknown:
             msg = f"descriptions name {len(unknown)} set(s) that do not exist, e.g. {unknown[0]!r}. Drop them."
@@ -105,14 +105,14 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     def __or__(self, other: object) -> GeneSetCollection:
         if not isinstance(other, GeneSetCollection):
             return NotImplemented
-        self._refuse_conflicts(other)
+        _overlap.refuse_conflicts(self, other)
         described = {name: other._descriptions[name] for name in other if not self._descriptions.get(name)}
         return GeneSetCollection({**other, **self}, {**self._descriptions, **described}).select([*self, *other])
 
     def __and__(self, other: object) -> GeneSetCollection:
         if not isinstance(other, GeneSetCollection):
             return NotImplemented
-        self._refuse_conflicts(other)
+        _overlap.refuse_conflicts(self, other)
         return self.select([name for name in self if name in other])
 
     def __repr__(self) -> str:
@@ -156,22 +156,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         >>> dict(pathways.filter(genes=["CD3D", "CD19"]))
         {'T cells': ('CD3D',), 'B cells': ('CD19',)}
         """
-        if min_genes < 0 or (max_genes is not None and max_genes < min_genes):
-            msg = (
-                f"min_genes={min_genes} and max_genes={max_genes} leave no size. "
-                "Choose 0 <= min_genes <= max_genes, or max_genes=None."
-            )
-            raise ValueError(msg)
-        kept = self._sets
-        if genes is not None:
-            if isinstance(genes, str):
-                msg = f"genes must be a list of gene names, found {genes!r}. Write [{genes!r}] for a single gene."
-                raise TypeError(msg)
-            allowed = set(genes)
-            kept = {name: tuple(gene for gene in listed if gene in allowed) for name, listed in kept.items()}
-        most = float("inf") if max_genes is None else max_genes
-        kept = {name: listed for name, listed in kept.items() if min_genes <= len(listed) <= most}
-        return self._with(kept)
+        return self._with(_genes.resize(self, min_genes, max_genes, genes))
 
     def select(self, names: Iterable[str] | None = None, *, regex: str | None = None) -> GeneSetCollection:
         """Pick sets by their names or by a regular expression.
@@ -181,7 +166,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         names
             The names to keep, in the order wanted.
         regex
-            Keep the names in which this is found (:func:`re.search`; ``"(?i)interferon"`` ignores the case).
+            What to find in the names to keep (:func:`re.search`; ``"(?i)interferon"`` ignores the case).
 
         Returns
         -------
@@ -258,15 +243,11 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
 
         Parameters
         ----------
-        hierarchy
-            The hierarchy of the set names. It may hold more names.
+        hierarchy, min_genes, jaccard
+            Hierarchy of the set names; smaller sets go; from which Jaccard index on sets are nearly the same.
         how
             ``"informative"`` drops a set that is nearly the same as a kept one below it, ``"leaves"`` keeps the sets
             without others below them, ``"subtract"`` takes from each set the genes of the kept ones below it.
-        min_genes
-            Smaller sets go.
-        jaccard
-            From which Jaccard index on two sets are nearly the same.
 
         Returns
         -------
@@ -404,34 +385,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         >>> dict(GeneSetCollection.from_frame(table))
         {'T': ('CD3D', 'CD3E'), 'B': ('CD19',)}
         """
-        for parameter, column in (("source", source), ("target", target)):
-            if column not in df.columns:
-                msg = f"{parameter}={column!r} is not a column of the table: {list(df.columns)}. Name the right one."
-                raise KeyError(msg)
-        n_missing = int(df[[source, target]].isna().any(axis=1).sum())
-        if n_missing:
-            msg = f"{n_missing} of {len(df)} rows miss {source!r} or {target!r}. Drop them with df.dropna(subset=…)."
-            raise ValueError(msg)
-        sets: dict[str, list[str]] = {}
-        for name, gene in zip(df[source], df[target], strict=True):
-            sets.setdefault(name, []).append(gene)
-        return cls(sets)
+        return cls(_genes.read_frame(df, source, target))
 
     def _with(self, sets: Mapping[str, Iterable[str]]) -> GeneSetCollection:
         return GeneSetCollection(sets, {name: self._descriptions[name] for name in sets})
-
-    def _refuse_conflicts(self, other: GeneSetCollection) -> None:
-        if differ := [name for name in self if name in other and set(self[name]) != set(other[name])]:
-            some = ", ".join(map(repr, differ[:_SHOWN])) + ", …" * (len(differ) > _SHOWN)
-            msg = f"{len(differ)} set(s) have other genes in the other collection: {some}. Rename or drop them first."
-            raise ValueError(msg)
-
-
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str):
-        msg = f"gene set names must be strings, found {name!r} ({type(name).__name__}). Turn it into a string."
-        raise TypeError(msg)
-    if not name.strip():
-        msg = f"gene set names must not be empty, found {name!r}. Name the set."
-        raise ValueError(msg)
-    return str(name)

@@ -1,4 +1,4 @@
-"""Gene sets against the gene names of data, and against tables that rename genes."""
+"""Gene sets against genes: those of a data set, those of a long table, those of a table that renames them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Sets: TypeAlias = Mapping[str, Sequence[str]]
 
 logger = logging.getLogger("pathwayae")
+
+_EXAMPLES = 5
 
 GeneMap: TypeAlias = "Mapping[str, str | Iterable[str]] | pd.Series[Any] | pd.DataFrame"
 Unmapped: TypeAlias = Literal["drop", "keep", "error"]
@@ -66,6 +68,126 @@ def gene_names(adata: Any, gene_symbols: str | None = None) -> list[str]:
     return [str(name if pd.isna(symbol) else symbol) for symbol, name in pairs]
 
 
+def set_name(name: object) -> str:
+    """Check the name of a gene set.
+
+    Parameters
+    ----------
+    name
+        The name.
+
+    Returns
+    -------
+    The name.
+
+    Raises
+    ------
+    TypeError
+        If it is not a string.
+    ValueError
+        If it is empty.
+
+    Examples
+    --------
+    >>> set_name("T cells")
+    'T cells'
+    """
+    if not isinstance(name, str):
+        msg = f"gene set names must be strings, found {name!r} ({type(name).__name__}). Turn it into a string."
+        raise TypeError(msg)
+    if not name.strip():
+        msg = f"gene set names must not be empty, found {name!r}. Name the set."
+        raise ValueError(msg)
+    return str(name)
+
+
+def resize(
+    sets: Sets, min_genes: int, max_genes: int | None = None, genes: Iterable[str] | None = None
+) -> dict[str, Sequence[str]]:
+    """Restrict sets to some genes and keep those of a suitable size.
+
+    Parameters
+    ----------
+    sets
+        Name → genes.
+    min_genes, max_genes
+        Fewest and most genes a set may have; ``None`` for no limit.
+    genes
+        Genes to restrict the sets to, before they are counted.
+
+    Returns
+    -------
+    Name → genes, in their order.
+
+    Raises
+    ------
+    TypeError
+        If `genes` is a string.
+    ValueError
+        If no size is left.
+
+    Examples
+    --------
+    >>> resize({"T": ("CD3D", "CD2"), "B": ("CD19",)}, 1, genes=["CD2"])
+    {'T': ('CD2',)}
+    """
+    if min_genes < 0 or (max_genes is not None and max_genes < min_genes):
+        msg = (
+            f"min_genes={min_genes} and max_genes={max_genes} leave no size. "
+            "Choose 0 <= min_genes <= max_genes, or max_genes=None."
+        )
+        raise ValueError(msg)
+    kept = dict(sets)
+    if genes is not None:
+        if isinstance(genes, str):
+            msg = f"genes must be a list of gene names, found {genes!r}. Write [{genes!r}] for a single gene."
+            raise TypeError(msg)
+        allowed = set(genes)
+        kept = {name: tuple(gene for gene in listed if gene in allowed) for name, listed in kept.items()}
+    most = float("inf") if max_genes is None else max_genes
+    return {name: listed for name, listed in kept.items() if min_genes <= len(listed) <= most}
+
+
+def read_frame(df: pd.DataFrame, source: str = "source", target: str = "target") -> dict[str, list[str]]:
+    """Read a long table with one row per set and gene.
+
+    Parameters
+    ----------
+    df
+        The table; sets and genes keep their order of appearance.
+    source, target
+        Columns of the set names and of the genes.
+
+    Returns
+    -------
+    Name → genes.
+
+    Raises
+    ------
+    KeyError
+        If a column is missing.
+    ValueError
+        If there are missing values.
+
+    Examples
+    --------
+    >>> read_frame(pd.DataFrame({"source": ["T", "T", "B"], "target": ["CD3D", "CD3E", "CD19"]}))
+    {'T': ['CD3D', 'CD3E'], 'B': ['CD19']}
+    """
+    for parameter, column in (("source", source), ("target", target)):
+        if column not in df.columns:
+            msg = f"{parameter}={column!r} is not a column of the table: {list(df.columns)}. Name the right one."
+            raise KeyError(msg)
+    n_missing = int(df[[source, target]].isna().any(axis=1).sum())
+    if n_missing:
+        msg = f"{n_missing} of {len(df)} rows miss {source!r} or {target!r}. Drop them with df.dropna(subset=…)."
+        raise ValueError(msg)
+    sets: dict[str, list[str]] = {}
+    for name, gene in zip(df[source], df[target], strict=True):
+        sets.setdefault(name, []).append(gene)
+    return sets
+
+
 def report(sets: Sets, adata: Any, *, gene_symbols: str | None = None, min_genes: int = 1) -> pd.DataFrame:
     """Say how many genes of each set are in the data, and which sets have too few.
 
@@ -89,10 +211,9 @@ def report(sets: Sets, adata: Any, *, gene_symbols: str | None = None, min_genes
 
     Examples
     --------
-    >>> report({"T": ["CD3D", "CD2"], "B": ["CD19"]}, ["CD3D", "CD2", "ACTB"]).drop(columns="lost")
-      pathway  n_genes  n_matched  n_lost  share           reason
-    0       T        2          2       0    1.0
-    1       B        1          0       1    0.0  no gene matched
+    >>> table = report({"T": ["CD3D", "CD2"], "B": ["CD19"]}, ["CD3D", "CD2", "ACTB"])
+    >>> table[["pathway", "n_matched", "share", "reason"]].to_numpy().tolist()
+    [['T', 2, 1.0, ''], ['B', 0, 0.0, 'no gene matched']]
     """
     names = list(dict.fromkeys(gene_names(adata, gene_symbols)))
     table = membership.build(sets, names).report
@@ -178,12 +299,14 @@ def map_genes(sets: Sets, mapping: GeneMap, *, unmapped: Unmapped = "drop") -> d
     genes = list(dict.fromkeys(gene for listed in sets.values() for gene in listed))
     lost = [gene for gene in genes if gene not in table]
     _check_mapped(genes, lost, table, unmapped)
-    own = (lambda gene: [gene]) if unmapped == "keep" else (lambda _: [])
+    reached = Counter(new for gene in genes for new in table.get(gene, []))
+    several = sum(len(table[gene]) > 1 for gene in genes if gene in table)
+    if unmapped == "keep":
+        table |= {gene: [gene] for gene in lost}
     renamed = {
-        name: tuple(dict.fromkeys(new for gene in listed for new in table.get(gene, own(gene))))
+        name: tuple(dict.fromkeys(new for gene in listed for new in table.get(gene, [])))
         for name, listed in sets.items()
     }
-    reached = Counter(new for gene in genes for new in table.get(gene, []))
     logger.info(
         "map_genes: %d of %d genes renamed, %d without a new name (%s), %d with several, %d new names shared by "
         "several genes, %d set(s) left without genes",
@@ -191,7 +314,7 @@ def map_genes(sets: Sets, mapping: GeneMap, *, unmapped: Unmapped = "drop") -> d
         len(genes),
         len(lost),
         "kept" if unmapped == "keep" else "dropped",
-        sum(len(table[gene]) > 1 for gene in genes if gene in table),
+        several,
         sum(count > 1 for count in reached.values()),
         sum(bool(sets[name]) and not listed for name, listed in renamed.items()),
     )
@@ -202,7 +325,7 @@ def _map_items(mapping: GeneMap) -> Iterator[tuple[str, str]]:
     """All (old, new) pairs of a mapping, without missing ones."""
     if isinstance(mapping, pd.DataFrame):
         if mapping.shape[1] != 2:
-            msg = f"mapping must have two columns (old, new), found {list(mapping.columns)}. Select two: table[[old, new]]."
+            msg = f"mapping must have two columns (old, new), found {list(mapping.columns)}. Select them."
             raise ValueError(msg)
         pairs: Iterable[tuple[Any, Any]] = zip(mapping.iloc[:, 0], mapping.iloc[:, 1], strict=True)
     elif isinstance(mapping, (pd.Series, Mapping)):
@@ -217,8 +340,8 @@ def _map_items(mapping: GeneMap) -> Iterator[tuple[str, str]]:
                 yield _gene(old), _gene(one)
 
 
-def _is_missing(gene: object) -> bool:
-    return gene == "" or bool(pd.api.types.is_scalar(gene) and pd.isna(gene))
+def _is_missing(gene: Any) -> bool:
+    return bool(gene is None or gene is pd.NA or gene == "" or gene != gene)  # NaN differs from itself
 
 
 def _gene(gene: object) -> str:
@@ -233,7 +356,7 @@ def _gene(gene: object) -> str:
 def _check_mapped(genes: list[str], lost: list[str], table: Mapping[str, Sequence[str]], unmapped: str) -> None:
     if genes and len(lost) == len(genes) and unmapped != "keep":
         kinds = membership.guess_identifiers(genes), membership.guess_identifiers(table)
-        some = ", ".join(map(repr, list(table)[:3])) or "nothing"
+        some = ", ".join(map(repr, list(table)[:_EXAMPLES])) or "nothing"
         msg = (
             f"none of {len(genes)} genes is an old name of the mapping: the gene sets hold {kinds[0]}, e.g. "
             f"{genes[0]!r}; the mapping has {len(table)} old names ({kinds[1]}), e.g. {some}. Give old names of the "
@@ -241,7 +364,7 @@ def _check_mapped(genes: list[str], lost: list[str], table: Mapping[str, Sequenc
         )
         raise ValueError(msg)
     if lost and unmapped == "error":
-        some = ", ".join(map(repr, lost[:5]))
+        some = ", ".join(map(repr, lost[:_EXAMPLES]))
         msg = (
             f"{len(lost)} of {len(genes)} genes have no new name in the mapping, e.g. {some} (unmapped='error'). Add "
             "them, or choose unmapped='drop' or 'keep'."

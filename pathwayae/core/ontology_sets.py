@@ -143,7 +143,8 @@ def term_ids(collection: GeneSetCollection, ontology: Ontology) -> dict[str, str
     current = ontology.current
     found: dict[str, str] = {}
     for name, description in collection.descriptions.items():
-        terms = {current[description]} if description in current else set()
+        own = description.partition("; ")[0]  # merge_similar adds to a description
+        terms = {current[own]} if own in current else set()
         terms = terms or {current[token] for token in _TOKEN.findall(name) if token in current}
         if len(terms) == 1:
             found[name] = terms.pop()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pathwayae")
 
+_SHOWN = 3
+
 Measure: TypeAlias = Literal["jaccard", "containment", "shared"]
 
 
@@ -58,8 +60,11 @@ def overlap(sets: Sets, *, min_shared: int = 1) -> pd.DataFrame:
     pairs = _pairs(sets, min_shared)
     pairs = pairs.sort_values(["jaccard", "containment"], ascending=False, kind="stable", ignore_index=True)
     first, second = pairs.pop("first").to_numpy(), pairs.pop("second").to_numpy()
-    sides = {"set_a": names[first], "set_b": names[second], "n_a": sizes[first], "n_b": sizes[second]}
-    return pd.DataFrame({**sides, **{column: pairs[column] for column in pairs}})
+    pairs.insert(0, "set_a", names[first])
+    pairs.insert(1, "set_b", names[second])
+    pairs.insert(2, "n_a", sizes[first])
+    pairs.insert(3, "n_b", sizes[second])
+    return pairs
 
 
 def overlap_matrix(sets: Sets, *, measure: Measure = "jaccard") -> pd.DataFrame:
@@ -93,8 +98,8 @@ def overlap_matrix(sets: Sets, *, measure: Measure = "jaccard") -> pd.DataFrame:
     shared = _shared(sets)
     sizes = _sizes(sets)
     if measure != "shared":
-        rows, columns = _coordinates(shared)
         shared = shared.astype(np.float64)
+        rows, columns = _coordinates(shared)
         if measure == "jaccard":
             shared.data /= sizes[rows] + sizes[columns] - shared.data
         else:
@@ -157,10 +162,12 @@ def redundant(sets: Sets, *, jaccard: float | None = 0.8, containment: float | N
             rows.append(row)
     ordered = np.array([names[i] for i in order], dtype=object)
     kept, dropped = sides[rows].T if rows else np.empty((2, 0), dtype=np.intp)
-    table = {"kept": ordered[kept], "dropped": ordered[dropped]}
-    table |= {"n_kept": sizes[order][kept], "n_dropped": sizes[order][dropped]}
-    measures = pairs.drop(columns=["first", "second"]).iloc[rows]
-    return pd.DataFrame(table | {column: measures[column].to_numpy() for column in measures})
+    table = pairs.drop(columns=["first", "second"]).iloc[rows].reset_index(drop=True)
+    table.insert(0, "kept", ordered[kept])
+    table.insert(1, "dropped", ordered[dropped])
+    table.insert(2, "n_kept", sizes[order][kept])
+    table.insert(3, "n_dropped", sizes[order][dropped])
+    return table
 
 
 def merge(
@@ -269,6 +276,29 @@ def check_share(parameter: str, value: float | None) -> None:
         raise ValueError(msg)
 
 
+def refuse_conflicts(sets: Sets, others: Sets) -> None:
+    """Raise an error if a name has different genes in two collections; their order does not count.
+
+    Parameters
+    ----------
+    sets, others
+        Name → genes.
+
+    Raises
+    ------
+    ValueError
+        If there is such a name.
+
+    Examples
+    --------
+    >>> refuse_conflicts({"T": ["CD3D", "CD2"]}, {"T": ["CD2", "CD3D"], "B": ["CD19"]})
+    """
+    if differ := [name for name in sets if name in others and set(sets[name]) != set(others[name])]:
+        some = ", ".join(map(repr, differ[:_SHOWN])) + ", …" * (len(differ) > _SHOWN)
+        msg = f"{len(differ)} set(s) have other genes in the other collection: {some}. Rename or drop them first."
+        raise ValueError(msg)
+
+
 def _sizes(sets: Sets) -> npt.NDArray[np.int64]:
     return np.array([len(membership.unique_genes(name, genes)) for name, genes in sets.items()], dtype=np.int64)
 
@@ -284,9 +314,11 @@ def _member(sets: Sets) -> Any:
 
 
 def _shared(sets: Sets) -> Any:
-    """Sets × sets, numbers of shared genes, CSR without zeros."""
+    """Sets × sets, numbers of shared genes, CSR without zeros, in order."""
     member = _member(sets)
-    return (member @ member.T).tocsr()
+    shared = (member @ member.T).tocsr()
+    shared.sort_indices()
+    return shared
 
 
 def _coordinates(matrix: Any) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -297,7 +329,6 @@ def _coordinates(matrix: Any) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp
 def _pairs(sets: Sets, min_shared: int = 1) -> pd.DataFrame:
     """Positions and measures of all pairs that share genes, the first before the second, in order."""
     shared, sizes = _shared(sets), _sizes(sets)
-    shared.sort_indices()
     first, second = _coordinates(shared)
     chosen = (second > first) & (shared.data >= min_shared)
     first, second, count = first[chosen], second[chosen].astype(np.intp), shared.data[chosen].astype(np.int64)

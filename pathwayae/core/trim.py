@@ -91,7 +91,8 @@ def trim_report(
 
     Returns
     -------
-    One row per set: ``pathway``, ``n_genes``, ``n_left`` (genes it keeps, 0 if it goes), ``reason`` (empty if it stays).
+    One row per set: ``pathway``, ``n_genes``, ``n_left`` (genes it keeps, 0 if it goes) and ``reason`` (empty if it
+    stays).
 
     Raises
     ------
@@ -104,10 +105,9 @@ def trim_report(
     --------
     >>> from pathwayae.core.hierarchy import Hierarchy
     >>> sets = {"immune": ["C3", "CD3D", "CD2"], "T cell": ["CD3D", "CD2"]}
-    >>> trim_report(sets, Hierarchy({"immune": (), "T cell": ("immune",)}), "leaves")
-      pathway  n_genes  n_left            reason
-    0  immune        3       0  1 set(s) below it
-    1  T cell        2       2
+    >>> table = trim_report(sets, Hierarchy({"immune": (), "T cell": ("immune",)}), "leaves")
+    >>> table.set_index("pathway").loc["immune"].to_dict()
+    {'n_genes': 3, 'n_left': 0, 'reason': '1 set(s) below it'}
     """
     left, reasons = _plan(sets, hierarchy, how, min_genes, jaccard)
     records = [

@@ -1,10 +1,12 @@
 """Plots of a fit: they read slots, draw on matplotlib axes and return them."""
 
+from pathwayae.pl._coverage import coverage
 from pathwayae.pl._embedding import embedding
 from pathwayae.pl._enrichment import enrichment
 from pathwayae.pl._history import history
 from pathwayae.pl._loadings import loadings
+from pathwayae.pl._overlap import overlap
 from pathwayae.pl._scores import scores
 from pathwayae.pl._variance import variance
 
-__all__ = ["embedding", "enrichment", "history", "loadings", "scores", "variance"]
+__all__ = ["coverage", "embedding", "enrichment", "history", "loadings", "overlap", "scores", "variance"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -31,7 +31,12 @@ def single(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
 
 
 def panels(
-    ax: Axes | Sequence[Axes] | None, n: int, *, n_cols: int, size: tuple[float, float]
+    ax: Axes | Sequence[Axes] | None,
+    n: int,
+    *,
+    n_cols: int,
+    size: tuple[float, float],
+    layout: Literal["constrained", "compressed"] = "constrained",
 ) -> tuple[list[Axes], Figure | None]:
     """Return `n` axes, and the figure if it was made here."""
     if ax is not None:
@@ -46,7 +51,7 @@ def panels(
     n_cols = min(n, n_cols)
     n_rows = math.ceil(n / n_cols)
     figure, grid = plt.subplots(
-        n_rows, n_cols, figsize=(size[0] * n_cols, size[1] * n_rows), squeeze=False, layout="constrained"
+        n_rows, n_cols, figsize=(size[0] * n_cols, size[1] * n_rows), squeeze=False, layout=layout
     )
     for unused in grid.ravel()[n:]:
         unused.remove()
@@ -62,6 +67,11 @@ def finish(*, show: bool | None) -> None:
 def bare(ax: Axes) -> None:
     """Leave the frame to the data."""
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def room(labels: Iterable[str]) -> float:
+    """Inches that the longest line of small labels takes up, roughly."""
+    return 0.085 * max((len(line) for label in labels for line in label.split("\n")), default=0)
 
 
 def wrap(name: str, width: int = 34) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from pathwayae import _keys, get
 from pathwayae.pl import _axes
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+WIDTH = 2.5  # of a panel without its colour bar, in inches
 
 
 def embedding(
@@ -32,6 +35,8 @@ def embedding(
     show: bool | None = None,
 ) -> Axes | NDArray[np.object_]:
     """Cells on two axes of an embedding, coloured by their scores; high scores are drawn on top.
+
+    Both axes have the same scale; a new figure takes the shape of its panels from the embedding.
 
     Parameters
     ----------
@@ -78,10 +83,17 @@ def embedding(
     chosen = get.component_names(adata, pathways, key=key)
     points = _points(adata, basis, dims)
     table = get.scores(adata, key=key)
-    axes, _ = _axes.panels(ax, len(chosen), n_cols=n_cols, size=(3.5, 3.1))
-    area = float(np.clip(40_000 / max(len(points), 1), 0.5, 30)) if size is None else size
+    titles = [_axes.wrap(component, 30) for component in chosen]
+    above = 0.4 + 0.2 * max(title.count("\n") for title in titles)
+    height = WIDTH * _shape(points)
+    axes, figure = _axes.panels(
+        ax, len(chosen), n_cols=n_cols, size=(WIDTH + 1.1, height + 0.3 + above), layout="compressed"
+    )
+    if figure is not None:
+        figure.get_layout_engine().set(h_pad=0.08)
+    area = float(np.clip(12_000 / max(len(points), 1), 0.5, 12)) if size is None else size
     name = basis.removeprefix("X_").upper() if "umap" in basis.lower() else basis.removeprefix("X_")
-    for panel, component in zip(axes, chosen, strict=True):
+    for panel, component, title in zip(axes, chosen, titles, strict=True):
         values = table[component].to_numpy()
         low, high = np.nanpercentile(values, percentiles) if len(values) else (0.0, 1.0)
         order = np.argsort(values, kind="stable")
@@ -95,14 +107,22 @@ def embedding(
             linewidths=0,
             rasterized=True,
         )
-        panel.set_title(_axes.wrap(component, 30), fontsize="medium")
+        panel.set_title(title, fontsize="medium")
         panel.set_xlabel(f"{name} {dims[0] + 1}", fontsize="small", loc="left")
         panel.set_ylabel(f"{name} {dims[1] + 1}", fontsize="small", loc="bottom")
         panel.set(xticks=[], yticks=[], aspect="equal")
         _axes.bare(panel)
-        panel.figure.colorbar(cells, ax=panel, label="score", extend="both", shrink=0.7, aspect=14, pad=0.02)
+        bar = panel.figure.colorbar(cells, ax=panel, label="score", extend="both", shrink=0.7, aspect=14, pad=0.02)
+        bar.ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     _axes.finish(show=show)
     return axes[0] if isinstance(pathways, str) else np.asarray(axes, dtype=object)
+
+
+def _shape(points: NDArray[np.float64]) -> float:
+    """Height of the embedding over its width, within what a page can take."""
+    finite = points[np.isfinite(points).all(axis=1)]
+    width, height = np.ptp(finite, axis=0) if len(finite) else (0.0, 0.0)
+    return float(np.clip(height / width, 0.45, 1.8)) if min(width, height) > 0 else 1.0
 
 
 def _points(adata: AnnData, basis: str, dims: tuple[int, int]) -> NDArray[np.float64]:

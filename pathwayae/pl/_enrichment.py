@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import CenteredNorm, LogNorm
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter
+from matplotlib.transforms import Bbox
 
 from pathwayae import _keys, get
 from pathwayae.pl import _axes
@@ -17,8 +20,10 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
+    from matplotlib.legend import Legend
 
-LARGEST = 150.0  # area of the largest dot, in points²
+LARGEST = 150.0  # area of the largest dot in the legend, in points²
 
 
 def enrichment(
@@ -49,7 +54,7 @@ def enrichment(
     key
         Key of the fit.
     ax
-        Axes to draw on. ``None`` for a new figure.
+        Axes to draw on; legend and colour bar take about an inch to the right of them. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
 
@@ -75,8 +80,7 @@ def enrichment(
     whole = get.enrichment(adata, key=key, components=components)
     table = get.enrichment(adata, key=key, components=components, max_padj=max_padj)
     if table.empty:
-        msg = f"No term has padj ≤ {max_padj}; the smallest is {whole['padj'].min():.3g}. Pass a larger max_padj."
-        raise ValueError(msg)
+        raise ValueError(_nothing(whole, max_padj))
     if components is None:
         best = table.groupby("component")["padj"].min().sort_values(kind="stable").index[:10]
         table = table[table["component"].isin(best)]
@@ -85,10 +89,14 @@ def enrichment(
     leading = table.groupby("component", sort=False).head(n_terms).set_index("component")["term"]
     terms = list(dict.fromkeys(term for name in columns for term in leading.loc[[name]]))
     table = table[table["term"].isin(terms)]
-    ax = _axes.single(ax, (5.2 + 0.4 * len(columns), max(3.4, 2.2 + 0.3 * len(terms))))
+    below, left = [_axes.wrap(name, 30) for name in columns], [_axes.wrap(name, 44) for name in terms]
+    pitch = max(0.42, 0.08 + 0.15 * max(1 + name.count("\n") for name in below))
+    width = 1.7 + max(1.2, pitch * len(columns)) + _axes.room(left)
+    height = 0.5 + 0.34 * len(terms) + _axes.room(below)
+    ax = _axes.single(ax, (width, max(2.7, height)))
     _dots(ax, table, columns, terms)
-    ax.set_xticks(range(len(columns)), [_axes.wrap(name, 30) for name in columns], rotation=90, fontsize="small")
-    ax.set_yticks(range(len(terms)), [_axes.wrap(name, 44) for name in terms], fontsize="small")
+    ax.set_xticks(range(len(columns)), below, rotation=90, fontsize="small")
+    ax.set_yticks(range(len(terms)), left, fontsize="small")
     ax.set_xlim(-0.6, len(columns) - 0.4)
     ax.set_ylim(len(terms) - 0.4, -0.6)
     ax.tick_params(length=0)
@@ -99,38 +107,76 @@ def enrichment(
     return ax
 
 
+def _nothing(table: pd.DataFrame, max_padj: float) -> str:
+    """Say how far the closest term is from being shown."""
+    if table["padj"].isna().all():
+        return "No term was tested for these components: run pae.tl.enrich with them, or name others."
+    best = table.loc[table["padj"].idxmin()]
+    where = f"{best['term']!r} in {best['component']!r}"
+    return (
+        f"No term has padj ≤ {max_padj}; the smallest is {best['padj']:.3g} ({where}). "
+        "Pass a larger max_padj, or test other gene sets with pae.tl.enrich."
+    )
+
+
 def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str]) -> None:
-    """Draw the dots, their colour bar and the legend of their sizes."""
+    """Draw the dots, the legend of their sizes and, under it, their colour bar."""
     strength = -np.log10(np.maximum(table["padj"].to_numpy(dtype=float), 1e-300))
-    top = max(float(strength.max()), 1e-9)
+    steps = _round_steps(max(strength.min(), strength.max() / 20), strength.max())
+    area = LARGEST / steps[-1]
+    look = {"edgecolors": "0.25", "linewidths": 0.5}
     dots = ax.scatter(
         table["component"].map({name: i for i, name in enumerate(columns)}),
         table["term"].map({name: i for i, name in enumerate(terms)}),
-        s=LARGEST * strength / top,
+        s=area * strength,
         c=table["score"],
-        edgecolors="0.25",
-        linewidths=0.5,
+        **look,
         **_colors(table),
     )
-    is_ora = (table["method"] == "ora").all()
-    label = "odds ratio" if is_ora else "normalised enrichment score"
-    bar = ax.figure.colorbar(dots, ax=ax, label=label, shrink=0.6, aspect=16, pad=0.02, anchor=(0.0, 0.0))
-    if is_ora:
-        bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    steps = np.unique([float(f"{value:.2g}") for value in np.linspace(strength.min(), top, 3)])
-    handles = [
-        ax.scatter([], [], s=LARGEST * value / top, color="0.6", edgecolors="0.25", linewidths=0.5) for value in steps
-    ]
-    ax.legend(
-        handles,
+    legend = ax.legend(
+        [ax.scatter([], [], s=area * value, color="0.6", **look) for value in steps],
         [f"{value:g}" for value in steps],
         title="−log$_{10}$ padj",
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
+        borderpad=0.0,
+        borderaxespad=0.7,
+        fontsize="small",
+        title_fontsize="small",
+        alignment="left",
         frameon=False,
     )
+    inset = ax.inset_axes((1.0, 0.0, 0.1, 1.0))
+    inset.set_axes_locator(partial(_under, legend))
+    bar = ax.figure.colorbar(dots, cax=inset)
+    bar.ax.tick_params(labelsize="small")
+    is_ora = (table["method"] == "ora").all()
+    bar.set_label("odds ratio" if is_ora else "normalised enrichment score", fontsize="small")
+    if is_ora:
+        low, high = dots.get_clim()
+        ticks = [value for value in _round_steps(low, high, most=6) if low <= value <= high]
+        bar.set_ticks(ticks if len(ticks) > 1 else [low, high])
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        bar.minorticks_off()
+
+
+def _under(legend: Legend, inset: Axes, renderer: RendererBase | None) -> Bbox:
+    """Place an inset below a legend, at a size in inches, in coordinates of the figure."""
+    inch = inset.figure.dpi
+    above = legend.get_window_extent(renderer)
+    box = Bbox.from_bounds(above.x0, above.y0 - 1.25 * inch, 0.11 * inch, 1.1 * inch)
+    return box.transformed(inset.figure.transSubfigure.inverted())
+
+
+def _round_steps(low: float, high: float, most: int = 4) -> list[float]:
+    """Up to `most` of the numbers …, 1, 2, 5, 10, …, the first at most `low` and the last at least `high`."""
+    low, high = max(low, 1e-3), max(high, 1e-3)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    first = max(i for i, step in enumerate(steps) if step <= low * (1 + 1e-9))
+    last = min(i for i, step in enumerate(steps) if step >= high * (1 - 1e-9))
+    chosen = np.linspace(first, last, min(most, last - first + 1)).round().astype(int)
+    return [steps[i] for i in chosen]
 
 
 def _colors(table: pd.DataFrame) -> dict[str, Any]:

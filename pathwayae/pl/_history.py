@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,21 +10,24 @@ from pathwayae import _keys, get
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
 
-STYLE = {
-    "loss": ("black", "-", 2.0),
-    "reconstruction": (_axes.BLUE, "-", 1.4),
-    "zero": (_axes.VERMILLION, "--", 1.4),
-    "entropy": (_axes.GREEN, "-.", 1.4),
+STYLE = {  # label, colour, line style and width
+    "loss": ("loss (weighted sum)", "black", "-", 2.0),
+    "reconstruction": ("reconstruction error", _axes.BLUE, "-", 1.4),
+    "zero": ("zero (outside the pathways)", _axes.VERMILLION, "--", 1.4),
+    "entropy": ("entropy (spread of the genes)", _axes.GREEN, "-.", 1.4),
 }
 
 
 def history(
     adata: AnnData, *, key: str = _keys.DEFAULT, log: bool = False, ax: Axes | None = None, show: bool | None = None
 ) -> Axes:
-    """Loss and its terms over the iterations of the fit.
+    """Loss and its terms over the iterations of the fit; terms that the fit gave no weight are left out.
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ def history(
     Returns
     -------
     matplotlib.axes.Axes
-        With one line per term that has values.
+        With one line for the loss and for each term that has values and a weight.
 
     Raises
     ------
@@ -54,13 +57,14 @@ def history(
     >>> pae.pl.history(adata)  # doctest: +SKIP
     """
     table = get.history(adata, key=key)
-    ax = _axes.single(ax, (5.2, 3.4))
+    table = table.drop(columns=_without_weight(adata.uns[key].get(_keys.PARAMS, {}), table))
+    ax = _axes.single(ax, (6.4, 3.2))
     for name, values in table.items():
         if not np.isfinite(values).any():
             continue
-        color, linestyle, width = STYLE.get(str(name), (_axes.GREY, ":", 1.4))
+        label, color, linestyle, width = STYLE.get(str(name), (str(name).replace("_", " "), _axes.GREY, ":", 1.4))
         marker = "o" if len(values) == 1 else None
-        ax.plot(table.index, values, color=color, linestyle=linestyle, linewidth=width, marker=marker, label=str(name))
+        ax.plot(table.index, values, color=color, linestyle=linestyle, linewidth=width, marker=marker, label=label)
     if log:
         ax.set_yscale("log")
     else:
@@ -72,3 +76,15 @@ def history(
     _axes.bare(ax)
     _axes.finish(show=show)
     return ax
+
+
+def _without_weight(params: Mapping[str, Any], table: pd.DataFrame) -> list[str]:
+    """Structural terms that counted for nothing in the loss: with θ = 0 both, else by ε.
+
+    Where nothing can load outside the pathways (all zeros), entropy has all of θ.
+    """
+    theta, epsilon = float(params.get("theta", 1.0)), float(params.get("epsilon", 0.5))
+    if "zero" in table and not table["zero"].any():
+        epsilon = 1.0
+    off = {"zero": theta == 0 or epsilon == 1, "entropy": theta == 0 or epsilon == 0}
+    return [name for name in off if off[name] and name in table]

@@ -26,6 +26,7 @@ STYLE = {  # colour, and face of the marker
     ADDED: (_axes.VERMILLION, "white"),
     FREE: (_axes.GREY, _axes.GREY),
 }
+SMALLEST = 0.01  # of the largest loading of a component
 
 
 def loadings(
@@ -40,6 +41,8 @@ def loadings(
 ) -> Axes | NDArray[np.object_]:
     """Genes that load most on pathways, with annotated members told apart from genes the data added.
 
+    Genes below 1 % of the largest loading of their component are left out.
+
     Parameters
     ----------
     adata
@@ -47,7 +50,7 @@ def loadings(
     pathways
         Names of components, one panel each. ``None`` for the six pathways that explain the most variance.
     n_genes
-        Number of genes per panel.
+        Number of genes per panel, at most.
     key
         Key of the fit.
     n_cols
@@ -82,11 +85,14 @@ def loadings(
     else:
         chosen = get.component_names(adata, pathways, key=key)
     genes = get.top_genes(adata, chosen, n_genes=n_genes, key=key)
+    size = genes["loading"].abs()
+    genes = genes[size >= SMALLEST * size.groupby(genes["component"]).transform("max")]
+    n_rows = max(1, genes["component"].value_counts().max() if len(genes) else 1)
     free = set(table.loc[table["kind"] == "free", "component"])
-    axes, figure = _axes.panels(ax, len(chosen), n_cols=n_cols, size=(3.2, 0.9 + 0.19 * n_genes))
+    axes, figure = _axes.panels(ax, len(chosen), n_cols=n_cols, size=(3.2, 0.9 + 0.19 * max(n_rows, 4)))
     handles: dict[str, Artist] = {}
     for panel, name in zip(axes, chosen, strict=True):
-        _panel(panel, genes[genes["component"] == name], free=name in free, handles=handles)
+        _panel(panel, genes[genes["component"] == name], n_rows=n_rows, free=name in free, handles=handles)
         panel.set_title(_axes.wrap(name, 28), fontsize="medium")
     kinds = [kind for kind in STYLE if kind in handles]
     if figure is not None:
@@ -100,8 +106,9 @@ def loadings(
     return axes[0] if isinstance(pathways, str) else np.asarray(axes, dtype=object)
 
 
-def _panel(ax: Axes, table: pd.DataFrame, *, free: bool, handles: dict[str, Artist]) -> None:
-    """Lollipops, the largest at the top."""
+def _panel(ax: Axes, table: pd.DataFrame, *, n_rows: int, free: bool, handles: dict[str, Artist]) -> None:
+    """Lollipops, the largest at the top; rows are as high in every panel."""
+    ax.margins(x=0.08)
     position = np.arange(len(table))
     kinds = np.where(table["member"], MEMBER, FREE if free else ADDED)
     for kind in dict.fromkeys(kinds):
@@ -120,7 +127,7 @@ def _panel(ax: Axes, table: pd.DataFrame, *, free: bool, handles: dict[str, Arti
             label=kind,
         )
     ax.set_yticks(position, [gene.replace("$", r"\$") for gene in table["gene"]], fontsize="small")
-    ax.set_ylim(max(len(table), 1) - 0.4, -0.6)
+    ax.set_ylim(n_rows - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     if (table["loading"] < 0).any():
         ax.axvline(0, color="black", linewidth=0.8)

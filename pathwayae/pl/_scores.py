@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
 
+MAX_SD = 2.5  # colours end here at the latest
+EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+
 
 def scores(
     adata: AnnData,
@@ -32,6 +35,8 @@ def scores(
     """Heat map of mean scores, pathways × groups of cells.
 
     Pathways are ordered by the group in which they are highest, so that blocks show; groups keep the order of ``obs``.
+    The colours end at the 98th percentile of the absolute means, and at 2.5 s.d. at the latest, so that one small
+    extreme group does not make all others pale; the pointed ends of the colour bar stand for what lies beyond.
 
     Parameters
     ----------
@@ -40,14 +45,15 @@ def scores(
     groupby
         Column of ``obs``: categories, strings or booleans. Cells without a group are left out.
     pathways
-        Names of components. ``None`` for the `n_pathways` whose scores differ most between the groups (share of
-        their variance that lies between groups).
+        Names of components, free ones too. ``None`` for the `n_pathways` pathways whose scores differ most between
+        the groups (share of their variance that lies between groups).
     n_pathways
-        Number of components if `pathways` is ``None``.
+        Number of pathways if `pathways` is ``None``.
     key
         Key of the fit.
     standard_scale
-        Standardise each component over the cells before taking means, so that colours compare between rows.
+        Standardise each component over the cells before taking means: colours then compare between rows, in s.d.
+        from the mean of all cells.
     cmap
         Diverging colour map; its centre is at 0.
     ax
@@ -78,25 +84,38 @@ def scores(
     table = get.scores(adata, key=key).astype(float)
     if pathways is not None:
         table = table[get.component_names(adata, pathways, key=key)]
+    elif n_all := int(adata.uns[key][_keys.N_PATHWAYS]):
+        table = table.iloc[:, :n_all]
     means, between = _means(table, group, standard_scale=standard_scale)
     if pathways is None:
         means = means.loc[between.sort_values(ascending=False, kind="stable").index[:n_pathways]]
     best = means.to_numpy().argmax(axis=1)
     means = means.iloc[np.lexsort((-means.to_numpy().max(axis=1), best))]
     counts = group.value_counts(sort=False)
-    ax = _axes.single(ax, (3.9 + 0.42 * means.shape[1], 1.9 + 0.27 * means.shape[0]))
-    limit = float(np.abs(means.to_numpy()).max()) or 1.0
+    rows = [_axes.wrap(name, 42) for name in means.index]
+    columns = [f"{_axes.wrap(str(name), 26)} ({counts[name]:,})" for name in means.columns]
+    height = max(1.6, 0.27 * len(rows))  # of the heat map; labels and colour bar come on top
+    width = max(1.2, 0.42 * len(columns))
+    ax = _axes.single(ax, (width + _axes.room(rows) + 1.2, max(3.2, height + _axes.room(columns) + 0.5)))
+    limit = _limit(means, standard_scale=standard_scale)
     image = ax.imshow(means.to_numpy(), cmap=cmap, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
-    ax.set_yticks(range(len(means)), [_axes.wrap(name, 42) for name in means.index], fontsize="small")
-    labels = [f"{_axes.wrap(str(name), 26)} ({counts[name]:,})" for name in means.columns]
-    ax.set_xticks(range(means.shape[1]), labels, rotation=90, fontsize="small")
+    ax.set_yticks(range(len(rows)), rows, fontsize="small")
+    ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
     ax.set_xlabel(f"{groupby} (number of cells)")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    unit = "mean score\n(s.d. from the mean of all cells)" if standard_scale else "mean score"
-    ax.figure.colorbar(image, ax=ax, label=unit, shrink=min(1.0, 7 / len(means)), aspect=14, pad=0.02)
+    length = min(1.0, 1.9 / height)
+    label = "mean score (s.d.)" if standard_scale else "mean score"
+    extend = EXTEND[bool(means.to_numpy().min() < -limit), bool(means.to_numpy().max() > limit)]
+    ax.figure.colorbar(image, ax=ax, label=label, extend=extend, shrink=length, aspect=14, pad=0.02)
     _axes.finish(show=show)
     return ax
+
+
+def _limit(means: pd.DataFrame, *, standard_scale: bool) -> float:
+    """Where the colours end: the largest absolute mean but for the top 2 %, 2.5 s.d. at most."""
+    limit = float(np.percentile(np.abs(means.to_numpy()), 98, method="higher"))
+    return (min(limit, MAX_SD) if standard_scale else limit) or 1.0
 
 
 def _groups(adata: AnnData, groupby: str) -> pd.Series:

@@ -21,6 +21,8 @@ def variance(
 ) -> Axes:
     """Share of the total variance that each component explains on its own, the largest first.
 
+    Free components are numbered by the variance they add to the pathways, which is not the order drawn here.
+
     Parameters
     ----------
     adata
@@ -55,16 +57,17 @@ def variance(
         raise ValueError(msg)
     table = get.variance(adata, key=key)
     table = table.sort_values("variance_ratio", ascending=False, kind="stable", ignore_index=True)[:n]
-    ax = _axes.single(ax, (6.2, 1.0 + 0.27 * len(table)))
+    names = [_axes.wrap(name, 42) for name in table["component"]]
+    ax = _axes.single(ax, (3.6 + _axes.room(names), max(1.6, 0.8 + 0.25 * len(table))))
     for kind, (color, label) in STYLE.items():
         rows = table[table["kind"] == kind]
         if len(rows):
             bars = ax.barh(rows.index, rows["variance_ratio"], color=color, height=0.72, label=label)
             ax.bar_label(bars, [_percent(value) for value in rows["variance_ratio"]], padding=3, fontsize="small")
-    ax.set_yticks(table.index, [_axes.wrap(name, 42) for name in table["component"]], fontsize="small")
+    ax.set_yticks(table.index, names, fontsize="small")
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
-    ax.margins(x=0.12)
+    ax.margins(x=0.16)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     ax.set_xlabel("variance explained, each component alone")
     if table["kind"].nunique() > 1:

@@ -1,48 +1,22 @@
 import matplotlib as mpl
-
-mpl.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from fitted import FREE, NAMES, PATHWAYS, fitted_adata, member_sets
+from fitted import FREE, NAMES, PATHWAYS, fitted_adata
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from plotted import enriched, flat, labels
 
 from pathwayae import get, pl
-from pathwayae.core import enrichment as core
 from pathwayae.pl import _axes
 from pathwayae.pl._loadings import ADDED, MEMBER
 from pathwayae.pl._loadings import FREE as FREE_GENE
 
 
-def flat(text):
-    """A label without the line breaks of the wrapping."""
-    return "".join(text.split())
-
-
-def labels(ticks):
-    return [flat(tick.get_text()) for tick in ticks]
-
-
-def enriched(method="ora"):
-    adata = fitted_adata()
-    values = get.loadings(adata).iloc[:140]
-    args = (values.to_numpy(), values.index.tolist(), NAMES, member_sets(adata))
-    adata.uns["pae"]["enrichment"] = core.ora(*args, n_top=20) if method == "ora" else core.prerank(*args)
-    return adata
-
-
 @pytest.fixture
 def adata():
     return fitted_adata()
-
-
-@pytest.fixture(autouse=True)
-def _no_figures_left():
-    yield
-    plt.close("all")
 
 
 CALLS = {
@@ -124,6 +98,20 @@ def test_loadings_show_top_genes_and_tell_members_from_added(adata):
     assert [text.get_text() for text in legend.get_texts()] == [MEMBER, ADDED, FREE_GENE]
 
 
+def test_loadings_leave_out_what_is_next_to_nothing(adata):
+    values = adata.varm["pae_loadings"]
+    values[:, 0] = 0.0
+    values[:4, 0] = [0.5, 0.2, 0.005, 0.0049]
+    axes = pl.loadings(adata, NAMES[:2], n_genes=8, show=False)
+    assert [tick.get_text() for tick in axes[0].get_yticklabels()] == ["GENE0", "GENE1", "GENE2"]
+    assert len(axes[1].get_yticklabels()) == 8
+    assert axes[0].get_ylim() == axes[1].get_ylim()  # rows of the same height
+    assert axes[0].get_xlim()[1] >= 0.5 * 1.04
+    assert axes[0].get_xlim()[0] == 0
+    values[:, 0] = 0.0
+    assert len(pl.loadings(adata, NAMES[0], show=False).get_yticklabels()) == 0
+
+
 def test_loadings_take_the_pathways_with_most_variance(adata):
     axes = pl.loadings(adata, show=False)
     table = get.variance(adata).query("kind == 'pathway'").nlargest(6, "variance_ratio")
@@ -145,8 +133,8 @@ def test_panels_need_as_many_axes(adata):
 def test_scores_are_means_of_z_scores(adata):
     ax = pl.scores(adata, "cell_type", show=False)
     rows = labels(ax.get_yticklabels())
-    assert sorted(rows) == sorted(map(flat, NAMES))
-    table = get.scores(adata).astype(float)
+    assert sorted(rows) == sorted(map(flat, PATHWAYS))
+    table = get.scores(adata).astype(float)[PATHWAYS]
     means = ((table - table.mean()) / table.std(ddof=0)).groupby(adata.obs["cell_type"], observed=True).mean().T
     means.index = [flat(name) for name in means.index]
     drawn = np.asarray(ax.images[0].get_array())
@@ -161,7 +149,8 @@ def test_scores_are_means_of_z_scores(adata):
 def test_scores_choose_what_differs_between_groups(adata):
     adata.obsm["X_pae"][:, 3] = 0.0
     assert len(pl.scores(adata, "cell_type", n_pathways=3, show=False).images[0].get_array()) == 3
-    ax = pl.scores(adata, "cell_type", n_pathways=len(NAMES) - 1, show=False)
+    ax = pl.scores(adata, "cell_type", n_pathways=len(PATHWAYS) - 1, show=False)
+    assert not {flat(name) for name in FREE} & set(labels(ax.get_yticklabels()))
     assert flat(NAMES[3]) not in labels(ax.get_yticklabels())
     ax = pl.scores(adata, "cell_type", pathways=["free_1", NAMES[3]], standard_scale=False, show=False)
     drawn = dict(zip(labels(ax.get_yticklabels()), np.asarray(ax.images[0].get_array()), strict=True))
@@ -170,10 +159,54 @@ def test_scores_choose_what_differs_between_groups(adata):
     np.testing.assert_array_equal(drawn[flat(NAMES[3])], 0)
 
 
+def colorbar_of(ax):
+    return ax.images[0].colorbar
+
+
+def test_scores_do_not_pale_for_a_small_extreme_group(adata):
+    few = np.flatnonzero(adata.obs["cell_type"] == "NK")[:5]
+    adata.obs["group"] = np.where(np.isin(np.arange(adata.n_obs), few), "few", adata.obs["cell_type"].astype(str))
+    adata.obsm["X_pae"][few, 0] += 40.0
+    ax = pl.scores(adata, "group", show=False)
+    assert np.abs(ax.images[0].get_array()).max() > 5  # the means themselves are not clipped
+    assert ax.images[0].get_clim() == (-2.5, 2.5)
+    assert colorbar_of(ax).extend == "max"
+    adata.obsm["X_pae"][few, 1] -= 40.0
+    assert colorbar_of(pl.scores(adata, "group", show=False)).extend == "both"
+    raw = pl.scores(adata, "group", standard_scale=False, show=False)
+    assert raw.images[0].get_clim()[1] > 2.5  # not in s.d.
+
+
+def test_scores_have_colours_up_to_the_largest_mean_if_none_is_extreme(adata):
+    ax = pl.scores(adata, "cell_type", show=False)
+    assert ax.images[0].get_clim()[1] == pytest.approx(np.abs(ax.images[0].get_array()).max())
+    assert colorbar_of(ax).extend == "neither"
+    adata.obsm["X_pae"][:] = 1.0
+    assert pl.scores(adata, "cell_type", show=False).images[0].get_clim() == (-1.0, 1.0)
+
+
+def test_scores_with_few_rows_have_room_for_the_colour_bar(adata):
+    adata.obs["half"] = pd.Categorical(np.arange(adata.n_obs) % 2 == 0)
+    ax = pl.scores(adata, "half", pathways=["free_1"], show=False)
+    assert labels(ax.get_yticklabels()) == ["free_1"]
+    figure = ax.figure
+    assert figure.get_size_inches()[1] >= 3.2
+    figure.canvas.draw()
+    label = colorbar_of(ax).ax.yaxis.label
+    assert "\n" not in label.get_text()
+    assert label.get_window_extent().y0 >= 0
+    assert label.get_window_extent().y1 <= figure.bbox.height
+
+
+def test_scores_without_pathways_show_free_components(adata):
+    adata.uns["pae"]["n_pathways"] = 0
+    assert len(pl.scores(adata, "cell_type", show=False).images[0].get_array()) == len(NAMES)
+
+
 def test_scores_leave_out_cells_without_a_group(adata):
     adata.obs.loc[adata.obs["cell_type"] == "NK", "cell_type"] = np.nan
     ax = pl.scores(adata, "cell_type", show=False)
-    assert ax.images[0].get_array().shape == (len(NAMES), 3)
+    assert ax.images[0].get_array().shape == (len(PATHWAYS), 3)
     with pytest.raises(KeyError, match="columns: 'cell_type'"):
         pl.scores(adata, "celltype", show=False)
     adata.obs["depth"] = 1.5
@@ -198,6 +231,29 @@ def test_embedding_draws_high_scores_last_with_robust_limits(adata):
     assert flat(axes[1].get_title()) == flat(NAMES[1])
 
 
+@pytest.mark.parametrize("stretch", [(1.0, 1.0), (2.0, 1.0), (1.0, 1.7)])
+def test_embedding_leaves_no_gaps(adata, stretch):
+    """Panels of equal aspect fill the grid, whatever the shape of the embedding."""
+    adata.obsm["X_umap"] = adata.obsm["X_umap"] * np.array(stretch)
+    axes = pl.embedding(adata, NAMES[:4], n_cols=2, show=False)
+    axes[0].figure.canvas.draw()
+    upper, lower = axes[0].get_window_extent(), axes[2].get_window_extent()
+    inch = axes[0].figure.dpi
+    assert upper.y0 - lower.y1 < 0.9 * inch
+    assert axes[0].figure.bbox.height - upper.y1 < 0.9 * inch
+    assert upper.width > 1.9 * inch
+    assert axes[0].get_aspect() == 1
+
+
+def test_embedding_chooses_the_area_of_points(adata):
+    assert pl.embedding(adata, NAMES[0], show=False).collections[0].get_sizes().tolist() == [12.0]
+    many = fitted_adata(n=6000)
+    assert pl.embedding(many, NAMES[0], show=False).collections[0].get_sizes().tolist() == [2.0]
+    adata.obsm["X_umap"][:] = 0.0
+    adata.obsm["X_umap"][0] = np.nan
+    pl.embedding(adata, NAMES[0], show=False).figure.canvas.draw()
+
+
 def test_embedding_takes_any_basis(adata):
     adata.obsm["X_pca"] = np.random.default_rng(0).normal(size=(adata.n_obs, 5))
     ax = pl.embedding(adata, NAMES[0], basis="pca", dims=(3, 1), size=2.0, show=False)
@@ -212,12 +268,43 @@ def test_embedding_takes_any_basis(adata):
         pl.embedding(adata, "B cell", show=False)
 
 
+LOSS, ERROR, ZERO, ENTROPY = (
+    "loss (weighted sum)",
+    "reconstruction error",
+    "zero (outside the pathways)",
+    "entropy (spread of the genes)",
+)
+
+
 def test_history_has_a_line_per_term(adata):
     adata.uns["pae"]["history"]["entropy"] = np.full(60, np.nan)
     ax = pl.history(adata, log=True, show=False)
-    assert [line.get_label() for line in ax.lines] == ["loss", "reconstruction", "zero"]
+    assert [line.get_label() for line in ax.lines] == [LOSS, ERROR, ZERO]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), adata.uns["pae"]["history"]["loss"])
     assert ax.get_yscale() == "log"
+
+
+@pytest.mark.parametrize(
+    ("theta", "epsilon", "expected"),
+    [
+        (0.3, 0.0, [LOSS, ERROR, ZERO]),
+        (0.3, 1.0, [LOSS, ERROR, ENTROPY]),
+        (0.3, 0.5, [LOSS, ERROR, ZERO, ENTROPY]),
+        (0.0, 0.5, [LOSS, ERROR]),
+    ],
+)
+def test_history_leaves_out_terms_without_weight(adata, theta, epsilon, expected):
+    adata.uns["pae"]["params"] |= {"theta": theta, "epsilon": epsilon}
+    ax = pl.history(adata, show=False)
+    assert [line.get_label() for line in ax.lines] == expected
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == expected
+
+
+def test_history_keeps_entropy_where_it_has_all_the_weight(adata):
+    """Nothing can load outside pathways that hold every gene."""
+    adata.uns["pae"]["params"]["epsilon"] = 0.0
+    adata.uns["pae"]["history"]["zero"] = np.zeros(60)
+    assert [line.get_label() for line in pl.history(adata, show=False).lines] == [LOSS, ERROR, ENTROPY]
 
 
 def test_variance_has_a_bar_per_component(adata):
@@ -230,35 +317,11 @@ def test_variance_has_a_bar_per_component(adata):
     pathway = {to_hex(bars[i].get_facecolor()) for i in range(8) if table["component"].iloc[i] in PATHWAYS}
     assert len(free) == len(pathway) == 1
     assert free != pathway
+    ax.figure.canvas.draw()
+    assert max(text.get_window_extent().x1 for text in ax.texts) < ax.bbox.x1
     assert "12.0 %" in {text.get_text() for text in ax.texts}
     with pytest.raises(ValueError, match="n must be"):
         pl.variance(adata, n=0, show=False)
-
-
-@pytest.mark.parametrize("method", ["ora", "prerank"])
-def test_enrichment_shows_the_table(method):
-    adata = enriched(method)
-    ax = pl.enrichment(adata, show=False)
-    table = get.enrichment(adata, max_padj=0.05)
-    dots = ax.collections[0]
-    assert sorted(dots.get_array().tolist()) == pytest.approx(sorted(table["score"]))
-    x, y = labels(ax.get_xticklabels()), labels(ax.get_yticklabels())
-    drawn = {(x[int(i)], y[int(j)]) for i, j in dots.get_offsets()}
-    assert drawn == {(flat(c), flat(t)) for c, t in zip(table["component"], table["term"], strict=True)}
-    strength = -np.log10(table["padj"])
-    assert sorted(dots.get_sizes() / dots.get_sizes().max()) == pytest.approx(sorted(strength / strength.max()))
-
-
-def test_enrichment_limits_terms_and_says_when_nothing_passes():
-    adata = enriched()
-    ax = pl.enrichment(adata, n_terms=1, components=["B cells", PATHWAYS[0]], max_padj=1.0, show=False)
-    assert set(labels(ax.get_yticklabels())) == {"Bcells", flat(PATHWAYS[0])}
-    with pytest.raises(ValueError, match=r"smallest is .* larger max_padj"):
-        pl.enrichment(adata, max_padj=0.0, show=False)
-    with pytest.raises(ValueError, match="n_terms"):
-        pl.enrichment(adata, n_terms=0, show=False)
-    with pytest.raises(KeyError, match="enrich"):
-        pl.enrichment(fitted_adata(), show=False)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "x" * 100, "", "a $ b", "two  blanks _/ and more" * 3])

@@ -1,0 +1,112 @@
+"""How alike gene sets are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+
+from pathwayae import gs
+from pathwayae.pl import _axes
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+MEASURES = {
+    "jaccard": "Jaccard index\n(shared genes / genes of either)",
+    "containment": "containment\n(shared genes / genes of the smaller set)",
+}
+
+
+def overlap(
+    collection: gs.Pathways,
+    *,
+    measure: Literal["jaccard", "containment"] = "jaccard",
+    n_sets: int = 60,
+    cmap: str = "Blues",
+    ax: Axes | None = None,
+    show: bool | None = None,
+) -> Axes:
+    """Clustered heat map of the overlap of gene sets: dark blocks are sets that say the same.
+
+    Parameters
+    ----------
+    collection
+        The gene sets, or anything :func:`pathwayae.gs.as_collection` takes.
+    measure
+        ``"jaccard"`` (shared genes / genes of either set) or ``"containment"`` (shared genes / genes of the smaller
+        set: 1 if one lies within the other).
+    n_sets
+        Most sets to show. Of a larger collection the pairs with the largest overlap are taken, and the title says so.
+    cmap
+        Sequential colour map, from 0 to 1.
+    ax
+        Axes to draw on. ``None`` for a new figure.
+    show
+        Show the figure. ``None`` to do so if matplotlib is interactive.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The image on it holds the overlaps, in the order drawn.
+
+    Raises
+    ------
+    ValueError
+        If `measure` is unknown, `n_sets` is below 2, or there are fewer than two sets.
+
+    Examples
+    --------
+    >>> pae.pl.overlap(pathways.filter(genes=adata.var_names, min_genes=10))  # doctest: +SKIP
+    """
+    sets = gs.as_collection(collection)
+    if measure not in MEASURES:
+        msg = f"measure={measure!r} is unknown. Choose one of {', '.join(map(repr, MEASURES))}."
+        raise ValueError(msg)
+    if n_sets < 2 or len(sets) < 2:
+        msg = f"An overlap needs two sets: n_sets={n_sets}, and the collection has {len(sets)}."
+        raise ValueError(msg)
+    chosen = sets if len(sets) <= n_sets else sets.select(_closest(sets, measure, n_sets))
+    table = _clustered(chosen.overlap_matrix(measure=measure))
+    labels = [f"{_axes.wrap(name, 60)} ({len(sets[name]):,})" for name in table.index]
+    lines = np.array([label.count("\n") + 1 for label in labels])
+    height = max(1.6, (0.06 + 0.06 * (lines[1:] + lines[:-1]).max()) * len(table))
+    ax = _axes.single(ax, (6.2 + max(1.6, 0.17 * len(table)), 0.9 + height))
+    image = ax.imshow(table.to_numpy(), cmap=cmap, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    ax.set_yticks(range(len(table)), labels, fontsize="small")
+    ax.set_xticks([])
+    ax.set_xlabel("the same sets, in the same order")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    if len(chosen) < len(sets):
+        title = f"{len(chosen):,} of {len(sets):,} sets: the pairs with the largest overlap"
+    else:
+        title = f"{len(sets):,} sets (number of genes)"
+    ax.set_title(title, fontsize="medium", loc="left")
+    ax.figure.colorbar(image, ax=ax, label=MEASURES[measure], shrink=min(1.0, 3.2 / height), aspect=14, pad=0.02)
+    _axes.finish(show=show)
+    return ax
+
+
+def _closest(sets: gs.GeneSetCollection, measure: str, n_sets: int) -> list[str]:
+    """Sets of the pairs with the largest overlap, both sets of each; if few overlap, others in their order."""
+    pairs = sets.overlap().sort_values([measure, "n_shared"], ascending=False, kind="stable")
+    chosen: dict[str, None] = {}
+    for pair in zip(pairs["set_a"], pairs["set_b"], strict=True):
+        if len(chosen.keys() | pair) <= n_sets:
+            chosen |= dict.fromkeys(pair)
+        if len(chosen) == n_sets:
+            break
+    return list(dict.fromkeys([*chosen, *sets]))[:n_sets]
+
+
+def _clustered(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows and columns in the order of an average-linkage tree whose neighbouring leaves are alike."""
+    distance = 1 - table.to_numpy()
+    np.fill_diagonal(distance, 0)
+    tree = hierarchy.linkage(squareform(distance, checks=False), method="average", optimal_ordering=True)
+    order = hierarchy.leaves_list(tree)
+    return table.iloc[order, order]
