@@ -170,6 +170,7 @@ def test_every_option_recovers_most_members(cells: ad.AnnData, options: dict) ->
     assert np.mean(found) > np.mean(given)
 
 
+@pytest.mark.filterwarnings("ignore::pathwayae.core.notice.DataWarning")  # a gene that is never seen
 @pytest.mark.parametrize("seed", range(5))
 def test_defaults_recover_the_planted_programs(seed: int) -> None:
     adata = pae.datasets.simulate(random_state=seed)
