@@ -222,7 +222,7 @@ def objective(
     config: Config,
     validation: Standardized | None = None,
 ) -> Objective:
-    """The objective of DESIGN 2.2 for these moments and this membership, on the device, in float32."""
+    """The objective (docs/mathematics.md) for these moments and this membership, on the device, in float32."""
     outside = penalties.outside_weights(membership, penalised, n_components, config.zero_norm)
     per_gene = penalties.entropy_weights(membership, penalised, on_classes=config.entropy_on_classes)
     share_data, share_zero, share_entropy = shares(

@@ -48,7 +48,8 @@ def fit(
 ) -> AnnData | None:
     r"""Fit a grouped autoencoder: a score per cell and a loading per gene for every pathway.
 
-    The cells are read once. With :math:`\tilde X = (X - \mu)/\sigma` the loadings :math:`W \ge 0` minimise
+    The model needs one pass over the cells, scores take a second one. With :math:`\tilde X = (X - \mu)/\sigma` the
+    loadings :math:`W \ge 0` minimise
 
     .. math:: (1-\theta)\,\frac{\|\tilde X - \hat X\|_F}{\|\tilde X\|_F}
               + \theta\,[(1-\varepsilon)\,\mathrm{zero} + \varepsilon\,\mathrm{entropy}]
