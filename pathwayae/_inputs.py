@@ -94,7 +94,7 @@ def gene_names(adata: ad.AnnData, gene_symbols: str | None, *, what: str = "adat
     if not names.is_unique:
         repeated = names[names.duplicated()].unique()
         msg = (
-            f"{source} holds {len(repeated)} names more than once, for instance {', '.join(repeated[:5])}; genes are "
+            f"{source} holds {len(repeated)} name(s) more than once, for instance {', '.join(repeated[:5])}; genes are "
             f"matched by name, so every name must be unique. Next step: {remedy}."
         )
         raise ValueError(msg)

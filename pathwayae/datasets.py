@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import logging
 import os
@@ -16,7 +17,6 @@ from pathlib import Path
 import pandas as pd
 
 from pathwayae import _registry
-from pathwayae._inputs import choice
 from pathwayae._registry import Card, File
 from pathwayae._simulate import simulate
 from pathwayae.core.notice import warn
@@ -50,6 +50,11 @@ def list(kind: str | None = None) -> pd.DataFrame:  # noqa: A001 reads as pae.da
     - ``remote``: :func:`fetch` downloads it;
     - ``by hand``: not to be had by a download; :func:`fetch` says how.
 
+    Raises
+    ------
+    ValueError
+        If there is no such kind.
+
     Examples
     --------
     >>> import pathwayae as pae
@@ -57,8 +62,11 @@ def list(kind: str | None = None) -> pd.DataFrame:  # noqa: A001 reads as pae.da
     >>> table.loc["immune_pbmc", ["n", "where"]].tolist()
     ['29 sets', 'embedded']
     """
-    if kind is not None:
-        choice("kind", kind, _registry.KINDS)
+    if kind is not None and kind not in _registry.KINDS:
+        close = difflib.get_close_matches(str(kind).lower(), _registry.KINDS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        msg = f"kind={kind!r} is not known.{hint} Choose one of {', '.join(map(repr, _registry.KINDS))}."
+        raise ValueError(msg)
     rows = {name: _row(card) for name, card in _registry.cards().items() if kind in (None, card.kind)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
 

@@ -192,8 +192,12 @@ def test_the_table_has_a_row_per_card():
     assert table.loc["kang_ifnb", ["n", "size_mb"]].tolist() == ["24,673 × 15,706", 38.36]
     assert table.drop(columns="size_mb").notna().all(axis=None)
     pd.testing.assert_frame_equal(pae.datasets.list("cells"), table[table["kind"] == "cells"])
-    with pytest.raises(ValueError, match="kind='cell' is not known"):
-        pae.datasets.list("cell")
+    for kind, near in {"cell": "cells", "gene set": "gene sets", "Ontology": "ontology"}.items():
+        message = f"kind='{kind}' is not known. Did you mean '{near}'. Choose one of 'gene sets', 'ontology'"
+        with pytest.raises(ValueError, match=message):
+            pae.datasets.list(kind)
+    with pytest.raises(ValueError, match="kind='xyz' is not known. Choose one of"):
+        pae.datasets.list("xyz")
 
 
 def test_reading_the_table_loads_neither_requests_nor_scanpy():

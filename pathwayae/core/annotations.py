@@ -59,8 +59,9 @@ class Annotations:
     report: Mapping[str, int]
 
     def __repr__(self) -> str:
-        n_genes, n_terms = self.table["gene"].nunique(), self.table["term"].nunique()
-        return f"{type(self).__name__}({len(self.table)} rows, {n_genes} genes, {n_terms} terms)"
+        counts = {"row": len(self.table)} | {what: self.table[what].nunique() for what in ("gene", "term")}
+        shown = ", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items())
+        return f"{type(self).__name__}({shown})"
 
 
 def read_gaf(
@@ -84,7 +85,8 @@ def read_gaf(
     evidence
         Codes to keep, such as ``["EXP", "IDA", "IPI", "IMP", "IGI", "IEP"]`` (experiments); by default all.
     exclude_evidence
-        Codes to leave out, such as ``["IEA", "ND"]``. Give one of the two.
+        Codes to leave out, such as ``["IEA", "ND"]``; a warning names those that are not in the file. Give one of
+        the two.
     taxon
         NCBI number of the species to keep, such as 9606; where a line names two, the first is that of the gene.
 
@@ -95,8 +97,8 @@ def read_gaf(
     Raises
     ------
     ValueError
-        If the file is not GAF, a line has another number of columns than 15 to 17, no code of `evidence` occurs in the
-        file, or nothing is left.
+        If the file is not GAF, a line has another number of columns than 15 to 17, no code of `evidence` or no gene
+        of `taxon` occurs in the file, or nothing is left.
 
     Examples
     --------
@@ -118,6 +120,10 @@ def read_gaf(
         msg = "evidence and exclude_evidence were both given. Give the codes to keep or the codes to leave out."
         raise ValueError(msg)
     table = _gaf_table(read_text(path), source)
+    table["taxon"] = table["taxon"].str.split("|").str[0].str.removeprefix("taxon:")
+    if taxon is not None and (taxon := str(taxon).removeprefix("taxon:")) not in set(table["taxon"]):
+        msg = f"{source}: no gene is of taxon={taxon}. The file has {_counts(table['taxon'])}. Choose among these."
+        raise ValueError(msg)
     report = {"read": len(table)}
 
     def drop(what: str, rows: pd.Series[bool]) -> None:
@@ -130,12 +136,10 @@ def read_gaf(
         drop("evidence", ~table["evidence"].isin(_codes("evidence", evidence, table, source)))
     if exclude_evidence is not None:
         drop("evidence", table["evidence"].isin(_codes("exclude_evidence", exclude_evidence, table, source)))
-    species = table["taxon"].str.split("|").str[0].str.removeprefix("taxon:")
     if taxon is not None:
-        drop("taxon", species != str(taxon).removeprefix("taxon:"))
-    elif len(taxa := Counter(species)) > 1:
-        some = ", ".join(f"{one} ({count})" for one, count in taxa.most_common(_EXAMPLES))
-        warn(f"{source}: genes of {len(taxa)} taxa are mixed: {some}. Choose one with taxon=….")
+        drop("taxon", table["taxon"] != taxon)
+    elif (n_taxa := table["taxon"].nunique()) > 1:
+        warn(f"{source}: genes of {n_taxa} taxa are mixed: {_counts(table['taxon'])}. Choose one with taxon=….")
     table = table.assign(gene=table["symbol" if symbols else "id"])
     drop("no gene or term", (table["gene"] == "") | (table["term"] == ""))
     return _finish(table, report, source)
@@ -268,12 +272,22 @@ def _codes(parameter: str, codes: Iterable[str], table: pd.DataFrame, source: st
         msg = f"{parameter} must be a list of codes, found {codes!r}. Write [{codes!r}] for a single one."
         raise TypeError(msg)
     wanted = list(codes)
-    there = Counter(table["evidence"])
-    if not any(code in there for code in wanted) and parameter == "evidence":
-        some = ", ".join(f"{code} ({count})" for code, count in there.most_common())
+    there = set(table["evidence"])
+    absent = [code for code in wanted if code not in there]
+    if parameter == "evidence" and len(absent) == len(wanted):
+        some = _counts(table["evidence"], len(there))
         msg = f"{source}: no line has one of {parameter}={wanted}. The file has {some}. Choose among these."
         raise ValueError(msg)
+    if parameter == "exclude_evidence" and absent:
+        some = _counts(table["evidence"], len(there))
+        warn(f"{source}: no line has {', '.join(map(repr, absent))} of {parameter}. The file has {some}.")
     return wanted
+
+
+def _counts(values: pd.Series[str], most: int = 5) -> str:
+    counts = Counter(values)
+    some = ", ".join(f"{value} ({count})" for value, count in counts.most_common(most))
+    return some + ", …" * (len(counts) > most)
 
 
 def _finish(table: pd.DataFrame, report: dict[str, int], source: str) -> Annotations:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -34,7 +34,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     Repeated genes of a set are kept once, at their first place; a Python ``set`` of genes is sorted. Two collections
     are equal if they hold the same names in the same order with the same genes; descriptions do not count. ``a | b``
     unites two collections and ``a & b`` keeps the sets of ``a`` whose names are in ``b``, each with the order and the
-    descriptions of ``a`` first; a name with different genes in both is an error.
+    descriptions of ``a`` first; a name with different genes in both is an error. ``b`` may be any mapping.
 
     Parameters
     ----------
@@ -103,17 +103,22 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         return hash(tuple(self._sets.items()))
 
     def __or__(self, other: object) -> GeneSetCollection:
-        if not isinstance(other, GeneSetCollection):
+        if not isinstance(other, Mapping):
             return NotImplemented
-        _overlap.refuse_conflicts(self, other)
-        described = {name: other._descriptions[name] for name in other if not self._descriptions.get(name)}
-        return GeneSetCollection({**other, **self}, {**self._descriptions, **described}).select([*self, *other])
+        right = other if isinstance(other, GeneSetCollection) else GeneSetCollection(other)
+        _overlap.refuse_conflicts(self, right)
+        described = {name: right._descriptions[name] for name in right if not self._descriptions.get(name)}
+        return GeneSetCollection({**right, **self}, {**self._descriptions, **described}).select([*self, *right])
+
+    def __ror__(self, other: object) -> GeneSetCollection:
+        return GeneSetCollection(other) | self if isinstance(other, Mapping) else NotImplemented
 
     def __and__(self, other: object) -> GeneSetCollection:
-        if not isinstance(other, GeneSetCollection):
+        if not isinstance(other, Mapping):
             return NotImplemented
-        _overlap.refuse_conflicts(self, other)
-        return self.select([name for name in self if name in other])
+        right = other if isinstance(other, GeneSetCollection) else GeneSetCollection(other)
+        _overlap.refuse_conflicts(self, right)
+        return self.select([name for name in self if name in right])
 
     def __repr__(self) -> str:
         names = [repr(name) for name in list(self)[:_SHOWN]] + ["…"] * (len(self) > _SHOWN)
@@ -132,7 +137,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         return tuple(dict.fromkeys(gene for genes in self._sets.values() for gene in genes))
 
     def filter(
-        self, *, min_genes: int = 1, max_genes: int | None = None, genes: Iterable[str] | None = None
+        self, *, min_genes: int = 1, max_genes: int | None = None, genes: _membership.VarNames | None = None
     ) -> GeneSetCollection:
         """Keep the sets of a suitable size.
 
@@ -143,8 +148,8 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         max_genes
             Most genes a set may have; ``None`` for no limit.
         genes
-            If given, sets are first restricted to these genes (``adata.var_names``, say), and sizes are those of what
-            is left.
+            If given, names of genes, or the AnnData that has them: sets are first restricted to these genes, and sizes
+            are those of what is left.
 
         Returns
         -------
@@ -177,7 +182,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         KeyError
             If a name is unknown.
         ValueError
-            If `regex` is found in no name, or not exactly one of the two is given.
+            If `regex` is faulty or is found in no name, or not exactly one of the two is given.
 
         Examples
         --------
@@ -190,7 +195,11 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
             raise ValueError(msg)
         chosen = [names] if isinstance(names, str) else list(dict.fromkeys(names or ()))
         if regex is not None:
-            chosen = [name for name in self if re.search(regex, name)]
+            try:
+                chosen = [name for name in self if re.search(regex, name)]
+            except re.error as error:
+                msg = f"regex={regex!r} is not a regular expression: {error}. re.escape(…) searches for it literally."
+                raise ValueError(msg) from error
             if not chosen:
                 msg = (
                     f"regex={regex!r} is found in none of {len(self)} set names. '(?i)' at its start ignores the case."
@@ -213,7 +222,9 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         """Unite sets that are nearly the same, from the largest set on.
 
         What is merged with what is the table of :meth:`redundant` with the same thresholds, and stands in the
-        descriptions. Likeness is measured between the sets as they were, so united sets may be alike in turn.
+        descriptions. Likeness is measured between the sets as they were, so a union can be alike to another set in
+        turn: the log counts such pairs, and a second call would unite them. `containment` swallows small sets that lie
+        within large ones, all children into their parents where there is a hierarchy; see :meth:`trim` for those.
 
         Parameters
         ----------
@@ -233,8 +244,8 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         >>> pathways.merge_similar(jaccard=0.6)
         GeneSetCollection(2 sets, 4 genes: 'T cells', 'B')
         """
-        table = self.redundant(jaccard=jaccard, containment=containment)
-        return GeneSetCollection(*_overlap.merge(self, self._descriptions, table, name=name))
+        merged = _overlap.merge_similar(self, self._descriptions, jaccard=jaccard, containment=containment, name=name)
+        return GeneSetCollection(*merged)
 
     def trim(
         self, hierarchy: Hierarchy, how: _trim.How = "informative", *, min_genes: int = 1, jaccard: float = 0.8
@@ -244,7 +255,8 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         Parameters
         ----------
         hierarchy, min_genes, jaccard
-            Hierarchy of the set names; smaller sets go; from which Jaccard index on sets are nearly the same.
+            Hierarchy of the set names (of :func:`pathwayae.gs.hierarchy_of`); smaller sets go; from which Jaccard index
+            on sets are nearly the same.
         how
             ``"informative"`` drops a set that is nearly the same as a kept one below it, ``"leaves"`` keeps the sets
             without others below them, ``"subtract"`` takes from each set the genes of the kept ones below it.
@@ -271,7 +283,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
             Old name → new name(s): a mapping, a Series (old names in the index) or a table of two columns (old, new).
             A gene with several new names gets all of them; genes that get the same name become one.
         unmapped
-            Genes without a new name: ``"drop"`` them, ``"keep"`` them as they are, or ``"error"``.
+            Genes without a new name: ``"drop"`` them (more than half: with a warning), ``"keep"`` them, or ``"error"``.
 
         Returns
         -------
@@ -301,13 +313,13 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         """Write a GMT file with the descriptions, as :func:`pathwayae.gs.write_gmt` does; gzipped for ``.gz``."""
         gmt.write(path, [gmt.GeneSet(name, self._descriptions[name], genes) for name, genes in self._sets.items()])
 
-    def membership(self, var_names: Sequence[str] | pd.Index[Any]) -> _membership.Membership:
+    def membership(self, var_names: _membership.VarNames) -> _membership.Membership:
         """Lay the sets over the genes of a matrix, by name.
 
         Parameters
         ----------
         var_names
-            Names of the genes of the matrix, each different.
+            Names of the genes of the matrix, each different, or the AnnData that has them.
 
         Returns
         -------
@@ -322,18 +334,14 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         return _membership.build(self, var_names)
 
     def feature_classes(
-        self,
-        var_names: Sequence[str] | pd.Index[Any],
-        *,
-        overlap: _membership.Overlap = "error",
-        unannotated: float = -1,
+        self, var_names: _membership.VarNames, *, overlap: _membership.Overlap = "error", unannotated: float = -1
     ) -> npt.NDArray[np.float64]:
         """Give every gene of a matrix one class, the position of its set.
 
         Parameters
         ----------
         var_names
-            Names of the genes of the matrix, each different.
+            Names of the genes of the matrix, each different, or the AnnData that has them.
         overlap
             What to do with genes in several sets: ``"error"`` refuses them; ``"first"`` takes the first set in order;
             ``"smallest"`` takes the one with the fewest genes in `var_names` (the first among equals);

@@ -52,10 +52,7 @@ def gene_names(adata: Any, gene_symbols: str | None = None) -> list[str]:
     >>> gene_names(pd.Index(["CD3D", "CD19"]))
     ['CD3D', 'CD19']
     """
-    if isinstance(adata, (str, bytes)) or not (hasattr(adata, "var_names") or isinstance(adata, Iterable)):
-        msg = f"adata must be an AnnData or a list of gene names, found {adata!r}."
-        raise TypeError(msg)
-    names = getattr(adata, "var_names", adata)
+    names = membership.names_of("adata", adata)
     if gene_symbols is None:
         return [str(name) for name in names]
     if names is adata:
@@ -102,7 +99,7 @@ def set_name(name: object) -> str:
 
 
 def resize(
-    sets: Sets, min_genes: int, max_genes: int | None = None, genes: Iterable[str] | None = None
+    sets: Sets, min_genes: int, max_genes: int | None = None, genes: membership.VarNames | None = None
 ) -> dict[str, Sequence[str]]:
     """Restrict sets to some genes and keep those of a suitable size.
 
@@ -113,7 +110,7 @@ def resize(
     min_genes, max_genes
         Fewest and most genes a set may have; ``None`` for no limit.
     genes
-        Genes to restrict the sets to, before they are counted.
+        Genes to restrict the sets to, before they are counted, or data that name them.
 
     Returns
     -------
@@ -139,10 +136,7 @@ def resize(
         raise ValueError(msg)
     kept = dict(sets)
     if genes is not None:
-        if isinstance(genes, str):
-            msg = f"genes must be a list of gene names, found {genes!r}. Write [{genes!r}] for a single gene."
-            raise TypeError(msg)
-        allowed = set(genes)
+        allowed = set(membership.names_of("genes", genes))
         kept = {name: tuple(gene for gene in listed if gene in allowed) for name, listed in kept.items()}
     most = float("inf") if max_genes is None else max_genes
     return {name: listed for name, listed in kept.items() if min_genes <= len(listed) <= most}
@@ -198,7 +192,7 @@ def report(sets: Sets, adata: Any, *, gene_symbols: str | None = None, min_genes
     sets
         Name → genes; the collection itself, when called as its method.
     adata
-        The data, or the names of their genes.
+        The data, or the names of their genes, each different.
     gene_symbols
         Column of ``adata.var`` that holds the names of the genes; ``None`` for ``adata.var_names``.
     min_genes
@@ -209,13 +203,18 @@ def report(sets: Sets, adata: Any, *, gene_symbols: str | None = None, min_genes
     One row per set: ``pathway``, ``n_genes``, ``n_matched`` (found in the data), ``n_lost``, ``share`` (matched / all),
     ``reason`` (empty, or why the set cannot be used), and ``lost``, the genes not found, joined by ";".
 
+    Raises
+    ------
+    ValueError
+        If names of genes are not unique.
+
     Examples
     --------
     >>> table = report({"T": ["CD3D", "CD2"], "B": ["CD19"]}, ["CD3D", "CD2", "ACTB"])
     >>> table[["pathway", "n_matched", "share", "reason"]].to_numpy().tolist()
     [['T', 2, 1.0, ''], ['B', 0, 0.0, 'no gene matched']]
     """
-    names = list(dict.fromkeys(gene_names(adata, gene_symbols)))
+    names = gene_names(adata, gene_symbols)
     table = membership.build(sets, names).report
     n_genes, n_matched = table["n_genes"], table["n_matched"]
     lost = table.pop("lost")
@@ -270,7 +269,8 @@ def map_genes(sets: Sets, mapping: GeneMap, *, unmapped: Unmapped = "drop") -> d
         two columns (old, new). A gene with several new names gets all of them; genes that get the same name become
         one; missing new names count as no name.
     unmapped
-        Genes without a new name: ``"drop"`` them, ``"keep"`` them under the old name, or ``"error"``.
+        Genes without a new name: ``"drop"`` them (with a warning if they are more than half), ``"keep"`` them under
+        the old name, or ``"error"``.
 
     Returns
     -------
@@ -370,3 +370,10 @@ def _check_mapped(genes: list[str], lost: list[str], table: Mapping[str, Sequenc
             "them, or choose unmapped='drop' or 'keep'."
         )
         raise ValueError(msg)
+    if unmapped == "drop" and 2 * len(lost) > len(genes):
+        some = ", ".join(map(repr, lost[:_EXAMPLES]))
+        warn(
+            f"map_genes: {len(lost)} of {len(genes)} genes have no new name in the mapping ({len(table)} old names) "
+            f"and are dropped, e.g. {some}. Give a complete table; if it lists only the names that change, "
+            "unmapped='keep' keeps the others."
+        )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
+
+Span: TypeAlias = "int | tuple[int | None, int | None]"
 
 _SHOWN = 8
 
@@ -81,7 +84,9 @@ class Hierarchy:
 
     def __repr__(self) -> str:
         n_edges = sum(map(len, self.parents.values()))
-        return f"{type(self).__name__}({len(self)} names, {n_edges} parents, {len(self.roots)} roots)"
+        counts = {"name": len(self), "parent": n_edges, "root": len(self.roots)}
+        shown = ", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items())
+        return f"{type(self).__name__}({shown})"
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -284,3 +289,86 @@ class Hierarchy:
         while way.count(way[-1]) < 2:  # a stuck name always has a stuck parent, so the way up must come back
             way.append(min(parent for parent in self.parents[way[-1]] if parent in stuck))
         return way[way.index(way[-1]) : -1]
+
+
+def check_hierarchy(hierarchy: object, sets: Iterable[str]) -> None:
+    """Refuse what is not a hierarchy with the names of all sets.
+
+    Parameters
+    ----------
+    hierarchy
+        The hierarchy.
+    sets
+        Names of the sets.
+
+    Raises
+    ------
+    TypeError
+        If it is no :class:`Hierarchy`.
+    KeyError
+        If a set is not in it.
+
+    Examples
+    --------
+    >>> check_hierarchy(Hierarchy({"immune": (), "T cell": ("immune",)}), ["T cell"])
+    """
+    make = "pae.gs.hierarchy_of(collection, ontology)"
+    if not isinstance(hierarchy, Hierarchy):
+        msg = f"hierarchy must be a Hierarchy of the set names, found {type(hierarchy).__name__}. Make it with {make}."
+        raise TypeError(msg)
+    names = list(sets)
+    if unknown := [name for name in names if name not in hierarchy]:
+        msg = (
+            f"{len(unknown)} of {len(names)} sets are not in the hierarchy, e.g. {unknown[0]!r}; its names are like "
+            f"{next(iter(hierarchy.names), '')!r}. Make the hierarchy from this collection with {make}, or select the "
+            "sets that are in it."
+        )
+        raise KeyError(msg)
+
+
+def within(parameter: str, span: Span, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Find the names that lie so many steps below a root.
+
+    Parameters
+    ----------
+    parameter
+        What the errors call it.
+    span
+        A whole number, or a pair (least, most), both included, where ``None`` is no limit.
+    steps
+        Depths or levels of the names.
+
+    Returns
+    -------
+    One boolean per name.
+
+    Raises
+    ------
+    ValueError
+        If `span` is neither, or leaves nothing.
+
+    Examples
+    --------
+    >>> within("depth", (1, None), np.array([0, 1, 2])).tolist()
+    [False, True, True]
+    """
+    ends: Any = (span, span) if _is_step(span) else span
+    if not (isinstance(ends, (tuple, list)) and len(ends) == 2 and all(end is None or _is_step(end) for end in ends)):
+        msg = (
+            f"{parameter}={span!r} is neither a whole number nor a pair. Give a number or (least, most), both "
+            "included, with None for no limit."
+        )
+        raise ValueError(msg)
+    deepest = int(steps.max(initial=0))
+    low, high = 0 if ends[0] is None else ends[0], deepest if ends[1] is None else ends[1]
+    if low < 0 or high < low or low > deepest:
+        msg = (
+            f"{parameter}={span!r} leaves no term: the ontology has {parameter} 0 to {deepest}. Give a number or "
+            "(least, most)."
+        )
+        raise ValueError(msg)
+    return (steps >= low) & (steps <= high)
+
+
+def _is_step(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -5,17 +5,27 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
 
+
+class Annotated(Protocol):
+    """Anything that names its genes, AnnData first of all."""
+
+    @property
+    def var_names(self) -> Any:
+        """Names of the genes."""
+
+
+VarNames: TypeAlias = "Annotated | Iterable[str]"
 Overlap: TypeAlias = Literal["error", "first", "smallest", "unassigned", "ignore"]
 
 _ENSEMBL = re.compile(r"ENS([A-Z]{3,4})?G\d{11}(\.\d+)?(_PAR_Y)?")
@@ -92,7 +102,39 @@ def unique_genes(name: str, genes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(str, sorted(listed) if isinstance(genes, (set, frozenset)) else listed)))
 
 
-def build(sets: Mapping[str, Iterable[str]], var_names: Sequence[str] | pd.Index[Any]) -> Membership:
+def names_of(parameter: str, genes: Any) -> Any:
+    """Take the names of annotated data, or names as they are.
+
+    Parameters
+    ----------
+    parameter
+        What the error calls them.
+    genes
+        Anything with ``var_names``, or an iterable of names.
+
+    Returns
+    -------
+    The names, as they are held.
+
+    Raises
+    ------
+    TypeError
+        If `genes` is neither, or a string.
+
+    Examples
+    --------
+    >>> names_of("var_names", ["CD3D", "CD19"])
+    ['CD3D', 'CD19']
+    """
+    names = getattr(genes, "var_names", genes)
+    if isinstance(names, (str, bytes)) or not hasattr(names, "__iter__"):
+        single = f" Write [{names!r}] for a single gene." if isinstance(names, str) else ""
+        msg = f"{parameter} must be an AnnData or a list of gene names, found {names!r}.{single}"
+        raise TypeError(msg)
+    return names
+
+
+def build(sets: Mapping[str, Iterable[str]], var_names: VarNames) -> Membership:
     """Lay gene sets over the genes of a matrix, by name.
 
     A set's repeated genes count once. Sets of which no gene is found keep their (empty) column; see the report, and
@@ -103,7 +145,7 @@ def build(sets: Mapping[str, Iterable[str]], var_names: Sequence[str] | pd.Index
     sets
         Name → genes.
     var_names
-        Names of the genes of the matrix, each different.
+        Names of the genes of the matrix, each different, or the AnnData that has them.
 
     Returns
     -------
@@ -119,7 +161,7 @@ def build(sets: Mapping[str, Iterable[str]], var_names: Sequence[str] | pd.Index
     >>> build({"T": ["CD3D", "CD2"], "B": ["CD19"]}, ["CD19", "CD3D"]).matrix.nnz
     2
     """
-    index = pd.Index(var_names)
+    index = pd.Index(names_of("var_names", var_names))
     if not index.is_unique:
         repeated = index[index.duplicated()].unique()
         msg = (

@@ -71,7 +71,8 @@ class Ontology:
     def __repr__(self) -> str:
         kinds = Counter(self.edges["relation"])
         edges = "".join(f", {count} {relation}" for relation, count in kinds.items())
-        return f"{type(self).__name__}({len(self.terms)} terms, {int(self.terms['obsolete'].sum())} obsolete{edges})"
+        terms = f"{len(self.terms)} term{'s' * (len(self.terms) != 1)}"
+        return f"{type(self).__name__}({terms}, {int(self.terms['obsolete'].sum())} obsolete{edges})"
 
     @cached_property
     def current(self) -> dict[str, str]:
@@ -169,7 +170,7 @@ def read_obo(
     ...     with open(f"{folder}/small.obo", "w") as file:
     ...         _ = file.write("[Term]\nid: GO:1\nname: immune response\n")
     ...     read_obo(f"{folder}/small.obo")
-    Ontology(1 terms, 0 obsolete)
+    Ontology(1 term, 0 obsolete)
     """
     return parse_obo(read_text(path), relations=relations, dangling=dangling, source=os.fspath(path))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -13,19 +14,17 @@ import pandas as pd
 from pathwayae.core import propagate
 from pathwayae.core.annotations import Annotations, read_annotations, read_gaf
 from pathwayae.core.collection import GeneSetCollection
-from pathwayae.core.hierarchy import Hierarchy
+from pathwayae.core.hierarchy import Hierarchy, within
 from pathwayae.core.notice import warn
 from pathwayae.core.ontology import Ontology, read_obo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import numpy.typing as npt
+    from pathwayae.core.hierarchy import Span
 
 logger = logging.getLogger("pathwayae")
 
-Span: TypeAlias = "int | tuple[int | None, int | None]"
 Slim: TypeAlias = "Ontology | str | os.PathLike[str] | Iterable[str]"
+Sets: TypeAlias = "GeneSetCollection | Mapping[str, Iterable[str]]"
 
 _SHORT = {"BP": "biological_process", "MF": "molecular_function", "CC": "cellular_component"}
 _TOKEN = re.compile(r"[^\s()\[\]{}%|;,]+")
@@ -34,7 +33,7 @@ _EXAMPLES = 3
 
 def from_ontology(
     ontology: Ontology | str | os.PathLike[str],
-    annotations: Annotations | GeneSetCollection | pd.DataFrame | str | os.PathLike[str],
+    annotations: Annotations | Sets | pd.DataFrame | str | os.PathLike[str],
     *,
     min_genes: int = 1,
     max_genes: int | None = None,
@@ -56,14 +55,14 @@ def from_ontology(
         The ontology, or the path of an OBO file (read with its defaults).
     annotations
         Which gene has which term: annotations, the path of a GAF file, a table with the columns ``gene`` and
-        ``term``, or a collection whose sets carry ids of terms (see :func:`term_ids`).
+        ``term``, or a collection or dict of sets that carry ids of terms (see :func:`term_ids`).
     min_genes, max_genes
         Fewest and most genes of a set.
     namespace
         Namespace(s) to keep, such as ``"biological_process"``; "BP", "MF" and "CC" will do.
     depth, level
-        Keep terms whose longest (`depth`) or shortest (`level`) way up to a root has so many steps: a number, or
-        (least, most), where ``None`` is no limit. Roots have 0.
+        Keep terms whose longest (`depth`) or shortest (`level`) way up to a root has so many steps: a whole number,
+        or a pair (least, most), both included, where ``None`` is no limit. Roots have 0.
     slim
         Keep the terms of a slim: name of a subset of the ontology, path of an OBO file, an ontology, or ids.
     roots
@@ -78,6 +77,8 @@ def from_ontology(
 
     Raises
     ------
+    TypeError
+        If `ontology` or `annotations` is something else.
     ValueError
         If no annotation meets the ontology, a choice names what does not exist, or two sets would share a name.
 
@@ -98,7 +99,7 @@ def from_ontology(
     if min_genes < 1 or (max_genes is not None and max_genes < min_genes):
         msg = f"min_genes={min_genes} and max_genes={max_genes} leave no size. Choose 1 <= min_genes <= max_genes."
         raise ValueError(msg)
-    graph = ontology if isinstance(ontology, Ontology) else read_obo(ontology)
+    graph = as_ontology(ontology, "from_ontology(ontology, annotations)")
     terms = _select(graph, namespace=namespace, depth=depth, level=level, slim=slim, roots=roots)
     found = propagate.resolve(_as_annotations(annotations, graph), graph)
     genes, matrix = propagate.propagate(found, graph, terms)
@@ -119,7 +120,7 @@ def from_ontology(
     return GeneSetCollection(sets, {label: terms[i] for label, i in zip(names, kept, strict=True)})
 
 
-def term_ids(collection: GeneSetCollection, ontology: Ontology) -> dict[str, str]:
+def term_ids(collection: Sets, ontology: Ontology | str | os.PathLike[str]) -> dict[str, str]:
     r"""Find the terms that gene sets stand for, by the ids they carry.
 
     Parameters
@@ -127,7 +128,7 @@ def term_ids(collection: GeneSetCollection, ontology: Ontology) -> dict[str, str
     collection
         Sets whose description is an id, or whose name contains one ("immune response (GO:0006955)").
     ontology
-        The ontology; alternative ids and replaced terms are followed.
+        The ontology, or the path of an OBO file; alternative ids and replaced terms are followed.
 
     Returns
     -------
@@ -140,9 +141,11 @@ def term_ids(collection: GeneSetCollection, ontology: Ontology) -> dict[str, str
     >>> term_ids(GeneSetCollection({"immune response (GO:7)": ["C3"], "hypoxia": ["VEGFA"]}), ontology)
     {'immune response (GO:7)': 'GO:1'}
     """
-    current = ontology.current
+    call = "term_ids(collection, ontology)"
+    descriptions = as_sets(collection, call).descriptions
+    current = as_ontology(ontology, call).current
     found: dict[str, str] = {}
-    for name, description in collection.descriptions.items():
+    for name, description in descriptions.items():
         own = description.partition("; ")[0]  # merge_similar adds to a description
         terms = {current[own]} if own in current else set()
         terms = terms or {current[token] for token in _TOKEN.findall(name) if token in current}
@@ -151,7 +154,7 @@ def term_ids(collection: GeneSetCollection, ontology: Ontology) -> dict[str, str
     return found
 
 
-def hierarchy_of(collection: GeneSetCollection, ontology: Ontology) -> Hierarchy:
+def hierarchy_of(collection: Sets, ontology: Ontology | str | os.PathLike[str]) -> Hierarchy:
     r"""Give gene sets the hierarchy of the terms they stand for.
 
     Parameters
@@ -160,7 +163,7 @@ def hierarchy_of(collection: GeneSetCollection, ontology: Ontology) -> Hierarchy
         Sets that carry ids of terms (see :func:`term_ids`): of :func:`from_ontology`, of Reactome, or of any GMT with
         ids in its names or descriptions.
     ontology
-        The ontology.
+        The ontology, or the path of an OBO file (read with its defaults).
 
     Returns
     -------
@@ -169,6 +172,8 @@ def hierarchy_of(collection: GeneSetCollection, ontology: Ontology) -> Hierarchy
 
     Raises
     ------
+    TypeError
+        If `collection` or `ontology` is something else.
     ValueError
         If no set carries an id of the ontology.
 
@@ -179,16 +184,12 @@ def hierarchy_of(collection: GeneSetCollection, ontology: Ontology) -> Hierarchy
     >>> hierarchy_of(GeneSetCollection({"T (GO:3)": ["CD3D"], "all (GO:1)": ["CD3D"]}), ontology).parents
     {'T (GO:3)': ('all (GO:1)',), 'all (GO:1)': ()}
     """
-    ids = term_ids(collection, ontology)
-    if not ids:
-        msg = (
-            f"none of {len(collection)} sets carries an id of the ontology: sets like {_some(list(collection))}, ids "
-            f"like {_some(list(ontology.graph.names))}. Put the id into the name or the description of each set."
-        )
-        raise ValueError(msg)
-    if lost := [name for name in collection if name not in ids]:
+    call = "hierarchy_of(collection, ontology)"
+    sets, ontology = as_sets(collection, call), as_ontology(ontology, call)
+    ids = _ids(sets, ontology)
+    if lost := [name for name in sets if name not in ids]:
         warn(
-            f"{len(lost)} of {len(collection)} sets have no term in use in the ontology and stand alone in the "
+            f"{len(lost)} of {len(sets)} sets have no term in use in the ontology and stand alone in the "
             f"hierarchy, e.g. {_some(lost)}"
         )
     sets_of: dict[str, list[str]] = {}
@@ -198,28 +199,124 @@ def hierarchy_of(collection: GeneSetCollection, ontology: Ontology) -> Hierarchy
     return Hierarchy(
         {
             name: tuple(one for parent in above[ids[name]] for one in sets_of[parent]) if name in ids else ()
-            for name in collection
+            for name in sets
         }
     )
 
 
+def as_sets(collection: object, call: str) -> GeneSetCollection:
+    """Take a collection, or make one of a mapping.
+
+    Parameters
+    ----------
+    collection
+        What was given.
+    call
+        The function with its parameters in order, for the error.
+
+    Returns
+    -------
+    The collection.
+
+    Raises
+    ------
+    TypeError
+        If `collection` is neither.
+
+    Examples
+    --------
+    >>> as_sets({"T": ["CD3D"]}, "hierarchy_of(collection, ontology)")
+    GeneSetCollection(1 set, 1 gene: 'T')
+    """
+    if isinstance(collection, Mapping):
+        return collection if isinstance(collection, GeneSetCollection) else GeneSetCollection(collection)
+    msg = (
+        f"{call}: collection must be a GeneSetCollection or a dict of name → genes, found {type(collection).__name__}. "
+        "Mind the order of the arguments; a GMT file is read by pae.gs.read_gmt."
+    )
+    raise TypeError(msg)
+
+
+def as_ontology(ontology: object, call: str) -> Ontology:
+    r"""Take an ontology, or read one from a path.
+
+    Parameters
+    ----------
+    ontology
+        What was given.
+    call
+        The function with its parameters in order, for the error.
+
+    Returns
+    -------
+    The ontology.
+
+    Raises
+    ------
+    TypeError
+        If `ontology` is neither.
+
+    Examples
+    --------
+    >>> from pathwayae.core.ontology import parse_obo
+    >>> as_ontology(parse_obo("[Term]\nid: GO:1\n"), "hierarchy_of(collection, ontology)")
+    Ontology(1 term, 0 obsolete)
+    """
+    if isinstance(ontology, Ontology):
+        return ontology
+    if isinstance(ontology, (str, os.PathLike)):
+        return read_obo(ontology)
+    msg = (
+        f"{call}: ontology must be an Ontology (of pae.gs.read_obo or read_reactome) or the path of an OBO file, found "
+        f"{type(ontology).__name__}. Mind the order of the arguments."
+    )
+    raise TypeError(msg)
+
+
+def _ids(collection: GeneSetCollection, ontology: Ontology) -> dict[str, str]:
+    """Terms of the sets (:func:`term_ids`), at least one."""
+    if not collection:
+        msg = "the collection has no sets. Read it again, or filter it less."
+        raise ValueError(msg)
+    ids = term_ids(collection, ontology)
+    if not ids:
+        swapped = any(gene in ontology.current for gene in collection.genes)
+        advice = (
+            "The genes look like terms: give term → genes."
+            if swapped
+            else "Use the ontology of these sets (read_reactome gives Reactome's), or put its ids into the names or "
+            "the descriptions of the sets."
+        )
+        msg = (
+            f"none of {len(collection)} sets carries an id of the ontology: sets like {_some(collection)}, ids like "
+            f"{_some(ontology.graph.names)}. {advice}"
+        )
+        raise ValueError(msg)
+    return ids
+
+
 def _as_annotations(
-    annotations: Annotations | GeneSetCollection | pd.DataFrame | str | os.PathLike[str], ontology: Ontology
+    annotations: Annotations | Sets | pd.DataFrame | str | os.PathLike[str], ontology: Ontology
 ) -> Annotations:
     if isinstance(annotations, Annotations):
         return annotations
-    if isinstance(annotations, GeneSetCollection):
-        ids = term_ids(annotations, ontology)
-        if lost := [name for name in annotations if name not in ids]:
-            warn(
-                f"{len(lost)} of {len(annotations)} sets carry no id of a term in use and are left out, e.g. "
-                f"{_some(lost)}"
-            )
-        pairs = [(gene, term) for name, term in ids.items() for gene in annotations[name]]
+    if isinstance(annotations, Mapping):
+        sets = as_sets(annotations, "from_ontology(ontology, annotations)")
+        ids = _ids(sets, ontology)
+        if lost := [name for name in sets if name not in ids]:
+            warn(f"{len(lost)} of {len(sets)} sets carry no id of a term in use and are left out, e.g. {_some(lost)}")
+        pairs = [(gene, term) for name, term in ids.items() for gene in sets[name]]
         return read_annotations(pd.DataFrame(pairs, columns=["gene", "term"]))
     if isinstance(annotations, pd.DataFrame):
         return read_annotations(annotations, evidence="evidence" if "evidence" in annotations else None)
-    return read_gaf(annotations)
+    if isinstance(annotations, (str, os.PathLike)):
+        return read_gaf(annotations)
+    msg = (
+        f"annotations is of type {type(annotations).__name__}. Pass annotations (of pae.gs.read_gaf or "
+        "read_annotations), the path of a GAF file, a table with the columns 'gene' and 'term', or a GeneSetCollection "
+        "or dict of term → genes."
+    )
+    raise TypeError(msg)
 
 
 def _select(
@@ -243,9 +340,9 @@ def _select(
             raise ValueError(msg)
         keep &= spaces.isin(wanted).to_numpy()
     if depth is not None:
-        keep &= _within("depth", depth, graph.depths)
+        keep &= within("depth", depth, graph.depths)
     if level is not None:
-        keep &= _within("level", level, graph.levels)
+        keep &= within("level", level, graph.levels)
     if slim is not None:
         keep &= np.isin(np.array(graph.names, dtype=object), _slim_terms(slim, ontology))
     if roots is not None:
@@ -256,18 +353,6 @@ def _select(
         positions = [graph.positions[ontology.current[one]] for one in given]
         keep &= graph.closure[:, positions].sum(axis=1).A1 > 0 if positions else False
     return [graph.names[i] for i in np.flatnonzero(keep)]
-
-
-def _within(parameter: str, span: Span, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    least, most = (span, span) if isinstance(span, int) else span
-    low, high = 0 if least is None else least, steps.max(initial=0) if most is None else most
-    if low < 0 or high < low or low > steps.max(initial=0):
-        msg = (
-            f"{parameter}={span!r} leaves no term: the ontology has {parameter} 0 to {steps.max(initial=0)}. Give a "
-            "number or (least, most)."
-        )
-        raise ValueError(msg)
-    return (steps >= low) & (steps <= high)
 
 
 def _slim_terms(slim: Slim, ontology: Ontology) -> list[str]:

@@ -147,11 +147,7 @@ def redundant(sets: Sets, *, jaccard: float | None = 0.8, containment: float | N
     names, sizes = list(sets), _sizes(sets)
     order = sorted(range(len(names)), key=lambda i: (-sizes[i], names[i]))
     place = np.argsort(order)
-    pairs = _pairs(sets)
-    alike = np.zeros(len(pairs), dtype=np.bool_)
-    for column, least in (("jaccard", jaccard), ("containment", containment)):
-        alike |= pairs[column].to_numpy() >= (np.inf if least is None else least)
-    pairs = pairs[alike]
+    pairs = _alike(sets, jaccard, containment)
     sides = np.sort(place[pairs[["first", "second"]].to_numpy()], axis=1)
     turn = np.lexsort((sides[:, 1], sides[:, 0]))
     gone = np.zeros(len(names), dtype=np.bool_)
@@ -168,6 +164,39 @@ def redundant(sets: Sets, *, jaccard: float | None = 0.8, containment: float | N
     table.insert(2, "n_kept", sizes[order][kept])
     table.insert(3, "n_dropped", sizes[order][dropped])
     return table
+
+
+def merge_similar(
+    sets: Sets,
+    descriptions: Mapping[str, str],
+    *,
+    jaccard: float | None = 0.8,
+    containment: float | None = None,
+    name: Callable[[Sequence[str]], str] | None = None,
+) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """Unite sets that are nearly the same, and log how many are alike in turn.
+
+    Parameters
+    ----------
+    sets, descriptions, name
+        As for :func:`merge`.
+    jaccard, containment
+        As for :func:`redundant`.
+
+    Returns
+    -------
+    What :func:`merge` returns.
+
+    Examples
+    --------
+    >>> sets = {"T": ["CD3D", "CD3E"], "T cells": ["CD3D", "CD3E", "CD2"], "B": ["CD19"]}
+    >>> list(merge_similar(sets, {}, jaccard=0.6)[0])
+    ['T cells', 'B']
+    """
+    united, described = merge(sets, descriptions, redundant(sets, jaccard=jaccard, containment=containment), name=name)
+    if len(united) < len(sets) and logger.isEnabledFor(logging.INFO):  # comparing all pairs again takes time
+        logger.info("%d pair(s) of the merged collection are alike in turn", len(_alike(united, jaccard, containment)))
+    return united, described
 
 
 def merge(
@@ -324,6 +353,15 @@ def _shared(sets: Sets) -> Any:
 def _coordinates(matrix: Any) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.intp), np.diff(matrix.indptr))
     return rows, matrix.indices
+
+
+def _alike(sets: Sets, jaccard: float | None, containment: float | None) -> pd.DataFrame:
+    """The pairs that reach one of the thresholds."""
+    pairs = _pairs(sets)
+    alike = np.zeros(len(pairs), dtype=np.bool_)
+    for column, least in (("jaccard", jaccard), ("containment", containment)):
+        alike |= pairs[column].to_numpy() >= (np.inf if least is None else least)
+    return pairs[alike]
 
 
 def _pairs(sets: Sets, min_shared: int = 1) -> pd.DataFrame:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -16,6 +18,8 @@ from pathwayae.core.textfile import read_text, table_lines
 
 logger = logging.getLogger("pathwayae")
 
+_FILES = ("ReactomePathways.gmt", "ReactomePathwaysRelation.txt", "ReactomePathways.txt")
+_PREFIX = re.compile(r"R-[A-Z]{3}-")
 _WIKIPATHWAYS = re.compile(r"(?P<name>.*)%(?P<version>[^%]*)%(?P<id>WP\d+)%(?P<species>[^%]*)")
 
 
@@ -116,8 +120,8 @@ def rename_wikipathways(collection: GeneSetCollection, *, name: str = "{id} {nam
 
 
 def read_reactome(
-    sets: str | os.PathLike[str],
-    relations: str | os.PathLike[str],
+    sets: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
+    relations: str | os.PathLike[str] | None = None,
     names: str | os.PathLike[str] | None = None,
     *,
     prefix: str = "R-HSA-",
@@ -127,7 +131,8 @@ def read_reactome(
     Parameters
     ----------
     sets
-        ``ReactomePathways.gmt``: name, id, genes.
+        ``ReactomePathways.gmt``: name, id, genes. Or, as the only argument, a dict with the paths of all files under
+        their names, as ``pae.datasets.fetch("reactome")`` gives it.
     relations
         ``ReactomePathwaysRelation.txt``: parent, child.
     names
@@ -143,8 +148,11 @@ def read_reactome(
 
     Raises
     ------
+    TypeError
+        If `relations` are missing, or come in addition to a dict.
     ValueError
-        If a line has another number of columns, a set has no such id or comes twice, or there is a cycle.
+        If the dict has no such files, a line has another number of columns, a set has no such id or comes twice, or
+        there is a cycle.
 
     Examples
     --------
@@ -160,17 +168,19 @@ def read_reactome(
     >>> graph.graph.parents
     {'R-HSA-168249': ('R-HSA-168256',), 'R-HSA-168256': ()}
     """
+    if isinstance(sets, Mapping):
+        if relations is not None or names is not None:
+            msg = "sets is a dict of files, which has the relations and names too. Give it as the only argument."
+            raise TypeError(msg)
+        sets, relations, names = _from_dict(sets)
+    elif relations is None:
+        msg = (
+            f"relations is missing. Give the path of {_FILES[1]} too, or the dict of pae.datasets.fetch('reactome') as "
+            "the only argument."
+        )
+        raise TypeError(msg)
     source = os.fspath(sets)
-    records = {}
-    for record in gmt.read(sets):
-        if not record.description.startswith(prefix) or record.description in records:
-            problem = "comes twice" if record.description in records else f"does not begin with prefix={prefix!r}"
-            msg = (
-                f"{source}: the id {record.description!r} of {record.name!r} {problem}. Give ReactomePathways.gmt of "
-                "one species (name, id, genes) and its prefix."
-            )
-            raise ValueError(msg)
-        records[record.description] = record
+    records = _records(sets, prefix)
     if empty := [record.name for record in records.values() if not record.genes]:
         warn(f"{source}: {len(empty)} set(s) without genes dropped, e.g. {empty[0]!r}")
     filled = {f"{key} {record.name}": record for key, record in records.items() if record.genes}
@@ -179,6 +189,41 @@ def read_reactome(
         {name: record.description for name, record in filled.items()},
     )
     return collection, _pathways(relations, names, {key: record.name for key, record in records.items()}, prefix)
+
+
+def _from_dict(
+    files: Mapping[str, str | os.PathLike[str]],
+) -> tuple[str | os.PathLike[str], str | os.PathLike[str], str | os.PathLike[str] | None]:
+    if missing := [name for name in _FILES[:2] if name not in files]:
+        msg = (
+            f"sets is a dict without {' and '.join(missing)}; it has {list(files)}. Its keys must be these file names."
+        )
+        raise ValueError(msg)
+    return files[_FILES[0]], files[_FILES[1]], files.get(_FILES[2])
+
+
+def _records(sets: str | os.PathLike[str], prefix: str) -> dict[str, gmt.GeneSet]:
+    source = os.fspath(sets)
+    listed = gmt.read(sets)
+    records: dict[str, gmt.GeneSet] = {}
+    for record in listed:
+        if not record.description.startswith(prefix):
+            msg = (
+                f"{source}: the id {record.description!r} of {record.name!r} does not begin with prefix={prefix!r}. "
+                f"The file has {_prefixes(one.description for one in listed)}. Give ReactomePathways.gmt of one "
+                "species (name, id, genes) and its prefix."
+            )
+            raise ValueError(msg)
+        if record.description in records:
+            msg = f"{source}: the id {record.description!r} of {record.name!r} comes twice. Remove one of the lines."
+            raise ValueError(msg)
+        records[record.description] = record
+    return records
+
+
+def _prefixes(ids: Iterable[str]) -> str:
+    found = Counter(match[0] for one in ids if (match := _PREFIX.match(one)))
+    return ", ".join(f"{prefix!r} ({count})" for prefix, count in found.most_common()) or "no Reactome ids"
 
 
 def _filled_in(pattern: str, parts: WikiPathway) -> str:
@@ -202,7 +247,8 @@ def _pathways(
     rows = [line.split("\t") for line in table_lines(read_text(relations), source, [2], advice=advice)]
     pairs = sorted({(child.strip(), parent.strip()) for parent, child in rows if child.startswith(prefix)})
     if not pairs:
-        msg = f"{source}: no child begins with prefix={prefix!r}; ids look like {rows[0][1]!r}. Give the right prefix."
+        there = _prefixes(child for _, child in rows)
+        msg = f"{source}: no child begins with prefix={prefix!r}. The file has {there}. Give the right prefix."
         raise ValueError(msg)
     if foreign := [pair for pair in pairs if not pair[1].startswith(prefix)]:
         msg = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,22 +11,25 @@ from scipy import sparse
 
 from pathwayae.core import membership, propagate
 from pathwayae.core.collection import GeneSetCollection
+from pathwayae.core.hierarchy import check_hierarchy
 from pathwayae.core.notice import warn
-from pathwayae.core.ontology_sets import term_ids
+from pathwayae.core.ontology_sets import as_ontology, as_sets, term_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import os
+    from collections.abc import Mapping
 
     import numpy.typing as npt
 
     from pathwayae.core.annotations import Annotations
     from pathwayae.core.hierarchy import Hierarchy
     from pathwayae.core.ontology import Ontology
+    from pathwayae.core.ontology_sets import Sets
 
 logger = logging.getLogger("pathwayae")
 
 
-def most_specific(collection: GeneSetCollection, hierarchy: Hierarchy) -> GeneSetCollection:
+def most_specific(collection: Sets, hierarchy: Hierarchy) -> GeneSetCollection:
     """Keep a gene only in those of its sets below which no other set holds it.
 
     Parameters
@@ -42,6 +45,8 @@ def most_specific(collection: GeneSetCollection, hierarchy: Hierarchy) -> GeneSe
 
     Raises
     ------
+    TypeError
+        If `collection` or `hierarchy` is something else.
     KeyError
         If a set is not in the hierarchy.
 
@@ -52,6 +57,8 @@ def most_specific(collection: GeneSetCollection, hierarchy: Hierarchy) -> GeneSe
     >>> dict(most_specific(pathways, Hierarchy({"immune": (), "T cell": ("immune",)})))
     {'immune': ('C3',), 'T cell': ('CD3D',)}
     """
+    collection = as_sets(collection, "most_specific(collection, hierarchy)")
+    check_hierarchy(hierarchy, collection)
     genes = collection.genes
     matrix = _specific(collection.membership(genes).matrix, collection, hierarchy).tocsc()
     matrix.sort_indices()
@@ -64,9 +71,9 @@ def most_specific(collection: GeneSetCollection, hierarchy: Hierarchy) -> GeneSe
 
 
 def specific_classes(
-    collection: GeneSetCollection,
+    collection: Sets,
     hierarchy: Hierarchy,
-    var_names: Sequence[str] | pd.Index[Any],
+    var_names: membership.VarNames,
     *,
     unannotated: float = -1,
 ) -> npt.NDArray[np.float64]:
@@ -82,13 +89,20 @@ def specific_classes(
     hierarchy
         Their hierarchy; every set must be in it.
     var_names
-        Names of the genes of the matrix, each different.
+        Names of the genes of the matrix, each different, or the AnnData that has them.
     unannotated
         Value of the genes of no set: -1 (entropy only) or NaN (not regularised).
 
     Returns
     -------
     One value per gene: the position of its set, or -1 or NaN.
+
+    Raises
+    ------
+    TypeError
+        If `collection` or `hierarchy` is something else.
+    KeyError
+        If a set is not in the hierarchy.
 
     Examples
     --------
@@ -97,6 +111,8 @@ def specific_classes(
     >>> specific_classes(pathways, Hierarchy({"immune": (), "T cell": ("immune",)}), ["CD3D", "ACTB", "C3"])
     array([ 1., -1.,  0.])
     """
+    collection = as_sets(collection, "specific_classes(collection, hierarchy, var_names)")
+    check_hierarchy(hierarchy, collection)
     whole = collection.membership(var_names).matrix
     sizes = np.bincount(whole.indices, minlength=len(collection))
     depths = np.array([hierarchy.depth(name) for name in collection], dtype=np.int64)
@@ -110,10 +126,10 @@ def specific_classes(
 
 def weighted_membership(
     annotations: Annotations,
-    ontology: Ontology,
-    collection: GeneSetCollection,
+    ontology: Ontology | str | os.PathLike[str],
+    collection: Sets,
     *,
-    var_names: Sequence[str] | pd.Index[Any],
+    var_names: membership.VarNames,
     confidence: Mapping[str, float],
     default: float | None = None,
 ) -> sparse.csr_matrix[np.float64]:
@@ -124,11 +140,11 @@ def weighted_membership(
     annotations
         The annotations, with evidence codes.
     ontology
-        The ontology.
+        The ontology, or the path of an OBO file.
     collection
         Sets that carry ids of terms, as :func:`pathwayae.core.ontology_sets.from_ontology` makes them.
     var_names
-        Names of the genes of the matrix, each different.
+        Names of the genes of the matrix, each different, or the AnnData that has them.
     confidence
         Evidence code → weight above 0.
     default
@@ -136,8 +152,9 @@ def weighted_membership(
 
     Returns
     -------
-    Genes × pathways: the greatest weight of an annotation of the gene to the term or to one below it; 0 where the
-    gene is not in the set.
+    Genes × pathways, sparse: the greatest weight of an annotation of the gene to the term or to one below it; 0 where
+    the gene is not in the set. Rows follow `var_names` and columns the order of `collection`; the example puts both
+    names to them.
 
     Raises
     ------
@@ -153,9 +170,16 @@ def weighted_membership(
     >>> sets = GeneSetCollection({"GO:1": ["CD3D", "C3"], "GO:2": ["CD3D"]})
     >>> found = read_annotations(table, evidence="evidence")
     >>> weights = {"IDA": 1.0, "IEA": 0.3}
-    >>> weighted_membership(found, ontology, sets, var_names=["CD3D", "C3"], confidence=weights).toarray().tolist()
-    [[1.0, 1.0], [0.3, 0.0]]
+    >>> genes = ["CD3D", "C3"]
+    >>> weighted = weighted_membership(found, ontology, sets, var_names=genes, confidence=weights)
+    >>> pd.DataFrame(weighted.toarray(), index=genes, columns=list(sets))
+          GO:1  GO:2
+    CD3D   1.0   1.0
+    C3     0.3   0.0
     """
+    call = "weighted_membership(annotations, ontology, collection)"
+    ontology, collection = as_ontology(ontology, call), as_sets(collection, call)
+    index = pd.Index(membership.names_of("var_names", var_names))
     ids = term_ids(collection, ontology)
     if lost := [name for name in collection if name not in ids]:
         msg = f"{len(lost)} of {len(collection)} sets carry no id of the ontology, e.g. {lost[0]!r}. Drop them first."
@@ -163,10 +187,10 @@ def weighted_membership(
     found = propagate.resolve(annotations, ontology)
     weights = _weights(found.table["evidence"], confidence, default)
     genes, support = propagate.propagate_weights(found, weights, ontology, [ids[name] for name in collection])
-    places = genes.get_indexer(pd.Index(var_names))
+    places = genes.get_indexer(index)
     annotated = np.flatnonzero(places >= 0)
     pick = sparse.csr_matrix((np.ones(len(annotated)), (annotated, places[annotated])), shape=(len(places), len(genes)))
-    member = collection.membership(var_names).matrix
+    member = collection.membership(index).matrix
     weighted = (pick @ support).multiply(member).tocsr()
     weighted.eliminate_zeros()
     weighted.sort_indices()

@@ -10,6 +10,7 @@ import pandas as pd
 
 from pathwayae.core import membership
 from pathwayae.core import overlap as _overlap
+from pathwayae.core.hierarchy import check_hierarchy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +97,8 @@ def trim_report(
 
     Raises
     ------
+    TypeError
+        If `hierarchy` is something else, an ontology say.
     KeyError
         If a set is not in the hierarchy.
     ValueError
@@ -127,12 +130,7 @@ def _plan(
         msg = f"min_genes must be at least 1, got {min_genes}."
         raise ValueError(msg)
     _overlap.check_share("jaccard", jaccard)
-    if unknown := [name for name in sets if name not in hierarchy]:
-        msg = (
-            f"{len(unknown)} of {len(sets)} sets are not in the hierarchy, e.g. {unknown[0]!r}; its names are like "
-            f"{next(iter(hierarchy.names), '')!r}. Make the hierarchy from this collection, or select the sets in it."
-        )
-        raise KeyError(msg)
+    check_hierarchy(hierarchy, sets)
     genes = {name: membership.unique_genes(name, listed) for name, listed in sets.items()}
     reasons = dict.fromkeys(genes, "")
     if how == "subtract":

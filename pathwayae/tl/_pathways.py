@@ -13,7 +13,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _keys
-from pathwayae.core.membership import mismatch_message
+from pathwayae.core.membership import guess_identifiers, mismatch_message
 from pathwayae.core.notice import warn
 from pathwayae.gs import GeneSetCollection, as_collection
 
@@ -52,8 +52,19 @@ def _from_varm(adata: AnnData, key: str, names: NDArray[np.str_]) -> GeneSetColl
 
 def check_matched(collection: GeneSetCollection, names: Collection[str]) -> None:
     """Raise ValueError saying which identifiers both sides look like unless some gene of some pathway is there."""
+    if not collection.genes:
+        what = f"none of its {len(collection)} sets has a gene" if collection else "the collection has no sets"
+        msg = f"pathways: {what}. Read it again, or filter it less."
+        raise ValueError(msg)
     if set(collection.genes).isdisjoint(names):
         raise ValueError(mismatch_message(collection.genes, list(names)))
+
+
+def _other_kind(collection: GeneSetCollection, names: NDArray[np.str_]) -> str:
+    """What both sides look like, where the kinds of identifiers differ."""
+    if guess_identifiers(collection.genes) == guess_identifiers(names):
+        return ""
+    return " " + mismatch_message(collection.genes, names)
 
 
 def choose(
@@ -80,6 +91,7 @@ def choose(
         msg = (
             f"No pathway has {min_genes} genes or more{'' if max_genes is None else f' and {max_genes} or fewer'} in "
             f"the model; the most any of {len(report)} has is {matched.max()}. Lower min_genes or use more genes."
+            f"{_other_kind(collection, names)}"
         )
         raise ValueError(msg)
     dropped = report.loc[~keep, ["pathway", "n_genes", "n_matched"]].reset_index(drop=True)
@@ -88,8 +100,8 @@ def choose(
     share = kept["n_matched"].sum() / kept["n_genes"].sum()
     if share < 0.1:
         msg = (
-            f"Only {share:.0%} of the genes of the pathways are among the {len(names)} genes of the model. If the "
-            "names differ in kind (symbols, Ensembl ids, species), name the column of symbols with gene_symbols."
+            f"Only {share:.0%} of the genes of the pathways are among the {len(names)} genes of the model."
+            f"{_other_kind(collection, names)}"
         )
         warn(msg)
     return membership.matrix[:, np.flatnonzero(keep)], kept, dropped

@@ -56,8 +56,13 @@ def test_ids_instead_of_symbols(gaf):
 def test_evidence(gaf):
     kept = read_gaf(gaf(), evidence=["IDA", "EXP"])
     assert (pairs(kept), kept.report["evidence"]) == ([("CD3D", "GO:3")], 2)
-    rest = read_gaf(gaf(), exclude_evidence=["IEA", "ND", "XXX"])
+    rest = read_gaf(gaf(), exclude_evidence=["IEA", "ND"])
     assert (pairs(rest), rest.report["evidence"]) == ([("CD3D", "GO:3")], 2)
+    with pytest.warns(
+        UserWarning, match=r"no line has 'IAE' of exclude_evidence. The file has IDA \(1\), IEA"
+    ) as caught:
+        assert pairs(read_gaf(gaf(), exclude_evidence=["IAE", "IEA", "ND"])) == pairs(rest)
+    assert caught[0].filename == __file__
     with pytest.raises(ValueError, match=r"no line has one of evidence=\['ida'\]. The file has IDA \(1\), IEA \(1\)"):
         read_gaf(gaf(), evidence=["ida"])
     with pytest.raises(TypeError, match=r"evidence must be a list of codes, found 'IDA'. Write \['IDA'\]"):
@@ -77,8 +82,14 @@ def test_taxon_is_that_of_the_gene(gaf, taxon):
 def test_mixed_taxa_are_told(gaf):
     with pytest.warns(UserWarning, match=r"genes of 2 taxa are mixed: 9606 \(3\), 10090 \(1\). Choose one with taxon="):
         read_gaf(gaf(HEADER + BODY + line("Cd3d", "GO:3", taxon="taxon:10090")))
-    with pytest.raises(ValueError, match=r"no annotation is left \(read 5, NOT 2, taxon 3"):
+
+
+def test_a_taxon_that_is_not_there_is_refused(gaf):
+    with pytest.raises(ValueError, match=r"no gene is of taxon=10090. The file has 9606 \(5\). Choose among these"):
         read_gaf(gaf(), taxon=10090)
+    path = gaf(HEADER + "".join(line("A", "GO:1", taxon=f"taxon:{number}") for number in range(9)))
+    with pytest.raises(ValueError, match=r"The file has 0 \(1\), .*4 \(1\), …\. Choose"):
+        read_gaf(path, taxon="taxon:9606")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +142,10 @@ def test_bad_gaf(gaf, text, message):
 
 def test_lines_without_symbol_are_counted(gaf):
     assert read_gaf(gaf(HEADER + BODY + line("", "GO:2"))).report["no gene or term"] == 1
+
+
+def test_one_is_not_written_as_many(gaf):
+    assert repr(read_gaf(gaf(HEADER + line("CD3D", "GO:3")))) == "Annotations(1 row, 1 gene, 1 term)"
 
 
 def test_report_goes_to_the_log(gaf, caplog):

@@ -134,8 +134,30 @@ def test_filter_refuses_impossible_sizes(pathways, options):
 
 
 def test_filter_refuses_a_string(pathways):
-    with pytest.raises(TypeError, match="genes must be a list of gene names, found 'CD3D'"):
+    with pytest.raises(TypeError, match=r"genes must be an AnnData or a list of gene names, found 'CD3D'.*\['CD3D'\]"):
         pathways.filter(genes="CD3D")
+
+
+class Data:
+    """As much of AnnData as is needed."""
+
+    def __init__(self, names):
+        self.var_names = pd.Index(names)
+
+
+def test_data_stand_for_the_names_of_their_genes(pathways):
+    names = ["CD19", "ACTB", "CD2", "MS4A1", "CD3E"]
+    data = Data(names)
+    assert pathways.filter(genes=data) == pathways.filter(genes=names)
+    np.testing.assert_array_equal(pathways.feature_classes(data), pathways.feature_classes(names))
+    found, expected = pathways.membership(data), pathways.membership(names)
+    assert (found.matrix != expected.matrix).nnz == 0
+    pd.testing.assert_frame_equal(found.report, expected.report)
+    for wrong in ("CD3D", 3):
+        with pytest.raises(TypeError, match="var_names must be an AnnData or a list of gene names, found"):
+            pathways.membership(wrong)
+    with pytest.raises(ValueError, match="var_names must be unique: 1 name"):
+        pathways.membership(Data(["CD19", "CD19"]))
 
 
 def test_membership_and_feature_classes_follow_var_names(pathways):

@@ -60,10 +60,26 @@ def test_algebra_refuses_a_name_with_two_meanings(pathways):
     for operation in (lambda: pathways | other, lambda: pathways & other):
         with pytest.raises(ValueError, match=r"2 set\(s\) have other genes in the other collection: 'B', 'NK'"):
             operation()
-    with pytest.raises(TypeError):
-        pathways | SETS
-    with pytest.raises(TypeError):
-        pathways & ["B"]
+    for wrong in (["B"], "B", None):
+        for operation in (lambda: pathways | wrong, lambda: wrong | pathways, lambda: pathways & wrong):  # noqa: B023
+            with pytest.raises(TypeError):
+                operation()
+
+
+def test_algebra_takes_mappings(pathways):
+    other = {"mono": ["LYZ", "LYZ"], "B": ["CD19", "MS4A1"]}
+    same = GeneSetCollection(other)
+    for found, expected in (
+        (pathways | other, pathways | same),
+        (other | pathways, same | pathways),
+        (pathways & other, pathways & same),
+    ):
+        assert found == expected
+        assert found.descriptions == expected.descriptions
+    with pytest.raises(ValueError, match=r"1 set\(s\) have other genes in the other collection: 'B'"):
+        pathways | {"B": ["LYZ"]}
+    with pytest.raises(TypeError, match="gene set 'mono': expected a list of genes"):
+        pathways & {"mono": "LYZ"}
 
 
 def test_select(pathways):
@@ -76,6 +92,10 @@ def test_select(pathways):
         pathways.select(["B", "T/αβ"])
     with pytest.raises(ValueError, match="regex='nk' is found in none of 3 set names"):
         pathways.select(regex="nk")
+    with pytest.raises(
+        ValueError, match=r"regex='\(' is not a regular expression: missing \), unterminated subpattern"
+    ):
+        pathways.select(regex="(")
     for arguments in ({}, {"names": ["B"], "regex": "B"}):
         with pytest.raises(ValueError, match="give either names or regex"):
             pathways.select(**arguments)
@@ -121,10 +141,10 @@ def test_report(pathways):
     assert pathways.report(["CD19"])["reason"].tolist() == ["no gene matched", "", "no gene matched"]
 
 
-def test_report_takes_data_or_names_in_any_order_and_repeated(pathways):
+def test_report_takes_data_or_names_in_any_order(pathways):
     names = ["CD19", "CD2", "ACTB", "CD3D"]
     expected = pathways.report(names)
-    for same in (Data(names), names[::-1], pd.Index(names), np.array(names), iter(names), [*names, "CD2"]):
+    for same in (Data(names), names[::-1], pd.Index(names), np.array(names), iter(names)):
         pd.testing.assert_frame_equal(pathways.report(same), expected)
     data = Data(["e1", "e2", "e3", "e4"], symbol=["CD19", "CD2", None, "CD3D"])
     pd.testing.assert_frame_equal(pathways.report(data, gene_symbols="symbol"), expected)
@@ -152,6 +172,13 @@ def test_report_refuses(pathways):
     for wrong in ("CD3D", 3):
         with pytest.raises(TypeError, match="adata must be an AnnData or a list of gene names"):
             pathways.report(wrong)
+    for repeated in (["CD3D", "CD2", "CD3D"], Data(["CD3D", "CD3D"])):
+        with pytest.raises(
+            ValueError, match=r"var_names must be unique: 1 name\(s\) occur more than once, e.g. 'CD3D'"
+        ):
+            pathways.report(repeated)
+    with pytest.raises(ValueError, match="must be unique"):
+        pathways.report(Data(["a", "b"], symbol=["CD3D", "CD3D"]), gene_symbols="symbol")
     with pytest.raises(TypeError, match="gene_symbols='symbol' names a column of adata.var, but adata is a list"):
         pathways.report(["CD3D"], gene_symbols="symbol")
     with pytest.raises(KeyError, match="gene_symbols='name' is not a column of adata.var, which has"):
@@ -206,6 +233,16 @@ def test_counts_of_a_mapping_are_logged(pathways, caplog):
     assert "1 set(s) left without genes" in caplog.text
 
 
+def test_dropping_most_genes_is_told(pathways):
+    message = r"4 of 6 genes have no new name in the mapping \(2 old names\) and are dropped, e.g. .*unmapped='keep'"
+    mapping = {"CD3D": "Cd3d", "CD2": "Cd2"}
+    with pytest.warns(UserWarning, match=message) as caught:
+        pathways.map_genes(mapping)
+    assert caught[0].filename == __file__
+    assert pathways.map_genes(mapping, unmapped="keep").genes != ()  # without a warning
+    assert pathways.map_genes({**mapping, "CD3E": "Cd3e"}).genes != ()  # half of them is not most
+
+
 def test_map_genes_refuses(pathways):
     swapped = {"Cd3d": "CD3D", "Cd2": "CD2"}
     with pytest.raises(ValueError, match=r"none of 6 genes .*hold human symbols.*\(mouse symbols\).*swap the columns"):
@@ -242,6 +279,19 @@ def test_merge_similar_is_the_same_in_any_order():
     for row in pathways.redundant(jaccard=0.4).itertuples():
         assert row.dropped in merged.descriptions[row.kept].split("; merged with: ")[1].split(" | ")
     assert pathways.merge_similar(jaccard=1.0, name=" + ".join).genes != ()
+
+
+def test_unions_that_are_alike_in_turn_are_counted_in_the_log(caplog):
+    sets = GeneSetCollection({"a": list("1234"), "b": list("1235"), "c": list("1234567"), "d": ["X"]})
+    with caplog.at_level(logging.INFO, logger="pathwayae"):
+        merged = sets.merge_similar(jaccard=0.6)
+    assert list(merged) == ["a", "c", "d"]
+    assert "1 pair(s) of the merged collection are alike in turn" in caplog.text
+    assert list(merged.merge_similar(jaccard=0.6)) == ["c", "d"]
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="pathwayae"):
+        assert sets.merge_similar(jaccard=0.9) == sets
+    assert "alike in turn" not in caplog.text
 
 
 def test_trim_keeps_descriptions(pathways):

@@ -105,6 +105,7 @@ def test_copies_and_does_not_follow_its_input():
     assert "new" not in hierarchy
     assert pickle.loads(pickle.dumps(hierarchy)) == copy.deepcopy(hierarchy) == hierarchy
     assert repr(hierarchy) == "Hierarchy(6 names, 6 parents, 2 roots)"
+    assert repr(Hierarchy({"a": (), "b": ("a",)})) == "Hierarchy(2 names, 1 parent, 1 root)"
 
 
 def test_a_long_chain():

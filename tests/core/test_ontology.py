@@ -91,6 +91,7 @@ instance_of: GO:3
 def test_terms_edges_and_graph():
     ontology = parse_obo(OBO)
     assert repr(ontology) == "Ontology(9 terms, 4 obsolete, 4 is_a, 1 part_of)"
+    assert repr(parse_obo("[Term]\nid: GO:1\n")) == "Ontology(1 term, 0 obsolete)"
     assert list(ontology.terms.index) == [f"GO:{i}" for i in range(1, 10)]
     assert ontology.terms.loc["GO:2"].to_dict() == {
         "name": "immune response {all}",

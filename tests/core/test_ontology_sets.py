@@ -170,6 +170,8 @@ def test_relations_are_those_of_the_ontology(annotations):
         ({"namespace": ["BP", "cellular_component"]}, "123456"),
         ({"depth": 0}, "15"),
         ({"depth": (1, None)}, "2346"),
+        ({"depth": np.int64(0)}, "15"),
+        ({"depth": [np.int8(1), 2]}, "2346"),
         ({"level": (1, 1)}, "24"),
         ({"level": (None, 1), "namespace": "BP"}, "124"),
         ({"roots": "GO:2"}, "236"),
@@ -205,6 +207,14 @@ def test_slim_from_a_file(ontology, annotations, tmp_path):
         ({"depth": 9}, "depth=9 leaves no term: the ontology has depth 0 to 2"),
         ({"level": (2, 1)}, r"level=\(2, 1\) leaves no term"),
         ({"depth": (-1, 2)}, r"depth=\(-1, 2\) leaves no term"),
+        ({"depth": range(1, 3)}, r"depth=range\(1, 3\) is neither .*\(least, most\), both included"),
+        ({"level": (1,)}, r"level=\(1,\) is neither a whole number nor a pair"),
+        ({"level": (0, 1, 2)}, r"level=\(0, 1, 2\) is neither"),
+        ({"level": {0, 1}}, r"level=\{0, 1\} is neither"),
+        ({"level": "12"}, "level='12' is neither"),
+        ({"level": 1.0}, "level=1.0 is neither"),
+        ({"level": (0, 1.5)}, r"level=\(0, 1.5\) is neither"),
+        ({"depth": True}, "depth=True is neither"),
         ({"roots": "GO:8"}, r"roots='GO:8': 'GO:8' not in use in the ontology. Ids look like 'GO:1'"),
         ({"slim": "wide"}, "no term in use is in the subset 'wide'. The ontology has 'slim'"),
         ({"slim": ["X"]}, "slim: none of 1 terms is in use"),
@@ -235,6 +245,11 @@ def test_paths_and_collections(tmp_path, ontology, annotations):
     assert from_ontology(tmp_path / "small.obo", str(tmp_path / "small.gaf")) == expected
     direct = {f"x ({term})": [gene for gene, other in PAIRS if other == term] for _, term in PAIRS}
     assert from_ontology(ontology, GeneSetCollection(direct)) == expected
+    assert from_ontology(ontology, direct) == expected
+    assert (
+        from_ontology(ontology, {term: sets for (_, term), sets in zip(PAIRS, direct.values(), strict=True)})
+        == expected
+    )
     with pytest.warns(UserWarning, match=r"1 of 7 sets carry no id of a term in use and are left out, e.g. 'more'"):
         assert from_ontology(ontology, GeneSetCollection({**direct, "more": ["A"]})) == expected
 
@@ -268,6 +283,53 @@ def test_obsolete_alternative_and_unknown_terms_are_counted(ontology):
 def test_annotations_of_another_ontology(ontology, gene, term, message):
     with pytest.raises(ValueError, match="none of 1 annotated terms is in use in the ontology: .*" + message):
         from_ontology(ontology, pd.DataFrame({"gene": [gene], "term": [term]}))
+
+
+def test_sets_of_another_ontology(ontology):
+    sets = {"R-HSA-1 Immune System": ["CD3D"], "R-HSA-2 Innate": ["C3"]}
+    message = (
+        "none of 2 sets carries an id of the ontology: sets like 'R-HSA-1 Immune System', 'R-HSA-2 Innate', ids like "
+        "'GO:1', 'GO:2', 'GO:3', …. Use the ontology of these sets"
+    )
+    for given in (sets, GeneSetCollection(sets)):
+        with pytest.raises(ValueError, match=message):
+            from_ontology(ontology, given)
+    for function in (lambda: hierarchy_of({}, ontology), lambda: from_ontology(ontology, {})):
+        with pytest.raises(ValueError, match="the collection has no sets"):
+            function()
+    with pytest.raises(ValueError, match="The genes look like terms: give term → genes"):
+        from_ontology(ontology, {"CD3D": ["GO:3", "GO:5"]})
+
+
+def test_arguments_in_the_wrong_order_or_of_another_kind(ontology, annotations):
+    sets = GeneSetCollection({"x (GO:3)": ["A"], "y (GO:2)": ["A"]})
+    call = r"hierarchy_of\(collection, ontology\): "
+    for first, second, message in (
+        (ontology, sets, "collection must be a GeneSetCollection or a dict of name → genes, found Ontology"),
+        ("sets.gmt", ontology, "collection must be .*found str.*pae.gs.read_gmt"),
+        (sets, ontology.graph, "ontology must be an Ontology .*path of an OBO file, found Hierarchy"),
+        (sets, sets, "ontology must be .*found GeneSetCollection.*order of the arguments"),
+        (sets, {"GO:1": ()}, "ontology must be .*found dict"),
+    ):
+        with pytest.raises(TypeError, match=call + message):
+            hierarchy_of(first, second)
+    with pytest.raises(
+        TypeError, match=r"from_ontology\(ontology, annotations\): ontology must be .*found Annotations"
+    ):
+        from_ontology(annotations, ontology)
+    with pytest.raises(TypeError, match=r"term_ids\(collection, ontology\): collection must be"):
+        term_ids(ontology, sets)
+    with pytest.raises(TypeError, match="annotations is of type list. Pass annotations .*dict of term → genes"):
+        from_ontology(ontology, [("CD3D", "GO:3")])
+
+
+def test_hierarchy_of_dicts_and_paths(ontology, tmp_path):
+    sets = {"x (GO:3)": ["A"], "y (GO:2)": ["A"]}
+    expected = {"x (GO:3)": ("y (GO:2)",), "y (GO:2)": ()}
+    (tmp_path / "small.obo").write_text(OBO)
+    for path in (ontology, tmp_path / "small.obo", str(tmp_path / "small.obo")):
+        assert hierarchy_of(sets, path).parents == hierarchy_of(GeneSetCollection(sets), path).parents == expected
+        assert term_ids(sets, path) == {"x (GO:3)": "GO:3", "y (GO:2)": "GO:2"}
 
 
 def test_hierarchy_passes_through_left_out_terms(ontology, annotations):

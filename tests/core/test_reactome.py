@@ -60,14 +60,17 @@ def test_sets_without_genes_are_dropped(files):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"sets": "T cells\tmarkers\tCD3D\n"}, "the id 'markers' of 'T cells' does not begin with prefix='R-HSA-'"),
+        (
+            {"sets": "T cells\tmarkers\tCD3D\n"},
+            "the id 'markers' of 'T cells' does not begin with prefix='R-HSA-'. The file has no Reactome ids",
+        ),
         ({"sets": SETS + "Again\tR-HSA-2\tA\n"}, "the id 'R-HSA-2' of 'Again' comes twice"),
         (
             {"relations": NAMES},
             r"relations.txt, line 1: 3 tab-separated.*ReactomePathwaysRelation.txt \(parent, child\)",
         ),
         ({"names": RELATIONS}, "names.txt, line 1: 2 tab-separated"),
-        ({"relations": "R-MMU-1\tR-MMU-2\n"}, "no child begins with prefix='R-HSA-'; ids look like 'R-MMU-2'"),
+        ({"relations": "R-MMU-1\tR-MMU-2\n"}, r"no child begins with prefix='R-HSA-'. The file has 'R-MMU-' \(1\)"),
         ({"relations": RELATIONS + "R-HSA-3\tR-HSA-2\n"}, "cycle of 2 name.*: R-HSA-2 → R-HSA-3 → R-HSA-2"),
         ({"relations": "R-MMU-1\tR-HSA-2\n"}, "'R-MMU-1', parent of 'R-HSA-2', does not begin with 'R-HSA-'"),
     ],
@@ -76,6 +79,33 @@ def test_sets_without_genes_are_dropped(files):
 def test_bad_files(files, changed, message):
     with pytest.raises(ValueError, match=message):
         read_reactome(*files(**changed))
+
+
+def test_another_species_than_that_of_the_file(files):
+    message = r"'R-HSA-2' of 'Innate' does not begin with prefix='R-MMU-'. The file has 'R-HSA-' \(4\)"
+    with pytest.raises(ValueError, match=message):
+        read_reactome(*files(), prefix="R-MMU-")
+
+
+def test_a_dict_of_file_names(files):
+    paths = files()
+    names = ("ReactomePathways.gmt", "ReactomePathwaysRelation.txt", "ReactomePathways.txt")
+    fetched = dict(zip(names, paths, strict=True))
+    sets, ontology = read_reactome(fetched)
+    expected_sets, expected = read_reactome(*paths)
+    assert sets == expected_sets
+    assert ontology.terms.equals(expected.terms)
+    assert ontology.graph.parents == expected.graph.parents
+    del fetched["ReactomePathways.txt"]
+    assert list(read_reactome(fetched)[1].terms["name"]) == ["", "Innate", "TLR4 cascade", "Same", "Same"]
+    with pytest.raises(TypeError, match="sets is a dict of files, .*the only argument"):
+        read_reactome(fetched, paths[1])
+    with pytest.raises(
+        ValueError, match=r"a dict without ReactomePathwaysRelation.txt; it has \['ReactomePathways.gmt'"
+    ):
+        read_reactome({"ReactomePathways.gmt": paths[0]})
+    with pytest.raises(TypeError, match=r"relations is missing.*pae.datasets.fetch\('reactome'\)"):
+        read_reactome(paths[0])
 
 
 def test_wikipathways_names():

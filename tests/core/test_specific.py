@@ -63,8 +63,11 @@ def test_agrees_with_naive_loops(seed):
 def test_a_chain_with_a_set_left_out():
     sets = GeneSetCollection({"all": ["A", "B"], "T": ["A"]})
     assert dict(most_specific(sets, TREE)) == {"all": ("B",), "T": ("A",)}
-    with pytest.raises(KeyError, match="'NK' is not in the hierarchy"):
+    message = r"1 of 1 sets are not in the hierarchy, e.g. 'NK'.*pae.gs.hierarchy_of\(collection, ontology\)"
+    with pytest.raises(KeyError, match=message):
         most_specific(GeneSetCollection({"NK": ["A"]}), TREE)
+    with pytest.raises(KeyError, match=message):
+        specific_classes(GeneSetCollection({"NK": ["A"]}), TREE, ["A"])
 
 
 def test_classes():
@@ -91,6 +94,38 @@ def test_classes_name_a_specific_set_of_the_gene_whatever_the_order_of_genes(see
     assert classes["new"] == -1
     shuffled = list(np.random.default_rng(seed).permutation(genes))
     assert dict(zip(shuffled, specific_classes(sets, hierarchy, shuffled), strict=True)) == classes
+
+
+class Data:
+    """As much of AnnData as is needed."""
+
+    def __init__(self, names):
+        self.var_names = pd.Index(names)
+
+
+def test_dicts_and_data_will_do():
+    genes = ["CD19", "new", "PTPRC", "CD3D"]
+    assert most_specific(dict(SETS), TREE) == most_specific(SETS, TREE)
+    expected = specific_classes(SETS, TREE, genes)
+    np.testing.assert_array_equal(specific_classes(dict(SETS), TREE, Data(genes)), expected)
+
+
+def test_arguments_of_another_kind():
+    ontology = parse_obo("[Term]\nid: A:1\n")
+    for wrong in (ontology, dict(TREE.parents), None):
+        message = (
+            rf"must be a Hierarchy .*, found {type(wrong).__name__}. Make it with pae.gs.hierarchy_of\(collection,"
+        )
+        with pytest.raises(TypeError, match=message):
+            most_specific(SETS, wrong)
+        with pytest.raises(TypeError, match=message):
+            specific_classes(SETS, wrong, ["CD19"])
+    with pytest.raises(
+        TypeError, match=r"most_specific\(collection, hierarchy\): collection must be .*found Hierarchy"
+    ):
+        most_specific(TREE, SETS)
+    with pytest.raises(TypeError, match=r"specific_classes\(collection, hierarchy, var_names\): collection must be"):
+        specific_classes(TREE, SETS, ["CD19"])
 
 
 OBO = """[Term]
@@ -135,6 +170,19 @@ def test_weights_cover_the_membership_and_follow_the_sets_given(case):
     fewer = GeneSetCollection({"x A:4": ["g2"], "y A:1": ["g1"]})
     weights = weighted_membership(found, ontology, fewer, var_names=genes, confidence=CONFIDENCE)
     np.testing.assert_array_equal(weights.toarray(), [[0, 1.0], [0.1, 0], [0, 0]])
+
+
+def test_weights_take_dicts_data_and_the_path_of_an_ontology(case, tmp_path):
+    found, ontology, sets = case
+    (tmp_path / "small.obo").write_text(OBO)
+    genes = ["g3", "g1", "new", "g2"]
+    expected = weighted_membership(*case, var_names=genes, confidence=CONFIDENCE)
+    named = {sets.descriptions[name]: listed for name, listed in sets.items()}
+    for arguments in ((found, ontology, named), (found, tmp_path / "small.obo", sets)):
+        for names in (Data(genes), iter(genes)):
+            assert (weighted_membership(*arguments, var_names=names, confidence=CONFIDENCE) != expected).nnz == 0
+    with pytest.raises(TypeError, match=r"weighted_membership\(annotations, ontology, collection\): ontology must be"):
+        weighted_membership(ontology, found, sets, var_names=genes, confidence=CONFIDENCE)
 
 
 def test_more_confidence_never_weighs_less(case):

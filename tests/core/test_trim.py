@@ -7,6 +7,7 @@ import pytest
 
 from pathwayae.core.collection import GeneSetCollection
 from pathwayae.core.hierarchy import Hierarchy
+from pathwayae.core.ontology import parse_obo
 from pathwayae.core.ontology_sets import hierarchy_of
 from pathwayae.core.reactome import read_reactome
 from pathwayae.core.specific import most_specific
@@ -182,6 +183,15 @@ def test_what_happened_is_logged(caplog):
 def test_bad_input():
     with pytest.raises(KeyError, match="1 of 2 sets are not in the hierarchy, e.g. 'NK'; its names are like 'immune'"):
         trim({"T": ("CD3D",), "NK": ("NKG7",)}, TREE)
+    make = r"pae.gs.hierarchy_of\(collection, ontology\)"
+    ontology = parse_obo("[Term]\nid: GO:1\n")
+    for wrong in (ontology, dict(TREE.parents), None):
+        with pytest.raises(
+            TypeError, match=rf"must be a Hierarchy .*found {type(wrong).__name__}. Make it with {make}"
+        ):
+            trim(SETS, wrong)
+    with pytest.raises(KeyError, match=rf"5 of 5 sets are not in the hierarchy.*its names are like 'GO:1'.*{make}"):
+        trim(SETS, ontology.graph)
     with pytest.raises(ValueError, match="how='roots' is unknown. Choose one of 'informative', 'leaves', 'subtract'"):
         trim(SETS, TREE, "roots")
     with pytest.raises(ValueError, match="min_genes must be at least 1, got 0"):

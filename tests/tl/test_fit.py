@@ -237,6 +237,13 @@ def test_mouse_sets_on_human_cells_are_recognised(cells: ad.AnnData) -> None:
     assert_refused(other, ValueError, "mouse", {"A": ["Cd3e", "Cd3d", "Cd4", "Il7r", "Lck"]})
 
 
+def test_mouse_sets_that_match_a_gene_by_chance_are_recognised(cells: ad.AnnData) -> None:
+    other = cells.copy()
+    other.var_names = ["Cd3e", *[f"GENE{i}" for i in range(1, other.n_vars)]]
+    sets = {"A": ["Cd3e", "Cd3d", "Cd4", "Il7r", "Lck"]}
+    assert_refused(other, ValueError, "(?s)No pathway has 5 genes.*mouse symbols", sets)
+
+
 def test_raw_counts_are_warned_of(cells: ad.AnnData) -> None:
     with pytest.warns(pae.DataWarning, match="raw counts"):
         fit(cells, layer="counts")
@@ -297,6 +304,9 @@ def test_fewer_cells_than_components_are_refused(cells: ad.AnnData) -> None:
         ({"gene_symbols": "missing"}, KeyError, "gene_symbols='missing'"),
         ({"pathways": "nowhere.gmt"}, FileNotFoundError, "neither a key of adata.varm"),
         ({"pathways": 5}, TypeError, "int"),
+        ({"pathways": {}}, ValueError, "pathways: the collection has no sets. Read it again, or filter it less"),
+        ({"pathways": pae.gs.GeneSetCollection({"A": ["G"]}).filter(min_genes=500)}, ValueError, "has no sets"),
+        ({"pathways": {"A": [], "B": []}}, ValueError, "none of its 2 sets has a gene"),
     ],
 )
 def test_bad_arguments_are_refused(cells: ad.AnnData, options: dict, error: type[Exception], match: str) -> None:
