@@ -1,4 +1,4 @@
-"""All benchmarks with one command: ``python benchmarks/run.py [defaults] [speed]``.
+"""All benchmarks with one command: ``python benchmarks/run.py [defaults] [gram] [speed]``.
 
 Each writes a Markdown table and a JSON file with the machine, the versions and the date beside this script.
 ``defaults`` reads real cells and gene sets from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
@@ -45,9 +45,10 @@ def write(name: str, title: str, text: str, figures: object) -> None:
 def main(names: list[str]) -> None:
     """Run the benchmarks named, by default all."""
     import defaults
+    import gram
     import speed
 
-    benchmarks = {"defaults": defaults.run, "speed": speed.run}
+    benchmarks = {"defaults": defaults.run, "gram": gram.run, "speed": speed.run}
     for name in names or benchmarks:
         if name not in benchmarks:
             sys.exit(f"{name!r} is no benchmark; choose from {', '.join(benchmarks)}.")

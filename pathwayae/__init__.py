@@ -14,11 +14,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathwayae import datasets, get, gs, models, pl, tl
+    from pathwayae import datasets, get, gs, models, pl, pp, tl
     from pathwayae.core.notice import DataWarning
 
 __version__ = version("pathwayae")
-__all__ = ["DataWarning", "__version__", "datasets", "get", "gs", "models", "pl", "tl"]
+__all__ = ["DataWarning", "__version__", "datasets", "get", "gs", "models", "pl", "pp", "tl"]
 
 
 def __getattr__(name: str) -> Any:

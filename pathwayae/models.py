@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
 from pathwayae import _inputs
-from pathwayae.core import components, grouped_ae, moments
+from pathwayae.core import components, gram_product, grouped_ae, moments
 from pathwayae.core.notice import warn
 
 __all__ = ["GroupedAutoencoder"]
@@ -86,6 +86,9 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         :math:`Z = \tilde X L (L^\top L + \lambda I)^{-1}` with λ = 0.1, so that components may share features.
     zero_norm
         ``"feature"``: outside loadings relative to the feature's, ``"component"``: relative to the component's size.
+    solver
+        Iterate on the ``"gram"`` matrix, through the samples (``"cells"``) or on whichever costs less (``"auto"``: the
+        samples where they are fewer than half the features or the Gram matrix is too large); the results are equal.
 
     Attributes
     ----------
@@ -137,6 +140,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         scale: Literal["unit", "pareto"] | None = None,
         scores: Literal["projection", "least_squares"] = "projection",
         zero_norm: Literal["feature", "component"] = "feature",
+        solver: Literal["auto", "gram", "cells"] = "auto",
     ) -> None:
         self.n_components = n_components
         self.feature_classes = feature_classes
@@ -161,6 +165,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.scale = scale
         self.scores = scores
         self.zero_norm = zero_norm
+        self.solver = solver
 
     def fit(self, X: ArrayLike, y: Any = None, X_val: ArrayLike | None = None) -> Self:  # noqa: ARG002
         """Fit the loadings.
@@ -182,16 +187,14 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         X = self._validated(X, reset=True)
         config = self._config()
         membership, penalised = self._membership(X.shape[1])
-        read = moments.accumulate(X)
-        data = read.standardize(center=self.center, scale=self.scale)
+        data = self._standardized(X)
         if data.total <= 0:
             every = "its feature's mean" if self.center else "0"
             msg = f"X (n_samples = {data.n}) holds no variation to fit: every value is {every}."
             raise ValueError(msg)
         validation = None
         if X_val is not None:
-            held_out = moments.accumulate(self._validated(X_val, reset=False))
-            validation = held_out.standardize_with(data.mean, data.scale)
+            validation = self._standardized(self._validated(X_val, reset=False), like=(data.mean, data.scale))
         result = grouped_ae.fit(
             data,
             membership,
@@ -246,11 +249,11 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
         """Share of the variance of X explained, in standardised units: ``1 − ‖X̃ − X̂‖² / ‖X̃ − mean(X̃)‖²``."""
         check_is_fitted(self)
-        read = moments.accumulate(self._validated(X, reset=False))
-        data = read.standardize_with(self.mean_, self.scale_)
+        X = self._validated(X, reset=False)
+        data = self._standardized(X, like=(self.mean_, self.scale_))
         encoder = components.encoder(self.loadings_, self.n_components, self.scores, grouped_ae.RIDGE)
         error = components.residual_sum_of_squares(data.gram, encoder, self.loadings_.astype(np.float64))
-        variance = float((read.n * read.variance / self.scale_**2).sum())
+        variance = float((data.n * gram_product.mean_and_variance(X)[1] / self.scale_**2).sum())
         return 1.0 - error / variance if variance > 0 else 0.0
 
     def get_W(self, apply_scaling: bool | Literal["rows"] = False) -> Floats:  # noqa: FBT001
@@ -283,6 +286,16 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def _validated(self, X: Any, *, reset: bool) -> Any:
         return validate_data(self, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32))
+
+    def _standardized(self, X: Any, like: tuple[Floats, Floats] | None = None) -> gram_product.Data:
+        """Moments of the standardised samples, or the samples themselves; with the means and units given."""
+        _inputs.choice("solver", self.solver, ("auto", "gram", "cells"))
+        if gram_product.prefer_cells(*X.shape, self.solver):
+            if like is None:
+                return gram_product.standardize(X, center=self.center, scale=self.scale)
+            return gram_product.standardize_with(X, *like)
+        read = moments.accumulate(X)
+        return read.standardize(center=self.center, scale=self.scale) if like is None else read.standardize_with(*like)
 
     def _config(self) -> grouped_ae.Config:
         """Checked settings of the core."""

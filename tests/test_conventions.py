@@ -31,7 +31,10 @@ READING_ORDER = [
     "ontology_sets",
     "reactome",
     "specific",
+    "gram",
+    "strata",
     "moments",
+    "gram_product",
     "penalties",
     "reconstruction",
     "optimize",
@@ -158,7 +161,8 @@ def test_gseapy_is_known_to_one_file_and_imported_only_when_used(name):
 
 @tl_files
 def test_tools_use_core_get_gs_and_their_own_modules(name):
-    shared = ("pathwayae.core", "pathwayae.get", "pathwayae.gs", "pathwayae._keys", "pathwayae._inputs", "pathwayae.tl")
+    shared = ("pathwayae.core", "pathwayae.get", "pathwayae.gs", "pathwayae._keys", "pathwayae._inputs")
+    shared += ("pathwayae._sources", "pathwayae.tl")
     assert {module for module in own(imports(name)) if not under(module, *shared)} == set()
     assert not third_party(imports(name)) & {"matplotlib", "seaborn", "gseapy"}
 
@@ -178,7 +182,7 @@ def test_nothing_but_the_package_itself_and_the_command_line_imports_plots(name)
 
 @every_file
 def test_get_keys_and_inputs_lie_below_the_shell(name):
-    if name in ("get.py", "gs.py", "_keys.py", "_inputs.py"):
+    if name in ("get.py", "gs.py", "pp.py", "_keys.py", "_inputs.py", "_sources.py"):
         assert not any(under(module, "pathwayae.tl", "pathwayae.pl", "pathwayae.models") for module in imports(name))
 
 
@@ -220,7 +224,7 @@ def test_no_global_random_state_is_touched(name):
 
 # The public surface.
 
-SURFACES = ["tl", "pl", "get", "gs", "datasets"]
+SURFACES = ["tl", "pp", "pl", "get", "gs", "datasets"]
 
 
 def public():
@@ -324,7 +328,7 @@ def test_gene_sets_getters_and_simulations_load_no_torch():
     assert in_a_new_process(code) == ["False"]
 
 
-@pytest.mark.parametrize("part", ["tl", "pl", "get", "gs", "datasets", "models"])
+@pytest.mark.parametrize("part", ["tl", "pp", "pl", "get", "gs", "datasets", "models"])
 def test_each_part_is_there_after_importing_the_package_alone(part):
     code = f"import pathwayae as pae; print(pae.{part}.__name__, {part!r} in dir(pae))"
     assert in_a_new_process(code) == [f"pathwayae.{part}", "True"]

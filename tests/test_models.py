@@ -183,6 +183,7 @@ def test_to_chooses_a_device_that_exists(model: GroupedAutoencoder) -> None:
         ({"theta": 2}, ValueError, "theta=2"),
         ({"activation": "relu"}, ValueError, "activation='relu'"),
         ({"entropy_scaling": "linear"}, ValueError, "entropy_scaling"),
+        ({"solver": "qr"}, ValueError, "solver='qr'"),
         ({"learning_rate": 0}, ValueError, "learning_rate"),
         ({"random_state": None}, TypeError, "random_state"),
         ({"init": np.ones((3, 3))}, ValueError, "init has shape"),
@@ -205,3 +206,66 @@ def test_a_class_without_features_is_warned_of(uniform: np.ndarray) -> None:
 def test_constant_data_are_refused() -> None:
     with pytest.raises(ValueError, match="no variation"):
         GroupedAutoencoder(center=True).fit(np.ones((5, 3)))
+
+
+@pytest.fixture
+def wide() -> tuple[np.ndarray, np.ndarray]:
+    """Fewer samples than half the features, with three planted groups of features."""
+    rng = np.random.default_rng(0)
+    classes = np.repeat([0, 1, 2, -1], 100)
+    x = rng.gamma(1.0, 0.5, size=(50, 400)) * (rng.random((50, 400)) < 0.3)
+    return x + rng.gamma(0.5, 1.0, size=(50, 3)) @ (classes == np.arange(3)[:, None]), classes
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix, sp.csc_matrix])
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_fewer_samples_than_half_the_features_are_fitted_through_the_samples_with_equal_results(
+    wide: tuple[np.ndarray, np.ndarray], scores: str, make: type
+) -> None:
+    x, classes = wide
+    options = {
+        "feature_classes": classes,
+        "theta": 0.3,
+        "center": True,
+        "scale": "unit",
+        "scores": scores,
+        "max_iter": 200,
+        "min_delta": 0,
+        "scheduler_patience": 1000,
+        "learning_rate": 0.02,
+    }
+    held_out = x[:20] * 1.1
+    auto, cells, gram = (
+        GroupedAutoencoder(3, solver=solver, **options).fit(make(x), X_val=make(held_out))
+        for solver in ("auto", "cells", "gram")
+    )
+    np.testing.assert_array_equal(auto.loadings_, cells.loadings_)
+    assert auto.history_ == cells.history_
+    for name, values in gram.history_.items():
+        np.testing.assert_allclose(cells.history_[name], values, rtol=1e-5, err_msg=name)  # float32
+    assert np.linalg.norm(cells.loadings_ - gram.loadings_) < 1e-4 * np.linalg.norm(gram.loadings_)
+    np.testing.assert_allclose(cells.mean_, gram.mean_, rtol=1e-12)
+    np.testing.assert_allclose(cells.scale_, gram.scale_, rtol=1e-12)
+    assert cells.score(make(held_out)) == pytest.approx(gram.score(make(held_out)), rel=1e-4)
+    assert cells.set_params(solver="gram").score(make(x)) == pytest.approx(auto.score(make(x)), rel=1e-10)
+
+
+def test_features_whose_gram_matrix_does_not_fit_are_fitted_through_the_samples(
+    uniform: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"feature_classes": CLASSES, "theta": 0.5, "max_iter": 20}
+    expected = GroupedAutoencoder(3, **options).fit(uniform)
+    monkeypatch.setattr(pae.core.moments, "MAX_GRAM_BYTES", 100)
+    result = GroupedAutoencoder(3, **options).fit(uniform)
+    np.testing.assert_allclose(result.loadings_, expected.loadings_, rtol=0, atol=1e-4)
+    assert result.score(uniform) == pytest.approx(expected.score(uniform), abs=1e-4)
+    with pytest.raises(ValueError, match="10 genes need a Gram matrix"):
+        GroupedAutoencoder(3, solver="gram", **options).fit(uniform)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix])
+def test_constant_data_are_refused_through_the_samples_too(make: type) -> None:
+    with pytest.raises(ValueError, match="no variation"):
+        GroupedAutoencoder(center=True).fit(make(np.full((5, 30), 0.1)))
+    with pytest.raises(ValueError, match="every value is 0"):
+        GroupedAutoencoder(center=False).fit(make(np.zeros((5, 30))))

@@ -10,13 +10,14 @@ import scipy.sparse as sp
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
+from pathwayae.core.gram_product import Gram
 from pathwayae.core.grouped_ae import Scores
 from pathwayae.core.moments import Matrix, block_rows, dense_block
 
 Floats = NDArray[np.float64]
 
 
-def residual_components(gram: Floats, loadings: Floats, n_extra: int) -> Floats:
+def residual_components(gram: Gram, loadings: Floats, n_extra: int) -> Floats:
     """Leading eigenvectors of what the loadings leave over: ``(I − QQᵀ) G (I − QQᵀ)``, Q a basis of the loadings.
 
     Closed form, no pass over the data. Columns have unit length, are orthogonal to the loadings and to each
@@ -25,7 +26,7 @@ def residual_components(gram: Floats, loadings: Floats, n_extra: int) -> Floats:
     Parameters
     ----------
     gram
-        ``X̃ᵀX̃``, shape (g, g).
+        ``X̃ᵀX̃``, shape (g, g), or its operator.
     loadings
         Shape (g, p); may be rank-deficient, or have p = 0.
     n_extra
@@ -35,19 +36,19 @@ def residual_components(gram: Floats, loadings: Floats, n_extra: int) -> Floats:
     -------
     Shape (g, n_extra).
     """
-    g = len(gram)
+    g = gram.shape[0]
     if n_extra == 0:
         return np.zeros((g, 0))
     basis = scipy.linalg.orth(loadings) if loadings.shape[1] else np.zeros((g, 0))
     # The loadings' own space gets a negative eigenvalue: where the residual runs out, its null space comes before it.
-    below = float(np.trace(gram)) / g
+    below = float(gram.trace()) / g
 
     def residual(v: Floats) -> Floats:
         return v - basis @ (basis.T @ v)
 
     if n_extra >= g - 1 or g <= 256:
         project = np.eye(g) - basis @ basis.T
-        matrix = project @ gram @ project - below * (basis @ basis.T)
+        matrix = project @ (gram @ project) - below * (basis @ basis.T)
         vectors = scipy.linalg.eigh(matrix, subset_by_index=[g - n_extra, g - 1])[1][:, ::-1]
     else:
         operator = sp.linalg.LinearOperator(
@@ -55,13 +56,13 @@ def residual_components(gram: Floats, loadings: Floats, n_extra: int) -> Floats:
             matvec=lambda v: residual(gram @ residual(v.ravel())) - below * (basis @ (basis.T @ v.ravel())),
             dtype=np.float64,
         )
-        values, vectors = sp.linalg.eigsh(operator, k=n_extra, which="LA", v0=residual(np.diagonal(gram)))
+        values, vectors = sp.linalg.eigsh(operator, k=n_extra, which="LA", v0=residual(gram.diagonal()))
         vectors = vectors[:, np.argsort(values)[::-1]]
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(n_extra)]
     return vectors * np.where(largest < 0, -1.0, 1.0)
 
 
-def variance_ratio(gram: Floats, encoder: Floats) -> Floats:
+def variance_ratio(gram: Gram, encoder: Floats) -> Floats:
     """Share of ``‖X̃‖²`` that the least-squares fit on each score alone explains, shape (k,).
 
     For ``z = X̃e`` this is ``‖G e‖² / (eᵀG e · tr G)``. Shares of overlapping components overlap.
@@ -69,23 +70,23 @@ def variance_ratio(gram: Floats, encoder: Floats) -> Floats:
     ge = gram @ encoder
     power = np.einsum("ij,ij->j", encoder, ge)
     explained = np.einsum("ij,ij->j", ge, ge)
-    return np.divide(explained, power * np.trace(gram), out=np.zeros_like(power), where=power > 0)
+    return np.divide(explained, power * gram.trace(), out=np.zeros_like(power), where=power > 0)
 
 
-def variance_ratio_together(gram: Floats, encoder: Floats) -> float:
+def variance_ratio_together(gram: Gram, encoder: Floats) -> float:
     """Share of ``‖X̃‖²`` that the least-squares fit on all scores together explains."""
     ge = gram @ encoder
     length = np.sqrt(np.einsum("ij,ij->j", encoder, ge))
     ge = ge / np.where(length > 0, length, 1.0)
     scaled = encoder / np.where(length > 0, length, 1.0)
     inverse = np.linalg.pinv(scaled.T @ ge, rcond=1e-10, hermitian=True)
-    return float(np.sum((ge.T @ ge) * inverse) / np.trace(gram))
+    return float(np.sum((ge.T @ ge) * inverse) / gram.trace())
 
 
-def residual_sum_of_squares(gram: Floats, encoder: Floats, decoder: Floats) -> float:
+def residual_sum_of_squares(gram: Gram, encoder: Floats, decoder: Floats) -> float:
     """``‖X̃ − X̃ E Dᵀ‖² = tr G − 2 tr(Eᵀ G D) + tr(Eᵀ G E Dᵀ D)``."""
     ge = gram @ encoder
-    return float(np.trace(gram) - 2.0 * np.sum(ge * decoder) + np.sum((encoder.T @ ge) * (decoder.T @ decoder)))
+    return float(gram.trace() - 2.0 * np.sum(ge * decoder) + np.sum((encoder.T @ ge) * (decoder.T @ decoder)))
 
 
 def encoder(loadings: NDArray[Any], n_pathways: int, scores: Scores, ridge: float) -> Floats:

@@ -1,6 +1,6 @@
 """The grouped autoencoder: a tied linear autoencoder whose loadings follow a membership, fitted from moments.
 
-standardised moments + membership → start → descent → loadings
+standardised moments (or cells) + membership → start → descent → loadings
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pathwayae.core import penalties, reconstruction
-from pathwayae.core.moments import Standardized
+from pathwayae.core.gram_product import Data, Gram, Product, operations, relative_product
 from pathwayae.core.optimize import Progress, Step, minimize, threads_for
 
 Activation = Literal["softplus", "sigmoid", "identity"]
@@ -84,10 +84,9 @@ class Fit(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Gram matrix of standardised cells on the device, its trace, and what the squared error is divided by."""
+    """``W ↦ G W / tr G`` on the device, and what the squared error over tr G is divided by."""
 
-    gram: Tensor
-    total: float
+    product: Product
     denominator: float
 
 
@@ -126,26 +125,31 @@ class Objective:
         loadings, norm = weights, None
         if self.scores == "least_squares":
             loadings, norm = reconstruction.unit_columns(weights)
-        rmse, gradient = self._rmse(loadings, self.data)
+        rmse, gradient = self._rmse(loadings, self.data, self.share_data)
         zero, zero_gradient = self._zero(loadings)
-        entropy, entropy_gradient = penalties.entropy(loadings, self.entropy_weights)
+        gradient.add_(zero_gradient, alpha=self.share_zero)
+        if self.share_entropy > 0:
+            entropy, entropy_gradient = penalties.entropy(loadings, self.entropy_weights)
+            gradient.add_(entropy_gradient, alpha=self.share_entropy)
+        else:  # for the history
+            entropy = penalties.entropy_value(loadings, self.entropy_weights)
         structure = self.share_zero * zero + self.share_entropy * entropy
-        gradient = self.share_data * gradient + self.share_zero * zero_gradient + self.share_entropy * entropy_gradient
         if norm is not None:
             gradient = reconstruction.through_unit_columns(gradient, loadings, norm)
         loss = self.share_data * rmse + structure
         terms = {"loss": loss, "reconstruction": rmse, "zero": zero, "entropy": entropy}
         if self.validation is not None:
-            terms["validation_loss"] = self.share_data * self._rmse(loadings, self.validation)[0] + structure
-        return Step(terms.get("validation_loss", loss), terms, gradient * slope)
+            terms["validation_loss"] = self.share_data * self._rmse(loadings, self.validation, 0.0)[0] + structure
+        return Step(terms.get("validation_loss", loss), terms, gradient.mul_(slope))
 
-    def _rmse(self, loadings: Tensor, data: Problem) -> tuple[Tensor, Tensor]:
+    def _rmse(self, loadings: Tensor, data: Problem, share: float) -> tuple[Tensor, Tensor]:
+        """The RMSE, and ``share`` times its gradient."""
         if self.scores == "projection":
-            squared, gradient = reconstruction.projection(loadings, data.gram, data.total)
+            squared, gradient = reconstruction.projection(loadings, data.product, 1.0)
         else:
-            squared, gradient = reconstruction.least_squares(loadings, data.gram, data.total, self.ridge)
+            squared, gradient = reconstruction.least_squares(loadings, data.product, 1.0, self.ridge)
         rmse = (squared / data.denominator).clamp_min(1e-24).sqrt().to(loadings.dtype)
-        return rmse, gradient / (2.0 * rmse * data.denominator)[..., None, None]
+        return rmse, gradient.mul_((share / (2.0 * rmse * data.denominator))[..., None, None])
 
     def _zero(self, loadings: Tensor) -> tuple[Tensor, Tensor]:
         if self.zero_norm == "feature":
@@ -189,7 +193,7 @@ def deactivate(weights: Floats, activation: Activation) -> Floats:
 def start(
     membership: NDArray[np.bool_],
     n_components: int,
-    gram: Floats,
+    gram: Gram,
     *,
     scores: Scores,
     rng: np.random.Generator,
@@ -209,20 +213,20 @@ def start(
     weights /= np.linalg.norm(weights, axis=0)
     if scores == "least_squares":
         return weights
-    a = weights.T @ gram @ weights
+    a = weights.T @ (gram @ weights)
     power = float(np.sum(a * (weights.T @ weights)))
     return weights * np.sqrt(np.trace(a) / power) if power > 0 else weights
 
 
 def objective(
-    data: Standardized,
+    data: Data,
     membership: NDArray[np.bool_],
     penalised: NDArray[np.bool_],
     n_components: int,
     config: Config,
-    validation: Standardized | None = None,
+    validation: Data | None = None,
 ) -> Objective:
-    """The objective (docs/mathematics.md) for these moments and this membership, on the device, in float32."""
+    """The objective (docs/mathematics.md) for these cells or their moments and this membership, in float32."""
     outside = penalties.outside_weights(membership, penalised, n_components, config.zero_norm)
     per_gene = penalties.entropy_weights(membership, penalised, on_classes=config.entropy_on_classes)
     share_data, share_zero, share_entropy = shares(
@@ -230,11 +234,9 @@ def objective(
     )
     factor = penalties.entropy_factor(config.entropy_scaling, n_components)
 
-    def problem(cells: Standardized) -> Problem:
-        # Dividing by the trace first keeps the numbers near 1 in float32.
-        denominator = 1.0 if config.relative else cells.n * len(cells.gram) / cells.total
-        gram = torch.as_tensor(cells.gram / cells.total, dtype=torch.float32, device=config.device)
-        return Problem(gram, 1.0, denominator)
+    def problem(cells: Data) -> Problem:
+        denominator = 1.0 if config.relative else cells.n * len(cells.mean) / cells.total
+        return Problem(relative_product(cells, config.device), denominator)
 
     return Objective(
         data=problem(data),
@@ -254,22 +256,22 @@ def objective(
 
 
 def fit(
-    data: Standardized,
+    data: Data,
     membership: NDArray[np.bool_],
     penalised: NDArray[np.bool_],
     n_components: int,
     config: Config,
     *,
     init: Floats | None = None,
-    validation: Standardized | None = None,
+    validation: Data | None = None,
     progress: Progress | None = None,
 ) -> Fit:
-    """Fit the loadings from moments.
+    """Fit the loadings from moments, or through the cells.
 
     Parameters
     ----------
     data
-        Moments of the standardised cells, g genes.
+        Moments of the standardised cells, g genes, or the cells themselves; both give the same result.
     membership
         Gene i belongs to pathway j, shape (g, p).
     penalised
@@ -288,7 +290,7 @@ def fit(
         rng = np.random.default_rng(config.random_state)
         init = start(membership, n_components, data.gram, scores=config.scores, rng=rng)
     point = torch.as_tensor(deactivate(init, config.activation), dtype=torch.float32, device=config.device)
-    with threads_for(2.0 * len(data.gram) ** 2 * n_components):
+    with threads_for(operations(data) * n_components):
         descent = minimize(
             target,
             point,

@@ -109,10 +109,20 @@ def zero_component(loadings: Tensor, weights: Tensor, penalised: Tensor | None =
 
 def entropy(loadings: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """``Σ_i c_i e_i`` with ``e_i = −Σ_j p_ij ln p_ij`` and ``p = |w| / Σ|w|``; weights c have shape (g,)."""
+    row, log_p, per_gene = _spread(loadings)
+    gradient = log_p.add_(per_gene).mul_(-weights[:, None] / row).mul_(loadings.sign())
+    return (weights * per_gene[..., 0]).sum(-1), gradient
+
+
+def entropy_value(loadings: Tensor, weights: Tensor) -> Tensor:
+    """The value of :func:`entropy` alone."""
+    return (weights * _spread(loadings)[2][..., 0]).sum(-1)
+
+
+def _spread(loadings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``Σ_j |w_ij|`` (…, g, 1), ``ln p_ij`` (…, g, k) and ``e_i`` (…, g, 1)."""
     magnitude = loadings.abs()
     row = magnitude.sum(-1, keepdim=True).clamp_min(TINY)
-    p = magnitude / row
-    log_p = p.clamp_min(TINY).log()
-    per_gene = -(p * log_p).sum(-1, keepdim=True)
-    gradient = -weights[:, None] * (log_p + per_gene) / row * loadings.sign()
-    return (weights * per_gene[..., 0]).sum(-1), gradient
+    p = magnitude.div_(row)
+    log_p = p.clamp_min(TINY).log_()
+    return row, log_p, -p.mul_(log_p).sum(-1, keepdim=True)

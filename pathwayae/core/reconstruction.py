@@ -1,36 +1,42 @@
-"""Squared reconstruction error and its gradient from the Gram matrix alone.
+"""Squared reconstruction error and its gradient from products with the Gram matrix alone.
 
 All functions take loadings with any number of leading batch dimensions, shape (…, g, k), and return
-``‖X̃ − X̂‖²`` (…) and its gradient in the loadings (…, g, k); ``gram`` is ``X̃ᵀX̃`` (g, g).
+``‖X̃ − X̂‖²`` (…) and its gradient in the loadings (…, g, k). ``gram_product`` is ``W ↦ G W`` with ``G = X̃ᵀX̃`` (g, g),
+``total`` is tr G.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+Product = Callable[[Tensor], Tensor]
 
-def projection(loadings: Tensor, gram: Tensor, total: float) -> tuple[Tensor, Tensor]:
+
+def projection(loadings: Tensor, gram_product: Product, total: float) -> tuple[Tensor, Tensor]:
     """Tied weights, ``Z = X̃W`` and ``X̂ = ZWᵀ``.
 
     ``‖X̃ − X̃WWᵀ‖² = tr G − 2 tr A + tr(A B)`` with ``H = G W``, ``A = WᵀH``, ``B = WᵀW``; the gradient is
-    ``−4 H + 2 H B + 2 W A``. ``total`` is tr G.
+    ``−4 H + 2 H B + 2 W A``.
     """
-    h = gram @ loadings
+    h = gram_product(loadings)
     a = loadings.mT @ h
     b = loadings.mT @ loadings
     cross = a.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)
     power = (a * b).sum((-2, -1), dtype=torch.float64)
-    return total - 2.0 * cross + power, -4.0 * h + 2.0 * (h @ b) + 2.0 * (loadings @ a)
+    two = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device).mul_(2.0)
+    return total - 2.0 * cross + power, (h @ (b - two)).add_(loadings @ a).mul_(2.0)
 
 
-def least_squares(loadings: Tensor, gram: Tensor, total: float, ridge: float) -> tuple[Tensor, Tensor]:
+def least_squares(loadings: Tensor, gram_product: Product, total: float, ridge: float) -> tuple[Tensor, Tensor]:
     """Scores profiled out, ``Z = X̃L(LᵀL + λI)⁻¹`` and ``X̂ = ZLᵀ``; ``ridge`` is λ.
 
     With ``N = (LᵀL + λI)⁻¹``, ``A = LᵀGL`` and ``B = LᵀL`` the error is ``tr G − 2 tr(N A) + tr(N A N B)``.
     The k × k algebra is done in float64.
     """
-    h = gram @ loadings
+    h = gram_product(loadings)
     a = (loadings.mT @ h).double()
     b = (loadings.mT @ loadings).double()
     k = b.shape[-1]
@@ -43,7 +49,7 @@ def least_squares(loadings: Tensor, gram: Tensor, total: float, ridge: float) ->
     anb = a @ nb
     from_b = na @ n + n @ (2.0 * a - anb - anb.mT) @ n
     dtype = loadings.dtype
-    return value, 2.0 * (h @ from_a.to(dtype) + loadings @ from_b.to(dtype))
+    return value, (h @ from_a.to(dtype)).add_(loadings @ from_b.to(dtype)).mul_(2.0)
 
 
 def unit_columns(weights: Tensor, tiny: float = 1e-30) -> tuple[Tensor, Tensor]:

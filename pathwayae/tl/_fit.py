@@ -13,10 +13,12 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pathwayae import _inputs, _keys
-from pathwayae.core import components, grouped_ae, moments
+from pathwayae import _inputs, _keys, _sources
+from pathwayae.core import components, grouped_ae
+from pathwayae.core.moments import Accumulator, Moments, Scale, Standardized
 from pathwayae.core.notice import warn
 from pathwayae.tl import _pathways
+from pathwayae.tl._project import BLOCK_BYTES, opened, project
 
 logger = logging.getLogger("pathwayae")
 
@@ -25,6 +27,7 @@ def fit(
     adata: AnnData,
     pathways: Any,
     *,
+    moments: Moments | None = None,
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
     gene_symbols: str | None = None,
@@ -62,11 +65,15 @@ def fit(
     Parameters
     ----------
     adata
-        Cells × genes, log-normalised, dense or sparse in memory.
+        Cells × genes, log-normalised: dense or sparse, in memory, backed, or on dask.
     pathways
         A :class:`~pathwayae.gs.GeneSetCollection`, the path of a GMT file, a dict name → genes, a long DataFrame
         with columns ``source`` and ``target``, or the key of a membership matrix in ``varm``. Genes are matched
         by name.
+    moments
+        What :func:`pathwayae.pp.moments` read of these or of other cells; the matrix is then read for the scores
+        alone, and where `adata` has no ``X`` no scores are written. Genes are matched by name; those of `adata` that
+        the moments do not have stay outside the model. Counts are normalised as the moments were.
     layer
         Layer to fit; by default ``X``.
     mask_var
@@ -130,6 +137,7 @@ def fit(
 
     See Also
     --------
+    pathwayae.pp.moments : one pass over cells of any size, to fit from again and again.
     pathwayae.tl.transform : the same scores for new cells.
     pathwayae.models.GroupedAutoencoder : the model on plain arrays.
 
@@ -153,15 +161,16 @@ def fit(
         device=device,
         random_state=random_state,
     )
-    matrix = _inputs.matrix(adata, layer)
+    normalize = "" if moments is None else moments.normalize
+    source = opened(adata, layer, gene_symbols, normalize, needed=moments is None)
     names = _inputs.gene_names(adata, gene_symbols)
     mask = _inputs.gene_mask(adata, mask_var)
     collection = _pathways.collect(adata, pathways, names)
     _pathways.check_matched(collection, names[mask])
-    _warn_of_counts(matrix)
-    genes, data = _read(matrix, names, mask, center=center, scale=scale, progress=progress)
+    genes, read = _read(source, names, mask, progress=progress) if moments is None else _given(moments, names, mask)
+    genes, data = _varying(genes, read, center=center, scale=scale)
     membership, kept, dropped = _pathways.choose(collection, names[genes], min_genes, max_genes)
-    _check_size(adata.n_obs, len(genes), len(kept), n_extra)
+    _check_size(read.n, len(genes), len(kept), n_extra)
     model = _descend(data, membership, n_extra, config, progress=progress)
     settings = {
         "layer": layer,
@@ -172,12 +181,13 @@ def fit(
         "n_extra": n_extra,
         "center": center,
         "scale": scale,
+        "normalize": normalize,
     }
     target = adata.copy() if copy else adata
     _write(
         target,
         key_added,
-        matrix,
+        source,
         genes,
         data,
         membership,
@@ -221,26 +231,42 @@ def _config(**values: Any) -> grouped_ae.Config:
     return grouped_ae.Config(**values | {"device": _inputs.device(values["device"])})
 
 
-def _warn_of_counts(matrix: Any) -> None:
-    if _inputs.looks_like_counts(matrix):
-        msg = (
-            "The values look like raw counts; log-normalised values are expected. Run sc.pp.normalize_total and "
-            "sc.pp.log1p first, or pass the layer that holds such values."
-        )
-        warn(msg)
-
-
 def _read(
-    matrix: Any, names: NDArray[np.str_], mask: NDArray[np.bool_], *, center: bool, scale: moments.Scale, progress: bool
-) -> tuple[NDArray[np.intp], moments.Standardized]:
-    """One pass over the cells: the genes that vary, in the order of their names, and their moments.
+    source: _sources.Source, names: NDArray[np.str_], mask: NDArray[np.bool_], *, progress: bool
+) -> tuple[NDArray[np.intp], Moments]:
+    """One pass over the cells: the genes in the order of their names, and their moments.
 
     The order of names makes the result independent of the order of the genes in the AnnData.
     """
     genes = np.flatnonzero(mask)
     genes = genes[np.argsort(names[genes], kind="stable")]
-    with tqdm(total=matrix.shape[0], desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
-        read = moments.accumulate(matrix, genes=genes, progress=bar.update)
+    added = Accumulator(len(genes))
+    with tqdm(total=source.shape[0], desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
+        for block in source.blocks(BLOCK_BYTES):
+            added.add(block.values[:, genes])
+            bar.update(block.stop - block.start)
+    return genes, added.result()
+
+
+def _given(moments: Moments, names: NDArray[np.str_], mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Moments]:
+    """The genes that the moments hold too, in the order of their names, and their moments."""
+    if moments.genes is None:
+        msg = "These moments have no gene names to match; read them with pae.pp.moments."
+        raise ValueError(msg)
+    wanted = np.sort(names[mask])
+    shared = wanted[np.isin(wanted, np.array(moments.genes))]
+    if not len(shared):
+        msg = f"None of the {len(wanted)} genes is in the moments: {wanted[0]}, … against {moments.genes[0]}, …."
+        raise ValueError(msg)
+    logger.info("%d of %d genes are in the moments, which hold %d.", len(shared), len(wanted), len(moments.genes))
+    position = {name: i for i, name in enumerate(names)}
+    return np.array([position[name] for name in shared]), moments.pool().subset(shared)
+
+
+def _varying(
+    genes: NDArray[np.intp], read: Moments, *, center: bool, scale: Scale
+) -> tuple[NDArray[np.intp], Standardized]:
+    """Without the genes that do not vary, standardised."""
     varies = read.variance > 0
     if not varies.any():
         msg = "No gene varies over the cells, so there is nothing to fit."
@@ -255,7 +281,7 @@ def _read(
     return genes, read.standardize(center=center, scale=scale)
 
 
-def _check_size(n_cells: int, n_genes: int, n_pathways: int, n_extra: int) -> None:
+def _check_size(n_cells: float, n_genes: int, n_pathways: int, n_extra: int) -> None:
     n_components = n_pathways + n_extra
     if n_components > min(n_cells, n_genes):
         msg = (
@@ -266,7 +292,7 @@ def _check_size(n_cells: int, n_genes: int, n_pathways: int, n_extra: int) -> No
 
 
 def _descend(
-    data: moments.Standardized, membership: sp.csr_matrix, n_extra: int, config: grouped_ae.Config, *, progress: bool
+    data: Standardized, membership: sp.csr_matrix, n_extra: int, config: grouped_ae.Config, *, progress: bool
 ) -> _Model:
     """Pathway loadings by descent, then free components in closed form."""
     n_pathways = membership.shape[1]
@@ -294,9 +320,9 @@ def _plain(settings: dict[str, Any]) -> dict[str, Any]:
 def _write(
     adata: AnnData,
     key: str,
-    matrix: Any,
+    source: _sources.Source | None,
     genes: NDArray[np.intp],
-    data: moments.Standardized,
+    data: Standardized,
     membership: sp.csr_matrix,
     model: _Model,
     entries: dict[str, Any],
@@ -311,7 +337,7 @@ def _write(
     member[genes] = membership
     mean, scale = np.full(adata.n_vars, np.nan), np.full(adata.n_vars, np.nan)
     mean[genes], scale[genes] = data.mean, data.scale
-    scores = components.project(matrix, data.mean, data.scale, model.encoder, genes=genes).astype(np.float32)
+    scores = None if source is None else project(source, data.mean, data.scale, model.encoder, genes)
     taken = set(pathways)
     free = (name for j in itertools.count(1) if (name := f"free_{j}") not in taken)
     entries = entries | {
@@ -322,7 +348,8 @@ def _write(
         _keys.VARIANCE_RATIO_TOTAL: components.variance_ratio_together(data.gram, model.encoder),
         _keys.HISTORY: {name: np.array(values) for name, values in model.descent.history.items()},
     }
-    adata.obsm[_keys.scores(key)] = scores
+    if scores is not None:
+        adata.obsm[_keys.scores(key)] = scores
     adata.varm[_keys.loadings(key)] = everything
     adata.varm[_keys.membership(key)] = member.tocsr()
     adata.var[_keys.mean(key)] = mean

@@ -14,6 +14,7 @@ from anndata import AnnData
 from pathwayae import _inputs, _keys
 from pathwayae.core import components
 from pathwayae.core.notice import warn
+from pathwayae.tl._project import opened, project
 
 logger = logging.getLogger("pathwayae")
 
@@ -39,7 +40,8 @@ def transform(
     Parameters
     ----------
     adata
-        New cells, log-normalised like those of the fit.
+        New cells, log-normalised like those of the fit; dense or sparse, in memory, backed, or on dask. Counts are
+        normalised first where the moments of the fit were.
     reference
         An AnnData that ``pae.tl.fit`` was run on, or the path of one saved as ``.h5ad`` or ``.zarr``.
     layer
@@ -88,18 +90,16 @@ def transform(
     entries = fitted.uns[key]
     params = entries[_keys.PARAMS]
     _check_other_fit(adata, entries, key_added)
-    matrix = _inputs.matrix(adata, layer if layer is not None else (params["layer"] or None))
+    layer = layer if layer is not None else (params["layer"] or None)
+    source = opened(adata, layer, gene_symbols, str(params.get("normalize", "")))
     model, genes = _align(adata, fitted, key, gene_symbols)
-    if _inputs.looks_like_counts(matrix):
-        msg = "The values of the new cells look like raw counts; scale them as the cells of the fit were."
-        warn(msg)
     loadings = np.asarray(fitted.varm[_keys.loadings(key)])
     encoder = components.encoder(loadings, int(entries[_keys.N_PATHWAYS]), params["scores"], float(params["ridge"]))
     mean = fitted.var[_keys.mean(key)].to_numpy(dtype=np.float64)[model]
     scale = fitted.var[_keys.scale(key)].to_numpy(dtype=np.float64)[model]
-    scores = components.project(matrix, mean, scale, encoder[model], genes=genes)
+    scores = project(source, mean, scale, encoder[model], genes)
     target = adata.copy() if copy else adata
-    target.obsm[_keys.scores(key_added)] = scores.astype(np.float32)
+    target.obsm[_keys.scores(key_added)] = scores
     if key_added not in target.uns:
         target.uns[key_added] = {name: entries[name] for name in CARRIED}
     return target if copy else None

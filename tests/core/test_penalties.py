@@ -360,3 +360,10 @@ def test_extreme_loadings_give_finite_values_and_gradients(case, values, dtype):
             assert torch.isfinite(gradient).all(), name
             assert gradient.shape == w.shape
             assert value.dtype == gradient.dtype == dtype
+
+
+def test_the_entropy_alone_is_that_with_a_gradient_and_changes_nothing():
+    w = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weights, before = torch.rand(7, dtype=torch.float64), w.clone()
+    assert torch.equal(penalties.entropy_value(w, weights), penalties.entropy(w, weights)[0])
+    assert torch.equal(w, before)

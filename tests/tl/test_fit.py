@@ -313,10 +313,64 @@ def test_bad_arguments_are_refused(cells: ad.AnnData, options: dict, error: type
     assert_refused(cells.copy(), error, match, **options)
 
 
-def test_backed_cells_are_refused_with_the_way_out(cells: ad.AnnData, tmp_path) -> None:
-    cells.write_h5ad(tmp_path / "a.h5ad")
-    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
-    assert_refused(backed, TypeError, "to_memory")
+@pytest.mark.filterwarnings("ignore:.* of view, initializing view as actual")
+@pytest.mark.parametrize("kind", ["backed", "dask", "view"])
+def test_cells_that_are_not_in_memory_get_the_same_fit(
+    cells: ad.AnnData, fitted: ad.AnnData, kind: str, tmp_path
+) -> None:
+    if kind == "backed":
+        cells.write_h5ad(tmp_path / "a.h5ad")
+        other = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    elif kind == "dask":
+        other = cells.copy()
+        other.X = pytest.importorskip("dask.array").from_array(cells.X.toarray(), chunks=(150, 300))
+    else:
+        other = ad.concat([cells, cells], index_unique="-", merge="same")[:400]
+    pae.tl.fit(other, as_dict(cells), n_extra=3, progress=False)
+    np.testing.assert_allclose(other.varm["pae_loadings"], fitted.varm["pae_loadings"], atol=1e-5)
+    np.testing.assert_allclose(other.obsm["X_pae"], fitted.obsm["X_pae"], atol=1e-3)
+    pae.tl.transform(other, fitted, key_added="again")
+    np.testing.assert_allclose(other.obsm["X_again"], fitted.obsm["X_pae"], atol=1e-5)
+
+
+def test_moments_give_the_fit_of_the_cells_without_reading_them(cells: ad.AnnData, fitted: ad.AnnData) -> None:
+    moments = pae.pp.moments(cells[:, ::-1], progress=False, n_folds=3)
+    result = fit(cells, moments=moments)
+    assert_same_fit(fitted, result, atol=1e-5)
+    bare = ad.AnnData(obs=cells.obs, var=cells.var)
+    pae.tl.fit(bare, as_dict(cells), moments=moments, n_extra=3, progress=False)
+    assert "X_pae" not in bare.obsm
+    np.testing.assert_array_equal(bare.varm["pae_loadings"], result.varm["pae_loadings"])
+    pae.tl.transform(cells_again := cells.copy(), bare)
+    np.testing.assert_allclose(cells_again.obsm["X_pae"], result.obsm["X_pae"], atol=1e-6)
+
+
+def test_moments_of_some_genes_give_the_model_of_those_genes(cells: ad.AnnData) -> None:
+    moments = pae.pp.moments(cells, genes=list(cells.var_names[:250]), progress=False)
+    result, expected = fit(cells, moments=moments), fit(cells[:, :250].copy())
+    np.testing.assert_array_equal(result.varm["pae_loadings"][:250], expected.varm["pae_loadings"])
+    assert result.var["pae_scale"].isna().to_numpy().nonzero()[0].tolist() == list(range(250, 300))
+
+
+def test_counts_are_normalised_as_the_moments_were(cells: ad.AnnData) -> None:
+    counts = np.random.default_rng(0).poisson(0.4, size=(200, 300)).astype(np.float32)
+    raw = ad.AnnData(sp.csr_matrix(counts), var=cells.var[[]])
+    log = raw.copy()
+    sc.pp.normalize_total(log, target_sum=1e4)
+    sc.pp.log1p(log)
+    result = fit(raw, as_dict(cells), moments=pae.pp.moments(raw, normalize="log1p", progress=False))
+    expected = fit(log, as_dict(cells))
+    np.testing.assert_allclose(result.obsm["X_pae"], expected.obsm["X_pae"], atol=1e-2)
+    again = pae.tl.transform(raw, result, copy=True)
+    np.testing.assert_allclose(again.obsm["X_pae"], result.obsm["X_pae"], atol=1e-5)
+
+
+def test_moments_of_other_genes_are_refused(cells: ad.AnnData) -> None:
+    other = cells.copy()
+    other.var_names = [f"other_{name}" for name in cells.var_names]
+    moments = pae.pp.moments(other, progress=False)
+    with pytest.raises(ValueError, match="None of the 300 genes is in the moments"):
+        fit(cells, moments=moments)
 
 
 def test_pathways_that_are_too_small_are_reported(cells: ad.AnnData) -> None:

@@ -1,0 +1,288 @@
+"""Before a fit: one pass over cells of any size and place, to moments that can be kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pathwayae import _inputs, _sources
+from pathwayae.core import moments as core
+from pathwayae.core.moments import Moments
+from pathwayae.core.notice import warn
+
+__all__ = ["Moments", "moments"]
+
+logger = logging.getLogger("pathwayae")
+
+Cells: TypeAlias = AnnData | str | os.PathLike[str]
+FEW_CELLS = 50  # in fewer, log values may all happen to be whole numbers
+BLOCK_SHARE = 16  # a block takes at most this part of the memory, so that its copies stay far below it
+
+
+def moments(
+    data: Cells | Sequence[Cells],
+    *,
+    layer: str | None = None,
+    genes: Sequence[str] | NDArray[np.str_] | None = None,
+    gene_symbols: str | None = None,
+    join: Literal["exact", "inner"] = "exact",
+    sample_key: str | None = None,
+    batch_key: str | None = None,
+    n_folds: int | None = None,
+    normalize: Literal["log1p"] | None = None,
+    target_sum: float = 1e4,
+    memory: float = 4.0,
+    random_state: int = 0,
+    progress: bool = True,
+) -> Moments:
+    """Read cells once, in blocks: number, sums and Gram matrix of each stratum, all that a fit needs of them.
+
+    Parameters
+    ----------
+    data
+        An AnnData (in memory, a view, backed, or on dask), the path of an h5ad or zarr, or a list of them: an atlas
+        in shards, joined on gene names.
+    layer
+        Layer to read; by default ``X``.
+    genes
+        Names of the genes to read, in the order wanted; by default those of the first data. A Gram matrix has one
+        row and one column per gene, so an atlas wants a few thousand, such as the highly variable ones.
+    gene_symbols
+        Column of ``var`` with the names; by default ``var_names``.
+    join
+        Without `genes`, data with different genes are an error (``"exact"``), or the shared genes are read
+        (``"inner"``). The order of genes may differ in either case.
+    sample_key, batch_key
+        Columns of ``obs``; each value is a stratum of its own (each pair of values with both, ``"batch | sample"``).
+    n_folds
+        Divide the strata among so many folds, whole, the largest first; without strata, the cells at random. A fold
+        is named after its strata, joined with ``" + "``.
+    normalize
+        ``"log1p"``: the stored values are counts; inside the pass every cell is scaled to `target_sum` over all its
+        genes, chosen or not, and log1p taken. None: they are used as they are.
+    target_sum
+        Total of every cell under ``normalize="log1p"``.
+    memory
+        Upper bound in GiB for all Gram matrices; more strata than fit are pooled into folds, with a warning. A block
+        of cells takes a sixteenth of it and at most 64 MiB; a chunk of dask is read whole whatever its size, and so is
+        a file stored by genes (CSC), which is refused where it is larger than `memory`.
+    random_state
+        Seed of random folds.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    :class:`~pathwayae.pp.Moments` with float64 ``counts`` (s,), ``sums`` (s, g) and ``grams`` (s, g, g), ``strata``
+    and ``genes``; it adds, subtracts, reweights, subsets, saves and loads, and goes into ``pae.tl.fit(moments=…)``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file does not exist.
+    KeyError
+        If a layer or column does not exist.
+    TypeError
+        If something is neither an AnnData nor a path.
+    ValueError
+        If genes differ, a file is truncated, values are not finite, or counts and log values are mixed. The message
+        names file and cells; no partial result is returned.
+
+    Warns
+    -----
+    pathwayae.DataWarning
+        If the values look like raw counts and `normalize` is None, or strata are pooled to fit `memory`.
+
+    Examples
+    --------
+    >>> import pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> adata.obs["donor"] = ["a", "b", "c"] * 100
+    >>> moments = pae.pp.moments(adata, sample_key="donor", progress=False)
+    >>> moments.strata, moments.n, moments.without("b").n
+    (('a', 'b', 'c'), 300, 200)
+    >>> pae.tl.fit(adata, "pathways", moments=moments, progress=False)
+    >>> adata.obsm["X_pae"].shape
+    (300, 26)
+    """
+    _check(n_folds=n_folds, normalize=normalize, join=join, target_sum=target_sum, memory=memory, seed=random_state)
+    budget = int(memory * 2**30)
+    with ExitStack() as stack:
+        sources = _sources.open_all(data, stack, layer=layer, gene_symbols=gene_symbols, n_bytes=budget)
+        names, columns = _columns(sources, genes, join)
+        core.check_size(len(names), budget)
+        counts = _check_values(sources, normalize)
+        codes, strata = _strata(sources, [k for k in (batch_key, sample_key) if k is not None], n_folds, random_state)
+        codes, strata = _fit_memory(codes, strata, len(names), budget)
+        if normalize is not None:
+            sources = [_sources.normalized(source, target_sum) for source in sources]
+        elif not counts:
+            sources = [replace(source, after=_without_counts) for source in sources]
+        added = core.Accumulator(len(names), strata, max_bytes=budget)
+        _add_all(added, sources, columns, codes, min(core.BLOCK_BYTES, budget // BLOCK_SHARE), progress=progress)
+    how = "" if normalize is None else f"{normalize} {target_sum:g}"
+    result = added.result(tuple(names.tolist()), how)
+    logger.info("Moments of %d cells × %d genes in %d strata.", result.n, len(names), len(strata))
+    return result
+
+
+def _check(
+    *, n_folds: object, normalize: object, join: object, target_sum: object, memory: object, seed: object
+) -> None:
+    _inputs.choice("normalize", normalize, ("log1p", None))
+    _inputs.choice("join", join, ("exact", "inner"))
+    _inputs.number("target_sum", target_sum, 1e-12)
+    _inputs.number("memory", memory, 1e-6)
+    _inputs.number("random_state", seed, 0, integer=True)
+    if n_folds is not None:
+        _inputs.number("n_folds", n_folds, 2, integer=True)
+
+
+def _columns(
+    sources: list[_sources.Source], genes: Sequence[str] | NDArray[np.str_] | None, join: str
+) -> tuple[NDArray[np.str_], list[NDArray[np.intp] | None]]:
+    """Names of the genes to read and where they lie in every source; None for all genes as they lie."""
+    first = sources[0]
+    if isinstance(genes, str):
+        msg = f"genes={genes!r} must be a list of names."
+        raise TypeError(msg)
+    names = first.genes if genes is None else np.asarray(list(genes), dtype=str)
+    if len(set(names)) != len(names) or not len(names):
+        msg = (
+            f"genes must hold at least one name, and each once; got {len(names)}, {len(set(names))} of them different."
+        )
+        raise ValueError(msg)
+    if genes is None and join == "inner":
+        for source in sources[1:]:
+            names = names[np.isin(names, source.genes)]
+        if not len(names):
+            msg = f"The {len(sources)} data share no gene; do all of them use the same kind of names?"
+            raise ValueError(msg)
+    columns: list[NDArray[np.intp] | None] = []
+    for source in sources:
+        position = {name: i for i, name in enumerate(source.genes)}
+        lost = [name for name in names if name not in position]
+        more = set(source.genes) - set(names) if genes is None and join == "exact" else ()
+        if lost or more:
+            some = ", ".join((lost or sorted(more))[:3])
+            than = "the genes asked for" if genes is not None else first.name
+            msg = (
+                f"{source.name} has other genes than {than}: {len(lost)} missing, {len(more)} more, for instance "
+                f'{some}. Pass genes= with names that all of them have, or join="inner".'
+            )
+            raise ValueError(msg)
+        index = np.array([position[name] for name in names])
+        columns.append(None if np.array_equal(index, np.arange(source.shape[1])) else index)
+    return names, columns
+
+
+def _check_values(sources: list[_sources.Source], normalize: str | None) -> bool:
+    """Look at the first cells of every source before the long pass: counts everywhere, or nowhere; which of them."""
+    counts = []
+    for source in sources:
+        block = source.block(0, min(source.shape[0], _inputs.COUNTS_ROWS))
+        counts.append(_inputs.looks_like_counts(block.values))
+    if len(set(counts)) > 1:
+        yes, no = sources[counts.index(True)].name, sources[counts.index(False)].name
+        msg = f"{yes} holds raw counts, {no} does not; bring both to the same scale before they are joined."
+        raise ValueError(msg)
+    if normalize is not None and not counts[0]:
+        msg = (
+            f"normalize={normalize!r} needs counts, but the values of {sources[0].name} are no whole numbers above 1; "
+            "leave normalize out where they are log-normalised already, or choose the layer of counts."
+        )
+        raise ValueError(msg)
+    if normalize is None and counts[0]:
+        msg = (
+            f'The values of {sources[0].name} look like raw counts; pass normalize="log1p", or a log-normalised layer.'
+        )
+        warn(msg)
+    return counts[0]
+
+
+def _without_counts(block: _sources.Block) -> Any:
+    """Values of the block; raises where counts appear among log values."""
+    if block.stop - block.start >= FEW_CELLS and _inputs.looks_like_counts(block.values):
+        msg = f"{block.name} holds raw counts, the cells before do not; bring all cells to the same scale."
+        raise ValueError(msg)
+    return block.values
+
+
+def _strata(
+    sources: list[_sources.Source], keys: list[str], n_folds: int | None, seed: int
+) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Stratum of every cell of all sources, as an index into names."""
+    n = sum(source.shape[0] for source in sources)
+    if keys:
+        labels = np.concatenate([_sources.labels(source, keys) for source in sources])
+        names, codes = np.unique(labels.astype(str), return_inverse=True)
+        if n_folds is None:
+            return codes, tuple(names.tolist())
+        return _folds(codes, tuple(names.tolist()), n_folds)
+    if n_folds is None:
+        return np.zeros(n, dtype=np.intp), core.WHOLE
+    if n_folds > n:
+        msg = f"n_folds={n_folds} is more than the {n} cells."
+        raise ValueError(msg)
+    codes = np.random.default_rng(seed).permutation(n) % n_folds
+    return codes, tuple(f"fold_{j + 1}" for j in range(n_folds))
+
+
+def _folds(codes: NDArray[np.intp], names: tuple[str, ...], k: int) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Whole strata in k folds, the largest first into the fold with the fewest cells."""
+    if k > len(names):
+        msg = f"n_folds={k} is more than the {len(names)} strata."
+        raise ValueError(msg)
+    sizes = np.bincount(codes, minlength=len(names))
+    filled = np.zeros(k)
+    fold = np.zeros(len(names), dtype=np.intp)
+    for stratum in np.argsort(-sizes, kind="stable"):
+        fold[stratum] = filled.argmin()
+        filled[fold[stratum]] += sizes[stratum]
+    together = tuple(" + ".join(name for name, j in zip(names, fold, strict=True) if j == i) for i in range(k))
+    return fold[codes], together
+
+
+def _fit_memory(
+    codes: NDArray[np.intp], strata: tuple[str, ...], n_genes: int, budget: int
+) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Pool strata into as many folds as the memory has room for, and say so."""
+    room = budget // (8 * n_genes * n_genes)
+    if len(strata) <= room:
+        return codes, strata
+    msg = (
+        f"{len(strata)} strata of {n_genes} genes need {len(strata) * 8 * n_genes**2 / 2**30:.3g} GiB, and memory is "
+        f"{budget / 2**30:.3g} GiB: they are pooled into {room} folds, each named after its strata. Raise memory or "
+        "read fewer genes to keep them apart."
+    )
+    warn(msg)
+    return _folds(codes, strata, room)
+
+
+def _add_all(
+    added: core.Accumulator,
+    sources: list[_sources.Source],
+    columns: list[NDArray[np.intp] | None],
+    codes: NDArray[np.intp],
+    n_bytes: int,
+    *,
+    progress: bool,
+) -> None:
+    """The pass itself."""
+    offset, total = 0, sum(source.shape[0] for source in sources)
+    with tqdm(total=total, desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
+        for source, index in zip(sources, columns, strict=True):
+            for block in source.blocks(n_bytes):
+                values = block.values if index is None else block.values[:, index]
+                added.add(values, codes[offset + block.start : offset + block.stop])
+                bar.update(block.stop - block.start)
+            offset += source.shape[0]
