@@ -17,34 +17,6 @@ if TYPE_CHECKING:
 COUNTS_ROWS = 1000  # cells looked at to tell counts from log-normalised values
 
 
-def matrix(adata: ad.AnnData, layer: str | None) -> Any:
-    """``X`` or a layer, dense or CSR/CSC in memory, finite.
-
-    Raises
-    ------
-    KeyError
-        If there is no such layer.
-    TypeError
-        If the matrix is not an array or a sparse matrix in memory.
-    ValueError
-        If it holds NaN or infinite values, or is empty.
-    """
-    if layer is not None and layer not in adata.layers:
-        msg = f"layer={layer!r} is not in adata.layers, which has {list(adata.layers)}; choose one, or None for X."
-        raise KeyError(msg)
-    name = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    values = adata.X if layer is None else adata.layers[layer]
-    if values is None or 0 in values.shape:
-        msg = f"{name} is empty ({adata.n_obs} cells × {adata.n_vars} genes)."
-        raise ValueError(msg)
-    if adata.isbacked or not (isinstance(values, np.ndarray) or sp.issparse(values)):
-        kind = "backed" if adata.isbacked else type(values).__name__
-        msg = f"{name} is {kind}; a numpy array or a scipy sparse matrix is needed. Call adata.to_memory() first."
-        raise TypeError(msg)
-    check_finite(values, name)
-    return values
-
-
 def check_finite(values: Any, name: str) -> None:
     """Raise ValueError with the number of NaN and infinite values and the first gene that has one."""
     stored = values.data if sp.issparse(values) else values

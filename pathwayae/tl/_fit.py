@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from pathwayae import _inputs, _keys, _sources
 from pathwayae.core import components, grouped_ae
-from pathwayae.core.moments import Accumulator, Moments, Scale, Standardized
+from pathwayae.core.moments import BLOCK_BYTES, Accumulator, Moments, Scale, Standardized
 from pathwayae.core.notice import warn
 from pathwayae.tl import _pathways
-from pathwayae.tl._project import BLOCK_BYTES, opened, project
+from pathwayae.tl._project import opened, project
 
 logger = logging.getLogger("pathwayae")
 

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from pathwayae import _inputs, _sources
 from pathwayae.core import components
+from pathwayae.core.moments import BLOCK_BYTES
 from pathwayae.core.notice import warn
-
-BLOCK_BYTES = 64 * 2**20  # cells read at a time
 
 
 def opened(
