@@ -32,6 +32,7 @@ READING_ORDER = [
     "reactome",
     "specific",
     "gram",
+    "gram_device",
     "strata",
     "moments",
     "gram_product",
@@ -42,7 +43,7 @@ READING_ORDER = [
     "components",
     "enrichment",
 ]
-ODDITIES = {"core/enrichment.py": {"gseapy"}, "core/ontology.py": {"obonet"}}
+ODDITIES = {"core/enrichment.py": {"gseapy"}, "core/ontology.py": {"obonet"}, "core/gram.py": {"numba"}}
 LEGACY_RANDOM = {"default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "RandomState"}
 
 every_file = pytest.mark.parametrize("name", NAMES)

@@ -1,18 +1,23 @@
-"""``XᵀX`` of one block of cells, added in place: through BLAS when dense enough, by a sparse product when not."""
+"""``XᵀX`` of one block of cells, added in place: a sparse product when few values are stored, BLAS when not."""
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numba
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
-# What one multiplication of a sparse product costs, in multiplications of a dense one (dsyrk, one thread; a dense
-# product does g² per cell, a sparse one nnz²). Measured by benchmarks/gram.py, whose table is in benchmarks/gram.md.
+# What one multiplication of the sparse product costs, in multiplications of a dense one (dsyrk, one thread; a dense
+# product does g² / 2 per cell, a sparse one nnz² / 2). Measured by benchmarks/gram.py, table in benchmarks/gram.md.
 # A constant, not timed at run time, so that the same data give the same digits on every machine.
-SPARSE_COST = 115.0
+SPARSE_COST = 16.0
+STORED = 2**18  # values of a sparse block that are multiplied at a time: they stay in the cache
+RANGES = 8  # of genes per thread, so that no thread waits long for the others
 
 Block = Any  # numpy array or scipy CSR, cells × genes
 
@@ -28,9 +33,6 @@ def prefers_sparse(block: Block) -> bool:
 def add_gram(gram: NDArray[np.float64], block: Block, *, rows: int) -> None:
     """Add ``blockᵀ block`` to the lower triangle of ``gram``; what happens above it is left open.
 
-    BLAS computes half of the product. The sparse product computes both halves: leaving one out would cost a sort of
-    the indices and saves less.
-
     Parameters
     ----------
     gram
@@ -38,7 +40,7 @@ def add_gram(gram: NDArray[np.float64], block: Block, *, rows: int) -> None:
     block
         Dense, or CSR without duplicates, of any number type, shape (n, g).
     rows
-        At most this many cells are made dense at a time, and this many genes × g of the sparse product.
+        At most this many cells are made dense at a time.
 
     Examples
     --------
@@ -50,13 +52,11 @@ def add_gram(gram: NDArray[np.float64], block: Block, *, rows: int) -> None:
            [ 2., 13.]])
     """
     if prefers_sparse(block):
-        wide = block.astype(np.float64, copy=False)
-        genes = wide.T.tocsr()
-        for first in range(0, len(gram), rows):
-            gram[first : first + rows] += (genes[first : first + rows] @ wide).toarray()
+        per_cell = max(1, block.nnz // max(1, block.shape[0]))
+        for part in _parts(block, max(1, STORED // per_cell)):
+            _add_sparse(gram, part)
         return
-    for first in range(0, block.shape[0], rows):
-        part = block[first : first + rows]
+    for part in _parts(block, rows):
         dense = np.ascontiguousarray(part.toarray() if sp.issparse(part) else part, dtype=np.float64)
         # Both views below are Fortran-contiguous, so nothing is copied; the upper triangle of gram.T is the lower of
         # gram.
@@ -72,3 +72,53 @@ def mirror(gram: NDArray[np.float64]) -> None:
         lower = np.tril(corner)
         corner[:] = lower + np.tril(corner, -1).T
         gram[first:last, last:] = gram[last:, first:last].T
+
+
+def threads() -> int:
+    """Threads of the sparse product: those of numba, and no more than ``OMP_NUM_THREADS`` where it is set."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    n = numba.get_num_threads()
+    return min(n, int(asked)) if asked.isdigit() and int(asked) > 0 else n
+
+
+def _parts(block: Block, rows: int) -> list[Block]:
+    if block.shape[0] <= rows:
+        return [block]
+    return [block[first : first + rows] for first in range(0, block.shape[0], rows)]
+
+
+def _add_sparse(gram: NDArray[np.float64], block: Block) -> None:
+    """One row of the result after the other, gene by gene: each is added up by one thread in the order of the cells."""
+    if not block.has_sorted_indices:
+        block = block.tocsc().tocsr()  # cheaper than a sort
+    values = block.data.astype(np.float64, copy=False)
+    where = sp.csr_array((np.arange(block.nnz), block.indices, block.indptr), shape=block.shape).tocsc()
+    first = block.indptr[where.indices]
+    cuts = np.linspace(0, len(gram), 1 + RANGES * threads()).astype(np.int64)
+
+    def some(start: int, stop: int) -> None:
+        _rows(gram, start, stop, where.indptr, where.data, first, block.indices, values)
+
+    if threads() == 1:
+        some(0, len(gram))
+        return
+    with ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(some, cuts[:-1], cuts[1:]))
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _rows(  # type: ignore[no-untyped-def]  # noqa: ANN202
+    gram: Any, start: Any, stop: Any, bounds: Any, where: Any, first: Any, genes: Any, values: Any
+):
+    """Rows ``start:stop`` of the lower triangle.
+
+    ``where[bounds[i]:bounds[i + 1]]`` are the places of gene i among the stored values, and ``first`` the places where
+    the rows of these cells begin; within a row the genes increase, so that the place itself ends the lower triangle.
+    """
+    for i in range(start, stop):
+        row = gram[i]
+        for p in range(bounds[i], bounds[i + 1]):
+            last = np.uint64(where[p])
+            value = values[last]
+            for q in range(np.uint64(first[p]), last + np.uint64(1)):
+                row[np.uint64(genes[q])] += value * values[q]  # unsigned: no test for negative indices

@@ -9,8 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pathwayae.core.gram import add_gram, mirror
-from pathwayae.core.strata import WHOLE, Floats, Moments, Scale, Standardized, zeros
+from pathwayae.core import gram
+from pathwayae.core.strata import WHOLE, Floats, Moments, Scale, Standardized
 
 __all__ = ["Accumulator", "Moments", "Scale", "Standardized", "accumulate", "block_rows", "check_size", "dense_block"]
 
@@ -28,11 +28,15 @@ class Accumulator:
         Number of genes g.
     strata
         Names of the strata that the codes of cells count from 0.
+    max_bytes
+        Limit of one Gram matrix, by default ``MAX_GRAM_BYTES``.
+    device
+        Where the products are computed, as torch names it; ``"cpu"`` needs no torch.
 
     Raises
     ------
     ValueError
-        If the Gram matrices would need more than ``MAX_GRAM_BYTES``.
+        If the Gram matrices would need more than that.
 
     Examples
     --------
@@ -43,27 +47,38 @@ class Accumulator:
     array([1., 2.])
     """
 
-    def __init__(self, n_genes: int, strata: tuple[str, ...] = WHOLE, *, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        n_genes: int,
+        strata: tuple[str, ...] = WHOLE,
+        *,
+        max_bytes: int | None = None,
+        device: str = "cpu",
+    ) -> None:
         check_size(n_genes, MAX_GRAM_BYTES if max_bytes is None else max_bytes)
         self._strata = strata
         self._rows = block_rows(n_genes)
-        self._counts, self._sums, self._grams = zeros(len(strata), n_genes)
+        self._counts, self._sums = np.zeros(len(strata)), np.zeros((len(strata), n_genes))
+        self._grams, self._add = _on(device, (len(strata), n_genes, n_genes))
 
     def add(self, block: Matrix, codes: NDArray[np.integer[Any]] | None = None) -> None:
         """Add cells, dense or CSR, shape (n, g), with the stratum of each, shape (n,); by default the first."""
         present = [0] if codes is None else np.unique(codes).tolist()
         for stratum in present:
             part = block if codes is None or len(present) == 1 else block[np.flatnonzero(codes == stratum)]
-            part = part.astype(np.float64, copy=False) if sp.issparse(part) else part
             self._counts[stratum] += part.shape[0]
-            self._sums[stratum] += np.asarray(part.sum(axis=0, dtype=np.float64)).ravel()
-            add_gram(self._grams[stratum], part, rows=self._rows)
+            self._sums[stratum] += _sum(part)
+            self._add(self._grams[stratum], part, rows=self._rows)
 
     def result(self, genes: tuple[str, ...] | None = None, normalize: str = "") -> Moments:
         """Moments of the cells so far; the accumulator ends with it."""
-        for gram in self._grams:
-            mirror(gram)
-        return Moments(self._counts, self._sums, self._grams, self._strata, genes, normalize)
+        if isinstance(self._grams, np.ndarray):
+            grams = self._grams
+            for one in grams:
+                gram.mirror(one)
+        else:
+            grams = self._grams.cpu().numpy()
+        return Moments(self._counts, self._sums, grams, self._strata, genes, normalize)
 
 
 def accumulate(
@@ -122,6 +137,25 @@ def check_size(n_genes: int, max_bytes: int) -> None:
 def block_rows(n_genes: int) -> int:
     """Cells per block so that one dense float64 block stays below ``BLOCK_BYTES``."""
     return max(1, BLOCK_BYTES // (8 * max(1, n_genes)))
+
+
+def _on(device: str, shape: tuple[int, int, int]) -> tuple[Any, Callable[..., None]]:
+    """Gram matrices of no cells yet on the device, and what adds a block to one of them."""
+    if device == "cpu":
+        return np.zeros(shape), gram.add_gram
+    import torch
+
+    from pathwayae.core import gram_device
+
+    return torch.zeros(shape, dtype=torch.float64, device=device), gram_device.add_gram
+
+
+def _sum(block: Matrix) -> Floats:
+    """Sum of each gene in float64, without a copy of the block."""
+    if sp.issparse(block):
+        total: Floats = np.bincount(block.indices, block.data, minlength=block.shape[1])
+        return total
+    return np.asarray(block.sum(axis=0, dtype=np.float64))
 
 
 def dense_block(matrix: Any, start: int, stop: int, genes: NDArray[Any] | None = None) -> Floats:

@@ -32,6 +32,44 @@ def test_both_kernels_add_the_exact_product_in_place(monkeypatch, make, dtype, c
     np.testing.assert_array_equal(product(make(dense.astype(dtype)), rows), 2 * dense.T @ dense)
 
 
+def test_the_order_of_stored_values_does_not_matter():
+    matrix = block()
+    mixed = matrix.copy()
+    for row in range(mixed.shape[0]):
+        place = slice(*mixed.indptr[row : row + 2])
+        mixed.indices[place], mixed.data[place] = mixed.indices[place][::-1].copy(), mixed.data[place][::-1].copy()
+    mixed.has_sorted_indices = False
+    before = mixed.indices.copy()
+    np.testing.assert_array_equal(product(mixed, 7), product(matrix, 7))
+    np.testing.assert_array_equal(mixed.indices, before)
+
+
+def test_threads_change_no_digit(monkeypatch):
+    matrix = sp.random_array((500, 300), density=0.05, format="csr", rng=np.random.default_rng(1))
+    results = []
+    for n in (1, 2, 5):
+        monkeypatch.setattr(gram, "threads", lambda n=n: n)
+        results.append(product(matrix, 100))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_threads_are_bounded_by_the_environment(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert gram.threads() == 1
+    for unset in ("", "0", "many", "1000"):
+        monkeypatch.setenv("OMP_NUM_THREADS", unset)
+        assert gram.threads() == gram.numba.get_num_threads()
+
+
+def test_parts_of_a_sparse_block_add_up(monkeypatch):
+    matrix = block(density=0.05)
+    monkeypatch.setattr(gram, "SPARSE_COST", 0.0)
+    whole = product(matrix, 10)
+    monkeypatch.setattr(gram, "STORED", 20)
+    np.testing.assert_array_equal(product(matrix, 10), whole)
+
+
 def test_small_integers_do_not_overflow():
     dense = np.full((50, 3), 200, dtype=np.uint8)
     assert (product(sp.csr_matrix(dense), 10) == 2 * 50 * 200**2).all()
@@ -44,9 +82,9 @@ def test_the_sparse_product_is_taken_where_few_values_are_stored():
 
 
 def test_one_full_cell_among_empty_ones_counts_for_what_it_costs():
-    matrix = sp.lil_matrix((100, 120))
+    matrix = sp.lil_matrix((10, 120))
     matrix[0] = 1
-    assert not prefers_sparse(matrix.tocsr())  # 120² · 115 is more than 100 · 120²
+    assert not prefers_sparse(matrix.tocsr())  # 16 · 120² is more than 10 · 120²
     assert prefers_sparse(sp.vstack([matrix, sp.csr_matrix((100, 120))]).tocsr())
 
 
