@@ -60,8 +60,8 @@ def gene_names(adata: ad.AnnData, gene_symbols: str | None, *, what: str = "adat
         msg = f"gene_symbols={gene_symbols!r} is not a column of {what}.var, which has {list(adata.var.columns)}."
         raise KeyError(msg)
     else:
-        column = adata.var[gene_symbols].astype(object)
-        names = pd.Series(np.where(column.isna(), adata.var_names, column).astype(str))
+        column = np.asarray(adata.var[gene_symbols], dtype=object)  # of a table in memory or read lazily
+        names = pd.Series(np.where(pd.isna(column), adata.var_names, column).astype(str))
         source, remedy = f"{what}.var[{gene_symbols!r}]", "keep one gene of each"
     if not names.is_unique:
         repeated = names[names.duplicated()].unique()
@@ -81,7 +81,7 @@ def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | None) -> ND
         if mask_var not in adata.var:
             msg = f"mask_var={mask_var!r} is not a column of adata.var, which has {list(adata.var.columns)}."
             raise KeyError(msg)
-        mask_var = adata.var[mask_var].to_numpy()
+        mask_var = np.asarray(adata.var[mask_var])
     mask = np.asarray(mask_var)
     if mask.shape != (adata.n_vars,) or mask.dtype != bool:
         msg = f"mask_var must be boolean with one value per gene ({adata.n_vars}); got {mask.dtype} of {mask.shape}."

@@ -208,7 +208,8 @@ def transform(
 
         adata = _read(cells)
         fitted = reference if reference.suffix == ".zarr" else _read(reference)
-        pae.tl.transform(adata, fitted, layer=layer, gene_symbols=gene_symbols, key=key, key_added=key_added)
+        names = {"layer": layer, "gene_symbols": gene_symbols, "key": key, "key_added": key_added}
+        pae.tl.transform(adata, fitted, **names, progress=_bars() and not quiet)
         _write(adata, out)
         if not quiet:
             n_scores = adata.obsm[f"X_{key_added or key}"].shape[1]

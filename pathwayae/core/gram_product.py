@@ -23,6 +23,7 @@ from pathwayae.core.moments import Matrix
 from pathwayae.core.strata import CONSTANT, Scale, Standardized
 
 SPARSE_SHARE = 0.1  # with more non-zero values than this, dense products in float32 are faster than sparse ones
+STORED_BYTES = 36  # of one stored value: value and index in the own matrix, the scaled one and its transpose
 
 Floats = NDArray[np.float64]
 Genes = NDArray[Any] | None
@@ -85,7 +86,7 @@ class CellsGram:
     def product(self, dtype: torch.dtype, device: str, divisor: float = 1.0) -> Product:
         """``W ↦ X̃ᵀ(X̃ W) / divisor`` for W of shape (…, g, k) on the device."""
         if self._is_sparse():
-            return _sparse_product(self._matrix, self._mean, self._scale, device, divisor)
+            return _sparse_product([part.to(device) for part in self._sparse_parts], divisor)
         root = divisor**0.5
 
         def blocks() -> Iterator[Tensor]:
@@ -107,6 +108,13 @@ class CellsGram:
     @cached_property
     def _product(self) -> Product:
         return self.product(torch.float64, "cpu")
+
+    @cached_property
+    def _sparse_parts(self) -> list[Tensor]:
+        """``S = X / scale``, its transpose and ``m = mean / scale`` as a row; held once for all products."""
+        scaled = self._matrix.copy()
+        scaled.data /= self._scale[scaled.indices]
+        return [_torch_csr(scaled), _torch_csr(scaled.T.tocsr()), torch.as_tensor(self._mean / self._scale)[None]]
 
     @cached_property
     def _squares(self) -> Floats:
@@ -200,11 +208,13 @@ def operations(data: Data) -> float:
 
 
 def _columns(matrix: Matrix, genes: Genes) -> tuple[Matrix, Genes]:
-    """A sparse matrix as an own CSR of the genes in float64, and None; a dense one as it is, and the genes."""
+    """A sparse matrix as a CSR of the genes in float64, never to be changed, and None; a dense one and the genes."""
     if not sp.issparse(matrix):
         return matrix, genes
-    rows = matrix.tocsr()
-    rows = (rows if genes is None else rows[:, genes]).astype(np.float64)
+    rows = matrix.tocsr() if genes is None else matrix.tocsr()[:, genes]
+    if rows.dtype == np.float64 and rows.has_canonical_format:
+        return rows, None
+    rows = rows.astype(np.float64)
     rows.sum_duplicates()
     return rows, None
 
@@ -225,12 +235,9 @@ def _squares(matrix: Matrix, genes: Genes, center: Floats) -> Floats:
     return sum(blocks, start=np.zeros(len(center)))
 
 
-def _sparse_product(matrix: Matrix, mean: Floats, scale: Floats, device: str, divisor: float) -> Product:
-    """``W ↦ X̃ᵀ(X̃ W) / divisor`` with ``X̃ = S − 1 mᵀ``, ``S = X / scale`` sparse; in float64, as m may be large."""
-    scaled = matrix.copy()
-    scaled.data /= scale[scaled.indices]
-    cells, genes = _torch_csr(scaled, device), _torch_csr(scaled.T.tocsr(), device)
-    shift = torch.as_tensor(mean / scale, device=device)[None]
+def _sparse_product(parts: list[Tensor], divisor: float) -> Product:
+    """``W ↦ X̃ᵀ(X̃ W) / divisor`` with ``X̃ = S − 1 mᵀ``, S sparse; in float64, as m may be large."""
+    cells, genes, shift = parts
 
     def product(w: Tensor) -> Tensor:
         columns = w.double().movedim(-2, 0)
@@ -242,8 +249,8 @@ def _sparse_product(matrix: Matrix, mean: Floats, scale: Floats, device: str, di
     return product
 
 
-def _torch_csr(matrix: Any, device: str) -> Tensor:
+def _torch_csr(matrix: Any) -> Tensor:
     first, genes, values = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-        return torch.sparse_csr_tensor(first, genes, values, matrix.shape, device=device, check_invariants=True)
+        return torch.sparse_csr_tensor(first, genes, values, matrix.shape, check_invariants=True)

@@ -153,8 +153,7 @@ def _on(device: str, shape: tuple[int, int, int]) -> tuple[Any, Callable[..., No
 def _sum(block: Matrix) -> Floats:
     """Sum of each gene in float64, without a copy of the block."""
     if sp.issparse(block):
-        total = np.bincount(block.indices, block.data, minlength=block.shape[1]).astype(np.float64, copy=False)
-        return total
+        return np.bincount(block.indices, block.data, minlength=block.shape[1]).astype(np.float64, copy=False)
     return np.asarray(block.sum(axis=0, dtype=np.float64))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from dataclasses import asdict
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,12 +12,13 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pathwayae import _inputs, _keys, _sources
+from pathwayae import _inputs, _keys
 from pathwayae.core import components, grouped_ae
-from pathwayae.core.moments import BLOCK_BYTES, Accumulator, Moments, Scale, Standardized
-from pathwayae.core.notice import warn
-from pathwayae.tl import _pathways
-from pathwayae.tl._project import opened, project
+from pathwayae.core.gram_product import Data, StandardizedCells
+from pathwayae.core.moments import Moments
+from pathwayae.tl import _cells, _pathways
+from pathwayae.tl._project import Projection, opened, project
+from pathwayae.tl._write import Model, write
 
 logger = logging.getLogger("pathwayae")
 
@@ -43,6 +43,7 @@ def fit(
     zero_norm: Literal["component", "feature"] = "component",
     learning_rate: float = 0.03,
     max_iter: int = 100,
+    solver: Literal["auto", "gram", "cells"] = "auto",
     device: str = "auto",
     random_state: int = 0,
     progress: bool = True,
@@ -65,15 +66,16 @@ def fit(
     Parameters
     ----------
     adata
-        Cells × genes, log-normalised: dense or sparse, in memory, backed, or on dask.
+        Cells × genes, log-normalised: dense or sparse, in memory, backed, read lazily, or on dask.
     pathways
         A :class:`~pathwayae.gs.GeneSetCollection`, the path of a GMT file, a dict name → genes, a long DataFrame
         with columns ``source`` and ``target``, or the key of a membership matrix in ``varm``. Genes are matched
         by name.
     moments
         What :func:`pathwayae.pp.moments` read of these or of other cells; the matrix is then read for the scores
-        alone, and where `adata` has no ``X`` no scores are written. Genes are matched by name; those of `adata` that
-        the moments do not have stay outside the model. Counts are normalised as the moments were.
+        alone, and where `adata` has no ``X`` there are no scores (those of an earlier fit are removed). Genes are
+        matched by name; those of `adata` that the moments do not have stay outside the model. Counts are normalised
+        as the moments were.
     layer
         Layer to fit; by default ``X``.
     mask_var
@@ -99,6 +101,11 @@ def fit(
         Outside loadings relative to the gene's (``"feature"``) or to the component's size (``"component"``).
     learning_rate, max_iter
         Of Adam. More iterations follow the data further from the pathways.
+    solver
+        Iterate on the ``"gram"`` matrix of the genes (8 g² bytes), through the ``"cells"``, which are then held in
+        memory (36 bytes per stored value where sparse, at most 16 per value where dense), or on what costs less
+        (``"auto"``: the cells where they are fewer than half the genes or the Gram matrix would need more than 4 GiB).
+        The results are equal. With `moments` always the Gram matrix.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     random_state
@@ -112,7 +119,7 @@ def fit(
 
     Returns
     -------
-    None, or the changed copy. Writes
+    None, or the changed copy. Writes, in the place of an earlier fit under the same key,
 
     - ``obsm["X_pae"]``: scores, float32, cells × components. Every component has unit length, so scores are
       coordinates in standardised expression and comparable with each other.
@@ -127,8 +134,8 @@ def fit(
     KeyError
         If a layer or column does not exist.
     ValueError
-        If no gene matches, gene names repeat, values are not finite, there are fewer cells than components, or a
-        parameter is out of range.
+        If no gene matches, gene names repeat, values are not finite, there are fewer cells than components, neither
+        the Gram matrix nor the cells fit in memory, or a parameter is out of range.
 
     Warns
     -----
@@ -149,7 +156,7 @@ def fit(
     >>> adata.obsm["X_pae"].shape
     (300, 8)
     """
-    _check(min_genes=min_genes, max_genes=max_genes, n_extra=n_extra, scale=scale)
+    _check(min_genes=min_genes, max_genes=max_genes, n_extra=n_extra, scale=scale, solver=solver, moments=moments)
     config = _config(
         theta=theta,
         epsilon=epsilon,
@@ -167,10 +174,19 @@ def fit(
     mask = _inputs.gene_mask(adata, mask_var)
     collection = _pathways.collect(adata, pathways, names)
     _pathways.check_matched(collection, names[mask])
-    genes, read = _read(source, names, mask, progress=progress) if moments is None else _given(moments, names, mask)
-    genes, data = _varying(genes, read, center=center, scale=scale)
+    genes, data = _cells.standardized(
+        source,
+        names,
+        mask,
+        moments=moments,
+        solver=solver,
+        center=center,
+        scale=scale,
+        device=config.device,
+        progress=progress,
+    )
     membership, kept, dropped = _pathways.choose(collection, names[genes], min_genes, max_genes)
-    _check_size(read.n, len(genes), len(kept), n_extra)
+    _check_size(data.n, len(genes), len(kept), n_extra)
     model = _descend(data, membership, n_extra, config, progress=progress)
     settings = {
         "layer": layer,
@@ -182,41 +198,30 @@ def fit(
         "center": center,
         "scale": scale,
         "normalize": normalize,
+        "solver": "cells" if isinstance(data, StandardizedCells) else "gram",
     }
+    scores_of = Projection(genes, data.mean, data.scale, model.encoder)
+    written = None if source is None else project(source, scores_of, progress=progress)
     target = adata.copy() if copy else adata
-    _write(
-        target,
-        key_added,
-        source,
-        genes,
-        data,
-        membership,
-        model,
-        {
-            _keys.PARAMS: _plain(settings | asdict(config)),
-            _keys.PATHWAYS: kept,
-            _keys.DROPPED: dropped,
-        },
-    )
+    entries = {_keys.PARAMS: _plain(settings | asdict(config)), _keys.PATHWAYS: kept, _keys.DROPPED: dropped}
+    write(target, key_added, genes, data, membership, model, written, entries)
     logger.info("Fitted %d pathways and %d free components on %d genes.", len(kept), n_extra, len(genes))
     return target if copy else None
 
 
-class _Model(NamedTuple):
-    """Unit-length loadings (g, k), their norms before, the matrix from cells to scores (g, k), and the descent."""
-
-    loadings: NDArray[np.float32]
-    norm: NDArray[np.float64]
-    encoder: NDArray[np.float64]
-    descent: grouped_ae.Fit
-
-
-def _check(*, min_genes: Any, max_genes: Any, n_extra: Any, scale: Any) -> None:
+def _check(*, min_genes: Any, max_genes: Any, n_extra: Any, scale: Any, solver: Any, moments: Moments | None) -> None:
     _inputs.number("min_genes", min_genes, 1, integer=True)
     if max_genes is not None:
         _inputs.number("max_genes", max_genes, min_genes, integer=True)
     _inputs.number("n_extra", n_extra, 0, integer=True)
     _inputs.choice("scale", scale, ("unit", "pareto", None))
+    _inputs.choice("solver", solver, ("auto", "gram", "cells"))
+    if solver == "cells" and moments is not None:
+        msg = (
+            "solver='cells' goes through the cells, but moments= stands in their place and holds their Gram matrix "
+            "alone. Leave moments out, or solver."
+        )
+        raise ValueError(msg)
 
 
 def _config(**values: Any) -> grouped_ae.Config:
@@ -231,56 +236,6 @@ def _config(**values: Any) -> grouped_ae.Config:
     return grouped_ae.Config(**values | {"device": _inputs.device(values["device"])})
 
 
-def _read(
-    source: _sources.Source, names: NDArray[np.str_], mask: NDArray[np.bool_], *, progress: bool
-) -> tuple[NDArray[np.intp], Moments]:
-    """One pass over the cells: the genes in the order of their names, and their moments.
-
-    The order of names makes the result independent of the order of the genes in the AnnData.
-    """
-    genes = np.flatnonzero(mask)
-    genes = genes[np.argsort(names[genes], kind="stable")]
-    added = Accumulator(len(genes))
-    with tqdm(total=source.shape[0], desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
-        for block in source.blocks(BLOCK_BYTES):
-            added.add(block.values[:, genes])
-            bar.update(block.stop - block.start)
-    return genes, added.result()
-
-
-def _given(moments: Moments, names: NDArray[np.str_], mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Moments]:
-    """The genes that the moments hold too, in the order of their names, and their moments."""
-    if moments.genes is None:
-        msg = "These moments have no gene names to match; read them with pae.pp.moments."
-        raise ValueError(msg)
-    wanted = np.sort(names[mask])
-    shared = wanted[np.isin(wanted, np.array(moments.genes))]
-    if not len(shared):
-        msg = f"None of the {len(wanted)} genes is in the moments: {wanted[0]}, … against {moments.genes[0]}, …."
-        raise ValueError(msg)
-    logger.info("%d of %d genes are in the moments, which hold %d.", len(shared), len(wanted), len(moments.genes))
-    position = {name: i for i, name in enumerate(names)}
-    return np.array([position[name] for name in shared]), moments.pool().subset(shared)
-
-
-def _varying(
-    genes: NDArray[np.intp], read: Moments, *, center: bool, scale: Scale
-) -> tuple[NDArray[np.intp], Standardized]:
-    """Without the genes that do not vary, standardised."""
-    varies = read.variance > 0
-    if not varies.any():
-        msg = "No gene varies over the cells, so there is nothing to fit."
-        raise ValueError(msg)
-    if not varies.all():
-        msg = (
-            f"{(~varies).sum()} of {len(varies)} genes have the same value in every cell and are left out of the "
-            "model. sc.pp.filter_genes removes genes that are never seen."
-        )
-        warn(msg)
-        genes, read = genes[varies], read.subset(varies)
-    return genes, read.standardize(center=center, scale=scale)
-
-
 def _check_size(n_cells: float, n_genes: int, n_pathways: int, n_extra: int) -> None:
     n_components = n_pathways + n_extra
     if n_components > min(n_cells, n_genes):
@@ -292,11 +247,11 @@ def _check_size(n_cells: float, n_genes: int, n_pathways: int, n_extra: int) -> 
 
 
 def _descend(
-    data: Standardized, membership: sp.csr_matrix, n_extra: int, config: grouped_ae.Config, *, progress: bool
-) -> _Model:
+    data: Data, membership: sp.csr_matrix, n_extra: int, config: grouped_ae.Config, *, progress: bool
+) -> Model:
     """Pathway loadings by descent, then free components in closed form."""
     n_pathways = membership.shape[1]
-    penalised = np.ones(len(data.gram), dtype=bool)
+    penalised = np.ones(len(data.mean), dtype=bool)
     with tqdm(total=config.max_iter, desc="fit", unit=" steps", disable=not progress, leave=False) as bar:
 
         def step(_: int, terms: dict[str, float]) -> None:
@@ -309,49 +264,9 @@ def _descend(
     # Rounded as they are stored, so that pae.tl.transform gives the very same scores.
     loadings = np.column_stack([descent.loadings / np.maximum(norm, 1e-12), free]).astype(np.float32)
     encoder = components.encoder(loadings, n_pathways, config.scores, config.ridge)
-    return _Model(loadings, np.concatenate([norm, np.ones(n_extra)]), encoder, descent)
+    return Model(loadings, np.concatenate([norm, np.ones(n_extra)]), encoder, descent)
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as h5ad and zarr can hold them; "" stands for None."""
     return {name: "" if value is None else value for name, value in settings.items()}
-
-
-def _write(
-    adata: AnnData,
-    key: str,
-    source: _sources.Source | None,
-    genes: NDArray[np.intp],
-    data: Standardized,
-    membership: sp.csr_matrix,
-    model: _Model,
-    entries: dict[str, Any],
-) -> None:
-    """Compute everything, then write all slots together."""
-    n_pathways = membership.shape[1]
-    n_free = model.loadings.shape[1] - n_pathways
-    pathways = entries[_keys.PATHWAYS]["pathway"].tolist()
-    everything = np.zeros((adata.n_vars, model.loadings.shape[1]), dtype=np.float32)
-    everything[genes] = model.loadings
-    member = sp.lil_matrix((adata.n_vars, n_pathways), dtype=bool)
-    member[genes] = membership
-    mean, scale = np.full(adata.n_vars, np.nan), np.full(adata.n_vars, np.nan)
-    mean[genes], scale[genes] = data.mean, data.scale
-    scores = None if source is None else project(source, data.mean, data.scale, model.encoder, genes)
-    taken = set(pathways)
-    free = (name for j in itertools.count(1) if (name := f"free_{j}") not in taken)
-    entries = entries | {
-        _keys.COMPONENT_NAMES: np.array([*pathways, *itertools.islice(free, n_free)], dtype=object),
-        _keys.N_PATHWAYS: n_pathways,
-        _keys.NORM: model.norm,
-        _keys.VARIANCE_RATIO: components.variance_ratio(data.gram, model.encoder),
-        _keys.VARIANCE_RATIO_TOTAL: components.variance_ratio_together(data.gram, model.encoder),
-        _keys.HISTORY: {name: np.array(values) for name, values in model.descent.history.items()},
-    }
-    if scores is not None:
-        adata.obsm[_keys.scores(key)] = scores
-    adata.varm[_keys.loadings(key)] = everything
-    adata.varm[_keys.membership(key)] = member.tocsr()
-    adata.var[_keys.mean(key)] = mean
-    adata.var[_keys.scale(key)] = scale
-    adata.uns[key] = entries

@@ -34,11 +34,13 @@ def collect(adata: AnnData, pathways: Any, names: NDArray[np.str_]) -> GeneSetCo
 def _from_varm(adata: AnnData, key: str, names: NDArray[np.str_]) -> GeneSetCollection:
     """Columns of a membership matrix as gene sets."""
     values = adata.varm[key]
+    for read in ("to_memory", "compute"):  # of a lazily read AnnData
+        values = getattr(values, read)() if hasattr(values, read) else values
     fitted = [slot for slot in adata.uns if _keys.membership(slot) == key]
     if isinstance(values, pd.DataFrame):
         columns = [str(column) for column in values.columns]
     elif fitted:
-        columns = [str(name) for name in adata.uns[fitted[0]][_keys.COMPONENT_NAMES][: values.shape[1]]]
+        columns = [str(name) for name in np.asarray(adata.uns[fitted[0]][_keys.COMPONENT_NAMES])[: values.shape[1]]]
     else:
         columns = [f"pathway_{j + 1}" for j in range(values.shape[1])]
     member = sp.csc_matrix(values) if sp.issparse(values) else sp.csc_matrix(np.asarray(values, dtype=float))

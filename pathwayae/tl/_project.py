@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from pathwayae import _inputs, _sources
 from pathwayae.core import components
 from pathwayae.core.moments import BLOCK_BYTES
 from pathwayae.core.notice import warn
+
+
+class Projection(NamedTuple):
+    """Columns of the matrix that hold the genes of the model, shape (m,), their means, units and encoder (m, k)."""
+
+    genes: NDArray[Any]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    encoder: NDArray[np.float64]
 
 
 def opened(
@@ -20,29 +31,44 @@ def opened(
     """The matrix to score, counts normalised as those of the fit were; None where there is none and none is needed."""
     if not needed and layer is None and not adata.isbacked and adata.X is None:
         return None
-    source = _sources.of_anndata(adata, layer=layer, gene_symbols=gene_symbols)
+    return checked(_sources.of_anndata(adata, layer=layer, gene_symbols=gene_symbols), normalize)
+
+
+def checked(source: _sources.Source, normalize: str) -> _sources.Source:
+    """The source, its counts normalised as those of the fit were; warns of counts where they were not."""
     first = source.block(0, min(source.shape[0], _inputs.COUNTS_ROWS))
     if not _inputs.looks_like_counts(first.values):
         return source
     if normalize:
         return _sources.normalized(source, float(normalize.split()[1]))
     msg = (
-        "The values look like raw counts; log-normalised values are expected. Run sc.pp.normalize_total and "
-        "sc.pp.log1p first, or pass the layer that holds such values."
+        f"The values look like raw counts ({source.name}); log-normalised values are expected. Run "
+        "sc.pp.normalize_total and sc.pp.log1p first, or pass the layer that holds such values."
     )
     warn(msg)
     return source
 
 
-def project(
-    source: _sources.Source,
-    mean: NDArray[np.float64],
-    scale: NDArray[np.float64],
-    encoder: NDArray[np.float64],
-    genes: NDArray[Any],
-) -> NDArray[np.float32]:
+def scored(source: _sources.Source, projection: Projection) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """First cell, last + 1 and scores of one block after another; neither cells nor scores exceed a block's bytes."""
+    width = 8 * max(1, projection.encoder.shape[1])
+    for block in source.blocks(int(BLOCK_BYTES * min(1.0, source.row_bytes / width))):
+        values = components.project(
+            block.values, projection.mean, projection.scale, projection.encoder, genes=projection.genes
+        )
+        yield block.start, block.stop, values.astype(np.float32)
+
+
+def project(source: _sources.Source, projection: Projection, *, progress: bool = False) -> NDArray[np.float32]:
     """Scores of all cells, float32, shape (n, k)."""
-    scores = np.empty((source.shape[0], encoder.shape[1]), dtype=np.float32)
-    for block in source.blocks(BLOCK_BYTES):
-        scores[block.start : block.stop] = components.project(block.values, mean, scale, encoder, genes=genes)
+    scores = np.empty((source.shape[0], projection.encoder.shape[1]), dtype=np.float32)
+    with bar(source.shape[0], progress=progress) as shown:
+        for start, stop, values in scored(source, projection):
+            scores[start:stop] = values
+            shown.update(stop - start)
     return scores
+
+
+def bar(n: int, *, progress: bool) -> Any:
+    """A progress bar over the cells."""
+    return tqdm(total=n, desc="scores", unit=" cells", disable=not progress, leave=False)

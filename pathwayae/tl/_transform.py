@@ -1,35 +1,42 @@
-"""Scores of new cells from a fit, genes aligned by name."""
+"""Scores of new cells from a fit, genes aligned by name; in memory or from file to file."""
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, NamedTuple, TypeAlias
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from numpy.typing import NDArray
 
-from pathwayae import _inputs, _keys
+from pathwayae import _inputs, _keys, _sources, get
 from pathwayae.core import components
 from pathwayae.core.notice import warn
-from pathwayae.tl._project import opened, project
+from pathwayae.tl import _stream
+from pathwayae.tl._project import Projection, checked, opened, project
 
 logger = logging.getLogger("pathwayae")
 
+Cells: TypeAlias = AnnData | str | os.PathLike[str]
 CARRIED = (_keys.PARAMS, _keys.COMPONENT_NAMES, _keys.N_PATHWAYS, _keys.VARIANCE_RATIO)
 FEW = 0.9  # share of the squared loadings below which missing genes deserve a warning
 
 
 def transform(
-    adata: AnnData,
-    reference: AnnData | str | os.PathLike[str],
+    adata: Cells | Sequence[Cells],
+    reference: Cells,
     *,
+    out: str | os.PathLike[str] | None = None,
     layer: str | None = None,
     gene_symbols: str | None = None,
     key: str = _keys.DEFAULT,
     key_added: str | None = None,
+    progress: bool = True,
     copy: bool = False,
 ) -> AnnData | None:
     r"""Score new cells with a fitted model: :math:`Z = ((X - \mu)/\sigma)\,E`, with μ, σ and E of the reference.
@@ -37,13 +44,25 @@ def transform(
     Genes are aligned by name. A gene of the model that the new cells do not have counts as being at its mean, which
     is reported. The cells the model was fitted on get the scores of the fit.
 
+    Cells that do not fit in memory are read from files and scored into a file, one block at a time. It appears under
+    its name when it is whole.
+
     Parameters
     ----------
     adata
-        New cells, log-normalised like those of the fit; dense or sparse, in memory, backed, or on dask. Counts are
-        normalised first where the moments of the fit were.
+        New cells, log-normalised like those of the fit; dense or sparse, in memory, backed, read lazily, or on dask.
+        With `out` also the path of an h5ad or zarr, or a list of paths and AnnData: shards, whose genes may differ
+        and stand in any order. Counts are normalised first where the moments of the fit were.
     reference
         An AnnData that ``pae.tl.fit`` was run on, or the path of one saved as ``.h5ad`` or ``.zarr``.
+    out
+        File to write the scores to, in the place of ``obsm``; it must not be there yet. Its ending says what it is:
+
+        - ``.zarr``: an AnnData for ``anndata.read_zarr``, cells × components as :func:`pathwayae.get.to_anndata` makes
+          it: scores in ``X`` (float32), components in ``var``, the ``obs`` of all inputs with the union of their
+          columns, and for several inputs ``obs["pae_shard"]``, the one that a cell is from;
+        - ``.parquet``: a table with the names of the cells as index and a column (float32) per component, written
+          with pyarrow (``pip install 'pathwayae[parquet]'``).
     layer
         Layer of the new cells; by default the one the model was fitted on.
     gene_symbols
@@ -53,26 +72,37 @@ def transform(
         Key of the fit in the reference.
     key_added
         Key of the scores in `adata`; by default `key`.
+    progress
+        Show a progress bar.
     copy
         Return a changed copy instead of changing `adata`.
 
     Returns
     -------
     None, or the changed copy. Writes ``obsm["X_pae"]`` (float32, cells × components) and, unless there already, the
-    component names, parameters and variance ratios of the reference to ``uns["pae"]``.
+    component names, parameters and variance ratios of the reference to ``uns["pae"]``. With `out` nothing but the file
+    is written.
 
     Raises
     ------
+    FileExistsError
+        If `out` is there already.
+    FileNotFoundError
+        If a file, or the folder of `out`, does not exist.
+    ImportError
+        If `out` needs a package that is not installed.
     KeyError
         If the reference has no fit under `key`, or a layer or column is missing.
     ValueError
-        If no gene of the model is in the new cells, gene names repeat, values are not finite, or `adata` holds another
-        fit under `key_added`.
+        If no gene of the model is in the new cells, gene names repeat, values are not finite, a file is truncated
+        (the message names it and its cells), `out` is missing or has another ending, or `adata` holds another fit
+        under `key_added`.
 
     Warns
     -----
     pathwayae.DataWarning
-        If the missing genes carry more than a tenth of the squared loadings, or the values look like raw counts.
+        If the missing genes carry more than a tenth of the squared loadings, the values look like raw counts, or
+        names of cells repeat in `out`.
 
     Examples
     --------
@@ -84,25 +114,76 @@ def transform(
     >>> pae.tl.transform(new, adata)
     >>> bool(np.allclose(new.obsm["X_pae"], adata.obsm["X_pae"][:50], atol=1e-5))
     True
+    >>> pae.tl.transform(["a.h5ad", "b.h5ad"], adata, out="scores.zarr")  # doctest: +SKIP
     """
     key_added = key if key_added is None else key_added
-    fitted = _reference(reference, key)
-    entries = fitted.uns[key]
-    params = entries[_keys.PARAMS]
-    _check_other_fit(adata, entries, key_added)
-    layer = layer if layer is not None else (params["layer"] or None)
-    source = opened(adata, layer, gene_symbols, str(params.get("normalize", "")))
-    model, genes = _align(adata, fitted, key, gene_symbols)
-    loadings = np.asarray(fitted.varm[_keys.loadings(key)])
-    encoder = components.encoder(loadings, int(entries[_keys.N_PATHWAYS]), params["scores"], float(params["ridge"]))
-    mean = fitted.var[_keys.mean(key)].to_numpy(dtype=np.float64)[model]
-    scale = fitted.var[_keys.scale(key)].to_numpy(dtype=np.float64)[model]
-    scores = project(source, mean, scale, encoder[model], genes)
+    _check(adata, out, copy=copy)
+    model = _model(reference, key)
+    layer = layer if layer is not None else (model.params["layer"] or None)
+    if out is not None:
+        path = _stream.check_out(out)
+        items = list(adata) if isinstance(adata, list | tuple) else [adata]
+        with ExitStack() as stack:
+            sources = _sources.open_all(adata, stack, layer=layer, gene_symbols=gene_symbols)
+            shards = [_shard(item, source, model, gene_symbols) for item, source in zip(items, sources, strict=True)]
+            var = get.variance(model.fitted, key=key).set_index("component").rename_axis(index=None)
+            uns = {key_added: {name: model.entries[name] for name in CARRIED}}
+            _stream.write(path, shards, var, uns, shard_key=f"{key_added}_shard", progress=progress)
+        return None
+    _check_other_fit(adata, model.entries, key_added)
+    source = opened(adata, layer, gene_symbols, model.normalize)
+    scores = project(source, _align(source, model, gene_symbols), progress=progress)
     target = adata.copy() if copy else adata
     target.obsm[_keys.scores(key_added)] = scores
     if key_added not in target.uns:
-        target.uns[key_added] = {name: entries[name] for name in CARRIED}
+        target.uns[key_added] = {name: model.entries[name] for name in CARRIED}
     return target if copy else None
+
+
+class _Fitted(NamedTuple):
+    """The reference, the key and the entries of its fit; ``uns[key]`` may be lazy in the reference, never here."""
+
+    fitted: AnnData
+    key: str
+    entries: dict[str, Any]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.entries[_keys.PARAMS]
+
+    @property
+    def normalize(self) -> str:
+        return str(self.params.get("normalize", ""))
+
+    def var(self, column: str) -> NDArray[np.float64]:
+        return np.asarray(self.fitted.var[column], dtype=np.float64)
+
+
+def _check(adata: Any, out: Any, *, copy: bool) -> None:
+    if out is None and isinstance(adata, str | os.PathLike | list | tuple):
+        msg = (
+            "Cells from files need a file for their scores: pass out='scores.zarr' or out='scores.parquet', or read "
+            "one file with anndata.read_h5ad and pass the AnnData."
+        )
+        raise ValueError(msg)
+    if out is None and not isinstance(adata, AnnData):
+        msg = f"adata is a {type(adata).__name__}; pass an AnnData, or with out= paths of h5ad or zarr files."
+        raise TypeError(msg)
+    if out is not None and copy:
+        msg = "copy=True returns a changed AnnData, but with out= none is changed; leave one of them out."
+        raise ValueError(msg)
+
+
+def _model(reference: Cells, key: str) -> _Fitted:
+    fitted = _reference(reference, key)
+    entries = {name: value.compute() if hasattr(value, "compute") else value for name, value in fitted.uns[key].items()}
+    return _Fitted(fitted, key, entries)
+
+
+def _shard(item: Cells, source: _sources.Source, model: _Fitted, gene_symbols: str | None) -> _stream.Shard:
+    projection = _align(source, model, gene_symbols)
+    name = source.name if isinstance(item, AnnData) else os.fspath(item)
+    return _stream.Shard(checked(source, model.normalize), projection, _stream.obs_of(item), name)
 
 
 def _reference(reference: AnnData | str | os.PathLike[str], key: str) -> AnnData:
@@ -135,31 +216,33 @@ def _check_other_fit(adata: AnnData, entries: dict[str, Any], key: str) -> None:
         raise ValueError(msg)
 
 
-def _align(
-    adata: AnnData, fitted: AnnData, key: str, gene_symbols: str | None
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Indices of the shared genes in the reference and in the new cells; what is lost is reported."""
-    column = None
-    if gene_symbols is not None:
-        column = fitted.uns[key][_keys.PARAMS]["gene_symbols"] or None
-    theirs = _inputs.gene_names(fitted, column, what="reference")
-    own = pd.Index(_inputs.gene_names(adata, gene_symbols))
-    model = np.flatnonzero(np.isfinite(fitted.var[_keys.scale(key)].to_numpy(dtype=float)))
-    position = own.get_indexer(theirs[model])
+def _align(source: _sources.Source, model: _Fitted, gene_symbols: str | None) -> Projection:
+    """The model on the genes that the cells have too, by name; what is lost is reported."""
+    column = None if gene_symbols is None else (model.params["gene_symbols"] or None)
+    theirs = _inputs.gene_names(model.fitted, column, what="reference")
+    own = pd.Index(source.genes)
+    scale = model.var(_keys.scale(model.key))
+    genes = np.flatnonzero(np.isfinite(scale))
+    position = own.get_indexer(theirs[genes])
     found = position >= 0
     if not found.any():
         msg = (
-            f"None of the {len(model)} genes of the model is in the new cells: {', '.join(theirs[model][:3])}, … "
-            f"against {', '.join(own[:3])}, …. Name the column with matching names with gene_symbols."
+            f"None of the {len(genes)} genes of the model is in the new cells ({source.name}): "
+            f"{', '.join(theirs[genes][:3])}, … against {', '.join(own[:3])}, …. Name the column with matching names "
+            "with gene_symbols."
         )
         raise ValueError(msg)
-    power = (np.asarray(fitted.varm[_keys.loadings(key)], dtype=float)[model] ** 2).sum(axis=1)
+    loadings = np.asarray(model.fitted.varm[_keys.loadings(model.key)])
+    power = (loadings[genes].astype(float) ** 2).sum(axis=1)
     share = power[found].sum() / power.sum()
     logger.info("%d of %d genes of the model found (%.0f %% of the loadings)", found.sum(), len(found), 100 * share)
     if share < FEW:
         msg = (
-            f"{(~found).sum()} of {len(found)} genes of the model are missing from the new cells; they carry "
-            f"{1 - share:.0%} of the squared loadings and count as being at their mean."
+            f"{(~found).sum()} of {len(found)} genes of the model are missing from the new cells ({source.name}); they "
+            f"carry {1 - share:.0%} of the squared loadings and count as being at their mean."
         )
         warn(msg)
-    return model[found], position[found]
+    n_pathways, ridge = int(model.entries[_keys.N_PATHWAYS]), float(model.params["ridge"])
+    encoder = components.encoder(loadings, n_pathways, model.params["scores"], ridge)
+    genes = genes[found]
+    return Projection(position[found], model.var(_keys.mean(model.key))[genes], scale[genes], encoder[genes])

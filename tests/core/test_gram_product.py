@@ -111,6 +111,32 @@ def test_the_matrix_is_not_modified_and_may_hold_duplicates():
         np.testing.assert_array_equal(getattr(x, name), getattr(before, name))
 
 
+@pytest.mark.parametrize("genes", [None, np.array([5, 1, 40])], ids=["all genes", "some genes"])
+def test_a_matrix_that_needs_no_change_is_shared_and_not_modified(monkeypatch, genes):
+    x = take("sparse", cells(), monkeypatch)
+    before = x.copy()
+    data = standardize(x, center=True, scale="unit", genes=genes)
+    dense = before.toarray() if genes is None else before.toarray()[:, genes]
+    expected = explicit(dense, dense.mean(axis=0), dense.std(axis=0))
+    np.testing.assert_allclose(data.gram @ np.eye(dense.shape[1]), expected.T @ expected, rtol=0, atol=1e-11)
+    if genes is None:
+        assert np.shares_memory(data.gram._matrix.data, x.data)
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(x, name), getattr(before, name))
+
+
+def test_the_parts_of_a_sparse_product_are_held_once_for_all_products(monkeypatch):
+    made = []
+    original = gram_product._torch_csr
+    monkeypatch.setattr(gram_product, "_torch_csr", lambda matrix: made.append(matrix.nnz) or original(matrix))
+    x = take("sparse", cells(), monkeypatch)
+    data = standardize(x, center=True, scale="unit")
+    half = data.gram.product(torch.float64, "cpu", 2.0)
+    w = torch.ones(G, 1, dtype=torch.float64)
+    np.testing.assert_allclose(2 * half(w).numpy(), data.gram @ w.numpy(), rtol=1e-12)
+    assert made == [x.nnz] * 2
+
+
 @pytest.mark.parametrize(
     ("n", "g", "solver", "expected"),
     [

@@ -345,6 +345,32 @@ def test_moments_give_the_fit_of_the_cells_without_reading_them(cells: ad.AnnDat
     np.testing.assert_allclose(cells_again.obsm["X_pae"], result.obsm["X_pae"], atol=1e-6)
 
 
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_fit_replaces_an_earlier_one_and_leaves_no_scores_of_it(cells: ad.AnnData, copy: bool) -> None:
+    adata = cells.copy()
+    adata.obsm["X_other"] = np.ones((400, 2))
+    sets = as_dict(cells)
+    pae.tl.fit(adata, sets, n_extra=3, progress=False)
+    pae.tl.enrich(adata, sets, method="ora")
+    moments = pae.pp.moments(cells, progress=False)
+    bare = ad.AnnData(obs=adata.obs, var=adata.var, obsm=dict(adata.obsm), varm=dict(adata.varm), uns=adata.uns)
+    fewer = {name: genes for name, genes in sets.items() if name != "program_2"}
+    result = pae.tl.fit(bare, fewer, moments=moments, n_extra=1, progress=False, copy=copy)
+    assert (result is None) != copy
+    result = bare if result is None else result
+    assert "X_pae" not in result.obsm
+    np.testing.assert_array_equal(result.obsm["X_other"], adata.obsm["X_other"])
+    assert result.varm["pae_loadings"].shape == (300, 6)
+    assert result.varm["pae_membership"].shape == (300, 5)
+    fresh = ad.AnnData(obs=cells.obs, var=cells.var)
+    pae.tl.fit(fresh, fewer, moments=moments, n_extra=1, progress=False)
+    assert set(result.uns["pae"]) == set(fresh.uns["pae"])
+    assert "enrichment" not in result.uns["pae"]
+    if copy:
+        assert bare.obsm["X_pae"].shape == (400, 9)
+        assert "enrichment" in bare.uns["pae"]
+
+
 def test_moments_of_some_genes_give_the_model_of_those_genes(cells: ad.AnnData) -> None:
     moments = pae.pp.moments(cells, genes=list(cells.var_names[:250]), progress=False)
     result, expected = fit(cells, moments=moments), fit(cells[:, :250].copy())

@@ -1,0 +1,65 @@
+"""The slots of a fit, written together."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from pathwayae import _keys
+from pathwayae.core import components, grouped_ae
+from pathwayae.core.gram_product import Data
+
+
+class Model(NamedTuple):
+    """Unit-length loadings (g, k), their norms before, the matrix from cells to scores (g, k), and the descent."""
+
+    loadings: NDArray[np.float32]
+    norm: NDArray[np.float64]
+    encoder: NDArray[np.float64]
+    descent: grouped_ae.Fit
+
+
+def write(
+    adata: AnnData,
+    key: str,
+    genes: NDArray[np.intp],
+    data: Data,
+    membership: sp.csr_matrix,
+    model: Model,
+    scores: NDArray[np.float32] | None,
+    entries: dict[str, Any],
+) -> None:
+    """Compute everything, then replace all slots of the key; without scores those of an earlier fit go."""
+    n_pathways = membership.shape[1]
+    n_free = model.loadings.shape[1] - n_pathways
+    pathways = entries[_keys.PATHWAYS]["pathway"].tolist()
+    everything = np.zeros((adata.n_vars, model.loadings.shape[1]), dtype=np.float32)
+    everything[genes] = model.loadings
+    member = sp.lil_matrix((adata.n_vars, n_pathways), dtype=bool)
+    member[genes] = membership
+    mean, scale = np.full(adata.n_vars, np.nan), np.full(adata.n_vars, np.nan)
+    mean[genes], scale[genes] = data.mean, data.scale
+    taken = set(pathways)
+    free = (name for j in itertools.count(1) if (name := f"free_{j}") not in taken)
+    entries = entries | {
+        _keys.COMPONENT_NAMES: np.array([*pathways, *itertools.islice(free, n_free)], dtype=object),
+        _keys.N_PATHWAYS: n_pathways,
+        _keys.NORM: model.norm,
+        _keys.VARIANCE_RATIO: components.variance_ratio(data.gram, model.encoder),
+        _keys.VARIANCE_RATIO_TOTAL: components.variance_ratio_together(data.gram, model.encoder),
+        _keys.HISTORY: {name: np.array(values) for name, values in model.descent.history.items()},
+    }
+    if scores is not None:
+        adata.obsm[_keys.scores(key)] = scores
+    elif _keys.scores(key) in adata.obsm:
+        del adata.obsm[_keys.scores(key)]  # they belong to other loadings
+    adata.varm[_keys.loadings(key)] = everything
+    adata.varm[_keys.membership(key)] = member.tocsr()
+    adata.var[_keys.mean(key)] = mean
+    adata.var[_keys.scale(key)] = scale
+    adata.uns[key] = entries
