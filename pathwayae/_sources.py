@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +20,10 @@ import scipy.sparse as sp
 from anndata.abc import CSCDataset, CSRDataset
 from numpy.typing import NDArray
 
-from pathwayae import _inputs
+from pathwayae import _dask, _files, _inputs
+from pathwayae.core.notice import warn
 
 STORED_BYTES = 16  # value and index of one stored number of a sparse block, at most
-READING = (OSError, KeyError, ValueError, RuntimeError, IndexError)  # what damaged files raise
 
 
 class Block(NamedTuple):
@@ -58,6 +59,10 @@ class Source:
         Whether the values were looked at already.
     after
         What is done to every block that was read and found finite; returns its values.
+    chunks
+        The dask array behind it, all genes in one chunk; None for others.
+    stored
+        The file behind it; None for others.
     """
 
     name: str
@@ -69,16 +74,18 @@ class Source:
     units: tuple[int, ...] | None = None
     finite: bool = False
     after: Callable[[Block], Any] | None = None
+    chunks: Any = None
+    stored: _files.Stored | None = None
 
-    def blocks(self, n_bytes: int) -> Iterator[Block]:
-        """All cells in order, in blocks of at most ``n_bytes`` (but one cell, or one chunk of dask, at least).
+    def blocks(self, n_bytes: int, first: int = 0, last: int | None = None) -> Iterator[Block]:
+        """Cells ``first:last`` in order, in blocks of at most ``n_bytes`` (but one cell, or chunk of dask, at least).
 
         Raises
         ------
         ValueError
             If a block cannot be read or holds NaN or infinite values.
         """
-        for start, stop in self._stretches(max(1, int(n_bytes / max(self.row_bytes, 1)))):
+        for start, stop in self.stretches(n_bytes, first, last):
             yield self.block(start, stop)
 
     def block(self, start: int, stop: int) -> Block:
@@ -86,25 +93,26 @@ class Source:
         name = f"{self.name}, cells {start}–{stop - 1},"
         try:
             values = self.read(start, stop)
-        except READING as error:
+        except _dask.WorkersLostError:
+            raise
+        except _dask.ChunkError as error:
+            msg = f"{name} {error}"
+            raise ValueError(msg) from error.__cause__
+        except _files.READING as error:
             msg = (
                 f"{name} cannot be read ({error}). The file is probably truncated or damaged: fetch or write it again."
             )
             raise ValueError(msg) from error
-        if values.shape != (stop - start, self.shape[1]):
-            msg = f"{name} came back as {values.shape}, not {(stop - start, self.shape[1])}: the file is damaged."
-            raise ValueError(msg)
-        if sp.issparse(values) and values.format != "csr":
-            values = values.tocsr()
-        if not self.finite:
-            _inputs.check_finite(values, name)
         block = Block(start, stop, name, values)
-        return block if self.after is None else block._replace(values=self.after(block))
+        return checked(block, self.shape[1], finite=self.finite, after=self.after)
 
-    def _stretches(self, rows: int) -> Iterator[tuple[int, int]]:
+    def stretches(self, n_bytes: int, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
+        """First cell and last + 1 of stretches of at most ``n_bytes``; of dask, always of all cells in whole chunks."""
+        rows = max(1, int(n_bytes / max(self.row_bytes, 1)))
         if self.units is None:
-            for start in range(0, self.shape[0], rows):
-                yield start, min(start + rows, self.shape[0])
+            last = self.shape[0] if last is None else last
+            for start in range(first, last, rows):
+                yield start, min(start + rows, last)
             return
         start, stop = 0, 0
         for end in self.units:
@@ -112,12 +120,32 @@ class Source:
                 yield start, stop
                 start = stop
             stop = end
-        yield start, stop
+        if stop > start:  # the last chunks of dask may be empty
+            yield start, stop
+
+
+def checked(block: Block, n_genes: int, *, finite: bool = False, after: Callable[[Block], Any] | None = None) -> Block:
+    """The block as CSR or dense, its shape and its values looked at, and ``after`` done to it."""
+    values, shape = block.values, (block.stop - block.start, n_genes)
+    if values.shape != shape:
+        msg = f"{block.name} came back as {values.shape}, not {shape}: the data are damaged."
+        raise ValueError(msg)
+    if sp.issparse(values) and values.format != "csr":
+        values = values.tocsr()
+    if not finite:
+        _inputs.check_finite(values, block.name)
+    block = block._replace(values=values)
+    return block if after is None else block._replace(values=after(block))
 
 
 def normalized(source: Source, target_sum: float) -> Source:
     """The same cells with every cell's values scaled to one total over all its genes, and their log1p."""
-    return replace(source, after=lambda block: log1p_total(block.values, target_sum, block.name))
+    return replace(source, after=partial(_log1p_block, target_sum=target_sum))
+
+
+def _log1p_block(block: Block, *, target_sum: float) -> Any:
+    """A function of the module, so that it can be sent to a worker."""
+    return log1p_total(block.values, target_sum, block.name)
 
 
 def log1p_total(values: Any, target_sum: float, name: str) -> Any:
@@ -178,7 +206,8 @@ def of_anndata(
     n_bytes: int = 2**32,
 ) -> Source:
     """The matrix of an AnnData: in memory (checked as a whole), a view, backed, or on dask."""
-    names = _inputs.gene_names(adata, gene_symbols, what=where)
+    named = adata if isinstance(adata.var, pd.DataFrame) else ad.AnnData(var=adata.var.to_memory())
+    names = _inputs.gene_names(named, gene_symbols, what=where)
     if layer is not None and layer not in adata.layers:
         msg = f"layer={layer!r} is not in {where}.layers, which has {list(adata.layers)}; choose one, or None for X."
         raise KeyError(msg)
@@ -200,16 +229,34 @@ def of_anndata(
         return Source(name, adata.shape, names, _backed_view(adata, of), 8.0 * adata.n_vars, column)
     if adata.is_view:  # never copied as a whole
         first = of(adata[:1])
-        if not type(first).__module__.startswith("dask"):
-            _check_kind(first, name)
+        if not _dask.is_lazy(first):
+            check_kind(first, name)
             return Source(name, adata.shape, names, lambda a, b: of(adata[a:b]), 8.0 * adata.n_vars, column)
     values = of(adata)
     if isinstance(values, np.ndarray) or sp.issparse(values):
         _inputs.check_finite(values, name)
         rows = values.tocsr() if sp.issparse(values) else values
         return Source(name, adata.shape, names, lambda a, b: rows[a:b], _row_bytes(rows), column, finite=True)
-    read, row_bytes, units = _reader(values, name, n_bytes)
-    return Source(name, adata.shape, names, read, row_bytes, column, units)
+    if _dask.is_lazy(values):
+        return _of_dask(values, name, names, column)
+    return Source(name, adata.shape, names, *_reader(values, name, n_bytes), column)
+
+
+def _of_dask(values: Any, name: str, names: NDArray[np.str_], column: Callable[[str], Any]) -> Source:
+    """Rows of a dask array, whose chunks are put together along the genes."""
+    if len(values.chunks[1]) > 1:
+        values = values.rechunk({1: -1})
+    width = STORED_BYTES / 4 if sp.issparse(values._meta) else values.dtype.itemsize  # a quarter of it stored, a guess
+    return Source(
+        name,
+        values.shape,
+        names,
+        lambda a, b: _dask.compute(values[a:b]),
+        float(width * values.shape[1]),
+        column,
+        units=tuple(np.cumsum(values.chunks[0]).tolist()),
+        chunks=values,
+    )
 
 
 def _backed_view(adata: ad.AnnData, of: Callable[[ad.AnnData], Any]) -> Callable[[int, int], Any]:
@@ -232,24 +279,28 @@ def _of_file(path: Path, stack: ExitStack, layer: str | None, gene_symbols: str 
     if not path.exists():
         msg = f"{name} does not exist."
         raise FileNotFoundError(msg)
+    place = "X" if layer is None else f"layers/{layer}"
     try:
-        root = _root(path, stack)
+        root = _files.root_of(path, stack)
         var, obs = ad.io.read_elem(root["var"]), ad.io.read_elem(root["obs"])
-        place = "X" if layer is None else f"layers/{layer}"
-        stored = root.get(place)
-        sparse = stored is not None and not hasattr(stored, "shape")
-        values = ad.io.sparse_dataset(stored) if sparse else stored
-        lost = _missing_chunks(stored) if sparse else 0
-    except READING as error:
+        values, lost = _files.values_of(root, place)
+    except _files.READING as error:
         msg = f"{name} cannot be opened ({error}). It is truncated, damaged, or no AnnData: fetch or write it again."
         raise ValueError(msg) from error
     if values is None:
         msg = f"{name} has no {place}; choose another layer."
         raise KeyError(msg)
-    if lost or values.shape != (len(obs), len(var)) or 0 in values.shape:
+    sparse = isinstance(values, CSRDataset | CSCDataset)
+    if (lost and sparse) or values.shape != (len(obs), len(var)) or 0 in values.shape:
         what = f"lacks {lost} chunks of its values" if lost else f"holds {values.shape} values"
         msg = f"{name} {what} for {len(obs)} cells × {len(var)} genes; a whole file with cells is needed."
         raise ValueError(msg)
+    if lost:
+        msg = (
+            f"{name} lacks {lost} of {values.nchunks} chunks of its dense values, which are read as zeros. Zarr leaves "
+            "out chunks that hold only zeros, so this may be right; if it is not, fetch or write the file again."
+        )
+        warn(msg)
     names = _inputs.gene_names(ad.AnnData(var=var), gene_symbols, what=name)
 
     def column(key: str) -> Any:
@@ -258,31 +309,37 @@ def _of_file(path: Path, stack: ExitStack, layer: str | None, gene_symbols: str 
             raise KeyError(msg)
         return obs[key]
 
-    read, row_bytes, units = _reader(values, name, n_bytes)
-    return Source(name, values.shape, names, read, row_bytes, column, units)
+    stored = _files.Stored(name, path.absolute(), place, n_bytes, isinstance(values, CSCDataset))
+    return Source(name, values.shape, names, *_reader(values, name, n_bytes), column, stored=stored)
 
 
-def _root(path: Path, stack: ExitStack) -> Any:
-    if path.is_dir():
-        import zarr
+def opened_again(
+    stored: _files.Stored, stack: ExitStack, *, n_genes: int, after: Callable[[Block], Any] | None
+) -> Source:
+    """The values of a file where only they are needed, as on a worker.
 
-        return zarr.open_group(path, mode="r")
-    import h5py
+    Raises
+    ------
+    ValueError
+        If the file is not there, or not the one that the client has seen.
+    """
+    try:
+        values, _ = _files.values_of(_files.root_of(stored.path, stack), stored.place)
+    except _files.READING as error:
+        msg = (
+            f"{stored.name} cannot be opened by a worker ({error}). Every worker needs to see {stored.path}, and the "
+            "file must be whole: put it where all of them can read it."
+        )
+        raise ValueError(msg) from error
+    if values is None or values.shape[1] != n_genes:
+        msg = f"{stored.name} is another file for a worker than for the client: all need to see the same {stored.path}."
+        raise ValueError(msg)
+    read, row_bytes = _reader(values, stored.name, stored.n_bytes)
+    return Source(stored.name, values.shape, np.zeros(0, dtype=str), read, row_bytes, {}.__getitem__, after=after)
 
-    return stack.enter_context(h5py.File(path, "r"))
 
-
-def _missing_chunks(group: Any) -> int:
-    """Chunks of a sparse zarr that are not there: zarr would read them as zeros."""
-    data = group["data"]
-    return data.nchunks - data.nchunks_initialized if hasattr(data, "nchunks_initialized") else 0
-
-
-def _reader(values: Any, name: str, n_bytes: int) -> tuple[Callable[[int, int], Any], float, tuple[int, ...] | None]:
-    """How to read rows, the bytes of one, and the stretches that are read whole."""
-    if type(values).__module__.startswith("dask"):
-        ends = tuple(np.cumsum(values.chunks[0]).tolist())
-        return lambda a, b: values[a:b].compute(), 8.0 * values.shape[1], ends
+def _reader(values: Any, name: str, n_bytes: int) -> tuple[Callable[[int, int], Any], float]:
+    """How to read rows, and the bytes of one."""
     if isinstance(values, CSCDataset):
         size = STORED_BYTES * values.group["data"].shape[0]
         if size > n_bytes:
@@ -298,14 +355,15 @@ def _reader(values: Any, name: str, n_bytes: int) -> tuple[Callable[[int, int], 
                 rows.append(values.to_memory().tocsr())
             return rows[0][a:b]
 
-        return by_genes, size / values.shape[0], None
-    _check_kind(values, name)
+        return by_genes, size / values.shape[0]
+    check_kind(values, name)
     if isinstance(values, CSRDataset):
-        return lambda a, b: values[a:b], STORED_BYTES * values.group["data"].shape[0] / values.shape[0], None
-    return lambda a, b: np.asarray(values[a:b]), float(values.dtype.itemsize * values.shape[1]), None
+        return lambda a, b: values[a:b], STORED_BYTES * values.group["data"].shape[0] / values.shape[0]
+    return lambda a, b: np.asarray(values[a:b]), float(values.dtype.itemsize * values.shape[1])
 
 
-def _check_kind(values: Any, name: str) -> None:
+def check_kind(values: Any, name: str) -> None:
+    """Raise TypeError unless it is a matrix of numpy, scipy, h5py or zarr."""
     known = isinstance(values, np.ndarray | CSRDataset) or sp.issparse(values)
     if not known and type(values).__module__.split(".")[0] not in ("h5py", "zarr"):
         msg = f"{name} is {type(values).__name__}; a numpy, scipy, h5ad, zarr or dask matrix is needed."
@@ -328,7 +386,8 @@ def labels(source: Source, keys: list[str]) -> NDArray[np.object_]:
     """
     parts = []
     for key in keys:
-        column = pd.Series(np.asarray(source.column(key), dtype=object))
+        with _dask.in_this_process():
+            column = pd.Series(np.asarray(source.column(key), dtype=object))
         if column.isna().any():
             msg = f"{source.name}: {int(column.isna().sum())} cells have no {key!r}; give them one or leave them out."
             raise ValueError(msg)

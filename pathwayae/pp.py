@@ -14,7 +14,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pathwayae import _inputs, _sources
+from pathwayae import _cluster, _inputs, _sources
 from pathwayae.core import moments as core
 from pathwayae.core.moments import Moments
 from pathwayae.core.notice import warn
@@ -41,6 +41,7 @@ def moments(
     normalize: Literal["log1p"] | None = None,
     target_sum: float = 1e4,
     memory: float = 4.0,
+    device: str = "cpu",
     random_state: int = 0,
     progress: bool = True,
 ) -> Moments:
@@ -74,11 +75,35 @@ def moments(
     memory
         Upper bound in GiB for all Gram matrices; more strata than fit are pooled into folds, with a warning. A block
         of cells takes a sixteenth of it and at most 64 MiB; a chunk of dask is read whole whatever its size, and so is
-        a file stored by genes (CSC), which is refused where it is larger than `memory`.
+        a file stored by genes (CSC), which is refused where it is larger than `memory`. It holds for this process;
+        workers of a client need as much for every thread in the worst case, where each part has cells of all strata.
+    device
+        Where cells read in this process are multiplied: ``"cpu"`` in float64; ``"cuda"`` in float32 per block, added
+        up in float64, which agrees with the CPU to about 1e-6; ``"auto"`` for CUDA where there is a device.
     random_state
         Seed of random folds.
     progress
         Show a progress bar.
+
+    Notes
+    -----
+    Where the cells are read:
+
+    - An AnnData on dask (``anndata.experimental.read_lazy``, for instance) is read by the scheduler that dask would
+      use: the workers of a ``dask.distributed`` client if there is one, else threads of this process.
+    - Files are read by the workers of a ``dask.distributed`` client if there is one; every worker opens them itself,
+      so all of them need to see the same paths. Without a client, they are read in this process, one after another.
+    - Anything else is read in this process.
+
+    Dask adds the moments of parts of the cells two by two. The parts and the order of additions depend on the data and
+    `memory` alone, so that neither the number of workers nor the loss of one changes the result, but for rounding
+    (1e-12) where processes do linear algebra with different numbers of threads. No worker holds more than one Gram
+    matrix per stratum for each of its threads and a few that wait to be added; scheduler and client hold the result
+    only. Threads of this process share `memory`: there are as many as it has room for, and one stream where it has
+    room for none. Chunks of dask smaller than a block are put together, and their cells may travel between workers.
+
+    Missing chunks: a sparse zarr that lacks some is refused. A dense one is warned of, since zarr does not write chunks
+    that hold only zeros.
 
     Returns
     -------
@@ -95,12 +120,16 @@ def moments(
         If something is neither an AnnData nor a path.
     ValueError
         If genes differ, a file is truncated, values are not finite, or counts and log values are mixed. The message
-        names file and cells; no partial result is returned.
+        names file, chunk and cells; no partial result is returned.
+    RuntimeError
+        If a ``dask.distributed`` client has had no worker for ``distributed.scheduler.no-workers-timeout`` of dask's
+        configuration (without a value there: 120 seconds), or was closed.
 
     Warns
     -----
     pathwayae.DataWarning
-        If the values look like raw counts and `normalize` is None, or strata are pooled to fit `memory`.
+        If the values look like raw counts and `normalize` is None, strata are pooled to fit `memory`, or a
+        dense zarr lacks chunks.
 
     Examples
     --------
@@ -116,6 +145,7 @@ def moments(
     """
     _check(n_folds=n_folds, normalize=normalize, join=join, target_sum=target_sum, memory=memory, seed=random_state)
     budget = int(memory * 2**30)
+    device = device if device == "cpu" else _inputs.device(device)
     with ExitStack() as stack:
         sources = _sources.open_all(data, stack, layer=layer, gene_symbols=gene_symbols, n_bytes=budget)
         names, columns = _columns(sources, genes, join)
@@ -127,10 +157,11 @@ def moments(
             sources = [_sources.normalized(source, target_sum) for source in sources]
         elif not counts:
             sources = [replace(source, after=_without_counts) for source in sources]
-        added = core.Accumulator(len(names), strata, max_bytes=budget)
-        _add_all(added, sources, columns, codes, min(core.BLOCK_BYTES, budget // BLOCK_SHARE), progress=progress)
+        ends = np.cumsum([source.shape[0] for source in sources])[:-1]
+        lots = [_cluster.Lot(*lot) for lot in zip(sources, columns, np.split(codes, ends), strict=True)]
+        read = _read_all(lots, strata, len(names), budget, device, progress=progress)
     how = "" if normalize is None else f"{normalize} {target_sum:g}"
-    result = added.result(tuple(names.tolist()), how)
+    result = replace(read, genes=tuple(names.tolist()), normalize=how)
     logger.info("Moments of %d cells × %d genes in %d strata.", result.n, len(names), len(strata))
     return result
 
@@ -268,21 +299,24 @@ def _fit_memory(
     return _folds(codes, strata, room)
 
 
-def _add_all(
-    added: core.Accumulator,
-    sources: list[_sources.Source],
-    columns: list[NDArray[np.intp] | None],
-    codes: NDArray[np.intp],
-    n_bytes: int,
-    *,
-    progress: bool,
-) -> None:
-    """The pass itself."""
-    offset, total = 0, sum(source.shape[0] for source in sources)
+def _read_all(
+    lots: list[_cluster.Lot], strata: tuple[str, ...], n_genes: int, budget: int, device: str, *, progress: bool
+) -> Moments:
+    """The pass itself: in one stream in this process, as a tree of dask tasks, or some of each."""
+    n_bytes = min(core.BLOCK_BYTES, budget // BLOCK_SHARE)
+    room = budget // (8 * n_genes * n_genes * len(strata))
+    tasks, left, threads = _cluster.divide(lots, strata, n_genes, n_bytes=n_bytes, n_grams=room)
+    total, parts = sum(lot.source.shape[0] for lot in lots), []
     with tqdm(total=total, desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
-        for source, index in zip(sources, columns, strict=True):
-            for block in source.blocks(n_bytes):
-                values = block.values if index is None else block.values[:, index]
-                added.add(values, codes[offset + block.start : offset + block.stop])
-                bar.update(block.stop - block.start)
-            offset += source.shape[0]
+        if tasks:
+            parts.append(_cluster.add_up(tasks, threads=threads, advance=bar.update))
+        if left:
+            added = core.Accumulator(n_genes, strata, max_bytes=budget, device=device)
+            for source, index, codes in left:
+                for block in source.blocks(n_bytes):
+                    values = block.values if index is None else block.values[:, index]
+                    added.add(values, codes[block.start : block.stop])
+                    bar.update(block.stop - block.start)
+            parts.append(added.result())
+    whole = _cluster.add(*parts)
+    return whole if whole.strata == strata else whole.select(*strata)

@@ -319,6 +319,26 @@ def test_a_missing_chunk_of_a_zarr_is_not_read_as_zeros(cells: ad.AnnData, tmp_p
         read(tmp_path / "a.zarr")
 
 
+def test_a_missing_chunk_of_a_dense_zarr_is_warned_of(cells: ad.AnnData, tmp_path) -> None:
+    adata = cells.copy()
+    adata.X = adata.X.toarray()
+    adata.write_zarr(tmp_path / "a.zarr", chunks=(50, 20))
+    assert_moments(read(tmp_path / "a.zarr"), adata.X)
+    chunks = [path for path in (tmp_path / "a.zarr/X").rglob("*") if path.is_file() and path.name[-1].isdigit()]
+    assert len(chunks) == 10
+    next(path for path in chunks if str(path.relative_to(tmp_path / "a.zarr/X")).strip("c/") in ("1.0", "1/0")).unlink()
+    adata.X[50:100, :20] = 0
+    with pytest.warns(pae.DataWarning, match=r"a\.zarr lacks 1 of 10 chunks of its dense values, .* read as zeros"):
+        assert_moments(read(tmp_path / "a.zarr"), adata.X)
+
+
+def test_missing_indices_of_a_sparse_zarr_are_refused(cells: ad.AnnData, tmp_path) -> None:
+    cells.write_zarr(tmp_path / "a.zarr")
+    sorted(path for path in (tmp_path / "a.zarr/X/indices").rglob("*") if path.name.isdigit())[-1].unlink()
+    with pytest.raises(ValueError, match=r"a\.zarr lacks 1 chunks of its values"):
+        read(tmp_path / "a.zarr")
+
+
 def test_what_is_no_data_is_refused(cells: ad.AnnData, tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="absent"):
         read(tmp_path / "absent.h5ad")
@@ -346,3 +366,18 @@ def test_a_large_file_by_genes_is_refused_with_the_way_out(cells: ad.AnnData, tm
     path = stored(cells, "h5ad-csc", tmp_path)
     with pytest.raises(ValueError, match="stored by genes"):
         read(path, memory=8 * 40 * 40 / 2**30)
+
+
+@pytest.mark.parametrize("device", ["cpu:0", pytest.param("cuda", marks=pytest.mark.gpu)])  # cpu:0 goes through torch
+def test_another_device_gives_the_same_moments(device):
+    adata = pae.datasets.simulate(400, 150, 3, n_donors=3)
+    found = pae.pp.moments(adata, sample_key="donor", device=device, progress=False)
+    expected = pae.pp.moments(adata, sample_key="donor", progress=False)
+    assert found.strata == expected.strata
+    np.testing.assert_array_equal(found.sums, expected.sums)
+    np.testing.assert_allclose(found.grams, expected.grams, atol=1e-5 * expected.grams.max())
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(ValueError, match="device='tpu9' is not a torch device"):
+        pae.pp.moments(pae.datasets.simulate(50, 150, 3), device="tpu9", progress=False)
