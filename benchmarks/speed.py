@@ -44,7 +44,7 @@ def iterations(n_cells: int, rng: np.random.Generator) -> dict[str, float]:
     begin = time.perf_counter()
     data = moments.accumulate(cells).standardize(center=True, scale="unit")
     reading = time.perf_counter() - begin
-    target = grouped_ae.objective(data, membership, np.ones(GENES, dtype=bool), PATHWAYS, CONFIG)
+    target = grouped_ae.objective([grouped_ae.Problem(data, membership, np.ones(GENES, dtype=bool), PATHWAYS, CONFIG)])
     cells -= data.mean.astype(np.float32)
     cells /= data.scale.astype(np.float32)
     standard = torch.from_numpy(cells)

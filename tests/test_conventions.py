@@ -39,6 +39,7 @@ READING_ORDER = [
     "penalties",
     "reconstruction",
     "optimize",
+    "loss",
     "grouped_ae",
     "components",
     "enrichment",

@@ -11,7 +11,7 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 
 from pathwayae.core.gram_product import Gram
-from pathwayae.core.grouped_ae import Scores
+from pathwayae.core.loss import Scores
 from pathwayae.core.moments import Matrix, block_rows, dense_block
 
 Floats = NDArray[np.float64]

@@ -1,31 +1,34 @@
 """The grouped autoencoder: a tied linear autoencoder whose loadings follow a membership, fitted from moments.
 
-standardised moments (or cells) + membership → start → descent → loadings
+standardised moments (or cells) + membership → start → descent → loadings; many problems descend together
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pathwayae.core import penalties, reconstruction
 from pathwayae.core.gram_product import Data, Gram, Product, operations, relative_product
-from pathwayae.core.optimize import Progress, Step, minimize, threads_for
+from pathwayae.core.loss import Activation, Cells, Objective, Scores, activate, shares
+from pathwayae.core.optimize import Descent, Progress, minimize, threads_for
+from pathwayae.core.strata import Standardized
 
-Activation = Literal["softplus", "sigmoid", "identity"]
-Scores = Literal["projection", "least_squares"]
-
-MAX_THETA = 1.0 - 1e-3  # θ = 1 would be structure without data
 SMALL = 0.01  # start of a loading outside its pathway, relative to one inside
 RIDGE = 0.1  # λ of least-squares scores, relative to loadings of unit length
 NOISE = 0.1  # relative, to break ties between pathways with the same genes
+N_ARRAYS = 12  # point, best point, gradient, averages of Adam and what a step needs, each g × k
+# On a CPU a few problems together (4 to 9 of 2000 genes × 70) are the fastest: a larger state only leaves the caches.
+SLICE_BYTES = {"cpu": 2**26, "cuda": 2**32}
 
+T = TypeVar("T")
 
 Floats = NDArray[np.float64]
 
@@ -83,100 +86,35 @@ class Fit(NamedTuple):
     converged: bool
 
 
-class Problem(NamedTuple):
-    """``W ↦ G W / tr G`` on the device, and what the squared error over tr G is divided by."""
-
-    product: Product
-    denominator: float
-
-
-@dataclass(frozen=True)
-class Objective:
-    """``(1 − θ) RMSE + θ [(1 − ε) zero + ε entropy]`` as a function of the unconstrained weights.
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What one fit is about.
 
     Attributes
     ----------
-    data, validation
-        Moments of the cells to fit, and of held-out cells whose loss is monitored when given.
-    outside, entropy_weights, penalised
-        Weights of the two structural terms, (g, k) and (g,), and the genes that take part (g,), see
-        :mod:`pathwayae.core.penalties`.
-    share_data, share_zero, share_entropy
-        ``1 − θ``, ``θ (1 − ε)`` and ``θ ε``, see :func:`shares`.
+    data
+        Moments of the standardised cells, g genes, or the cells themselves; both give the same result.
+    membership
+        Gene i belongs to pathway j, shape (g, p).
+    penalised
+        Genes that take part in regularisation, shape (g,); the others follow the data alone.
+    n_components
+        k ≥ p; component j < p is pathway j.
+    config
+        Everything that is not data.
+    validation
+        Held-out cells in the same units; learning rate, stopping and the point kept follow their loss.
+    init
+        Loadings to start from, shape (g, k); by default :func:`start`.
     """
 
-    data: Problem
-    outside: Tensor
-    entropy_weights: Tensor
-    penalised: Tensor
-    share_data: float
-    share_zero: float
-    share_entropy: float
-    l1_ratio: float
-    activation: Activation
-    scores: Scores
-    zero_norm: penalties.ZeroNorm
-    ridge: float
-    validation: Problem | None = None
-
-    def __call__(self, point: Tensor) -> Step:
-        """Loss, terms and gradient at unconstrained weights of shape (…, g, k)."""
-        weights, slope = activate(point, self.activation)
-        loadings, norm = weights, None
-        if self.scores == "least_squares":
-            loadings, norm = reconstruction.unit_columns(weights)
-        rmse, gradient = self._rmse(loadings, self.data, self.share_data)
-        zero, zero_gradient = self._zero(loadings)
-        gradient.add_(zero_gradient, alpha=self.share_zero)
-        if self.share_entropy > 0:
-            entropy, entropy_gradient = penalties.entropy(loadings, self.entropy_weights)
-            gradient.add_(entropy_gradient, alpha=self.share_entropy)
-        else:  # for the history
-            entropy = penalties.entropy_value(loadings, self.entropy_weights)
-        structure = self.share_zero * zero + self.share_entropy * entropy
-        if norm is not None:
-            gradient = reconstruction.through_unit_columns(gradient, loadings, norm)
-        loss = self.share_data * rmse + structure
-        terms = {"loss": loss, "reconstruction": rmse, "zero": zero, "entropy": entropy}
-        if self.validation is not None:
-            terms["validation_loss"] = self.share_data * self._rmse(loadings, self.validation, 0.0)[0] + structure
-        return Step(terms.get("validation_loss", loss), terms, gradient.mul_(slope))
-
-    def _rmse(self, loadings: Tensor, data: Problem, share: float) -> tuple[Tensor, Tensor]:
-        """The RMSE, and ``share`` times its gradient."""
-        if self.scores == "projection":
-            squared, gradient = reconstruction.projection(loadings, data.product, 1.0)
-        else:
-            squared, gradient = reconstruction.least_squares(loadings, data.product, 1.0, self.ridge)
-        rmse = (squared / data.denominator).clamp_min(1e-24).sqrt().to(loadings.dtype)
-        return rmse, gradient.mul_((share / (2.0 * rmse * data.denominator))[..., None, None])
-
-    def _zero(self, loadings: Tensor) -> tuple[Tensor, Tensor]:
-        if self.zero_norm == "feature":
-            return penalties.zero_feature(loadings, self.outside, self.l1_ratio)
-        return penalties.zero_component(loadings, self.outside, self.penalised)
-
-
-def shares(theta: float, epsilon: float, *, has_zero: bool, has_entropy: bool) -> tuple[float, float, float]:
-    """Weights of reconstruction, zero suppression and entropy in the loss.
-
-    θ is clipped to ``MAX_THETA``, so that the data never vanish from the loss. Where only one structural term
-    exists (no gene has a pathway, or no gene is penalised) it gets all of θ.
-    """
-    theta = min(theta, MAX_THETA)
-    if has_zero and has_entropy:
-        return 1.0 - theta, theta * (1.0 - epsilon), theta * epsilon
-    return 1.0 - theta, theta if has_zero else 0.0, theta if has_entropy else 0.0
-
-
-def activate(point: Tensor, activation: Activation) -> tuple[Tensor, Tensor]:
-    """``W = act(V)`` and ``dW/dV``."""
-    if activation == "softplus":
-        return F.softplus(point), torch.sigmoid(point)
-    if activation == "sigmoid":
-        weights = torch.sigmoid(point)
-        return weights, weights * (1.0 - weights)
-    return point, torch.ones_like(point)
+    data: Data
+    membership: NDArray[np.bool_]
+    penalised: NDArray[np.bool_]
+    n_components: int
+    config: Config
+    validation: Data | None = None
+    init: Floats | None = None
 
 
 def deactivate(weights: Floats, activation: Activation) -> Floats:
@@ -218,40 +156,39 @@ def start(
     return weights * np.sqrt(np.trace(a) / power) if power > 0 else weights
 
 
-def objective(
-    data: Data,
-    membership: NDArray[np.bool_],
-    penalised: NDArray[np.bool_],
-    n_components: int,
-    config: Config,
-    validation: Data | None = None,
-) -> Objective:
-    """The objective (docs/mathematics.md) for these cells or their moments and this membership, in float32."""
-    outside = penalties.outside_weights(membership, penalised, n_components, config.zero_norm)
-    per_gene = penalties.entropy_weights(membership, penalised, on_classes=config.entropy_on_classes)
-    share_data, share_zero, share_entropy = shares(
-        config.theta, config.epsilon, has_zero=bool(outside.any()), has_entropy=bool(per_gene.any())
-    )
-    factor = penalties.entropy_factor(config.entropy_scaling, n_components)
+def objective(problems: Sequence[Problem]) -> Objective:
+    """The objective (docs/mathematics.md) of these problems, in float32.
 
-    def problem(cells: Data) -> Problem:
-        denominator = 1.0 if config.relative else cells.n * len(cells.mean) / cells.total
-        return Problem(relative_product(cells, config.device), denominator)
-
+    They may differ in cells, membership, θ and ε. Problems in a row that hold the very same ``data`` (the same
+    object) share one product with its Gram matrix.
+    """
+    first = problems[0]
+    config, device = first.config, first.config.device
+    distinct = {id(problem.membership): problem for problem in problems}
+    structures = {key: _structure(problem) for key, problem in distinct.items()}
+    by_problem = [structures[id(problem.membership)] for problem in problems]
+    weights = [
+        shares(problem.config.theta, problem.config.epsilon, has_zero=has_zero, has_entropy=has_entropy)
+        for problem, (_, _, has_zero, has_entropy) in zip(problems, by_problem, strict=True)
+    ]
+    share_data, share_zero, share_entropy = torch.tensor(_once(weights), dtype=torch.float32, device=device).unbind(-1)
+    stacked = by_problem[:1] if len(distinct) == 1 else by_problem
+    held_out = [problem.validation for problem in problems if problem.validation is not None]
     return Objective(
-        data=problem(data),
-        outside=torch.as_tensor(outside, dtype=torch.float32, device=config.device),
-        entropy_weights=torch.as_tensor(per_gene * factor, dtype=torch.float32, device=config.device),
-        penalised=torch.as_tensor(penalised, device=config.device),
+        data=_cells([problem.data for problem in problems], config),
+        outside=_joined([outside for outside, *_ in stacked]).mT,
+        entropy_weights=_joined([per_gene for _, per_gene, *_ in stacked]),
+        penalised=None if first.penalised.all() else torch.as_tensor(first.penalised, device=device),
         share_data=share_data,
         share_zero=share_zero,
         share_entropy=share_entropy,
+        entropy_counts=any(entropy > 0 for *_, entropy in weights),
         l1_ratio=config.l1_ratio,
         activation=config.activation,
         scores=config.scores,
         zero_norm=config.zero_norm,
         ridge=config.ridge,
-        validation=None if validation is None else problem(validation),
+        validation=_cells(held_out, config) if held_out else None,
     )
 
 
@@ -270,28 +207,71 @@ def fit(
 
     Parameters
     ----------
-    data
-        Moments of the standardised cells, g genes, or the cells themselves; both give the same result.
-    membership
-        Gene i belongs to pathway j, shape (g, p).
-    penalised
-        Genes that take part in regularisation, shape (g,); the others follow the data alone.
-    n_components
-        k ≥ p; component j < p is pathway j.
-    init
-        Loadings to start from, shape (g, k); by default :func:`start`.
-    validation
-        Held-out cells in the same units; learning rate, stopping and the point kept follow their loss.
+    data, membership, penalised, n_components, config, init, validation
+        See :class:`Problem`.
     progress
-        Called after every iteration with its number and the terms.
+        Called for every iteration with its number (from 1) and the terms.
     """
-    target = objective(data, membership, penalised, n_components, config, validation)
-    if init is None:
-        rng = np.random.default_rng(config.random_state)
-        init = start(membership, n_components, data.gram, scores=config.scores, rng=rng)
-    point = torch.as_tensor(deactivate(init, config.activation), dtype=torch.float32, device=config.device)
-    with threads_for(operations(data) * n_components):
-        descent = minimize(
+    problem = Problem(data, membership, penalised, n_components, config, validation, init)
+    return _fit_slice([problem], progress)[0]
+
+
+def fit_many(problems: Iterable[Problem]) -> Iterator[Fit]:
+    """Fit problems of one shape together: restarts, a path of θ, bootstrap draws, other memberships.
+
+    They may differ in data, validation, membership and start and, within ``config``, in θ, ε and seed. Each fit is
+    the one :func:`fit` gives, to rounding. Problems in a row with the very same ``data`` (the same object) share one
+    matrix product. Problems are taken, and fits given, slice by slice, a slice being as many as fit in
+    ``SLICE_BYTES``: give a generator where all the moments at once would not fit in memory.
+
+    Parameters
+    ----------
+    problems
+        The problems; all of one slice are held in memory.
+
+    Yields
+    ------
+    The fit of each problem, in their order.
+
+    Raises
+    ------
+    ValueError
+        If problems differ in what they must share.
+
+    Examples
+    --------
+    >>> from pathwayae.core.moments import accumulate
+    >>> cells = np.random.default_rng(0).normal(size=(40, 4))
+    >>> sets = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=bool)
+    >>> config = Config(theta=0.3, epsilon=0.0, l1_ratio=0.5, learning_rate=0.03, max_iter=20)
+    >>> problem = Problem(accumulate(cells).standardize(), sets, np.ones(4, dtype=bool), 2, config)
+    >>> seeds = [replace(problem, config=replace(config, random_state=seed)) for seed in range(3)]
+    >>> [fit.loadings.shape for fit in fit_many(seeds)]
+    [(4, 2), (4, 2), (4, 2)]
+    """
+    first: Problem | None = None
+    held: list[Problem] = []
+    n_bytes = 0
+    for problem in problems:
+        first = problem if first is None else first
+        _check_alike(problem, first)
+        own = _bytes(problem, held[-1] if held else None)
+        if held and n_bytes + own > SLICE_BYTES.get(torch.device(problem.config.device).type, SLICE_BYTES["cpu"]):
+            yield from _fit_slice(held)
+            held, own, n_bytes = [], _bytes(problem, None), 0
+        held.append(problem)
+        n_bytes += own
+    if held:
+        yield from _fit_slice(held)
+
+
+def _fit_slice(problems: Sequence[Problem], progress: Progress | None = None) -> list[Fit]:
+    config = problems[0].config
+    target = objective(problems)
+    point = torch.stack([_start(problem) for problem in problems]).to(config.device).mT
+    work = sum(operations(problem.data) * problem.n_components for problem in problems)
+    with threads_for(work):
+        descents = minimize(
             target,
             point,
             learning_rate=config.learning_rate,
@@ -302,7 +282,90 @@ def fit(
             scheduler_factor=config.scheduler_factor,
             progress=progress,
         )
+    return [_fit_of(descent, config) for descent in descents]
+
+
+def _fit_of(descent: Descent, config: Config) -> Fit:
     loadings, _ = activate(descent.best, config.activation)
     if config.scores == "least_squares":
         loadings, _ = reconstruction.unit_columns(loadings)
-    return Fit(loadings.cpu().numpy().astype(np.float64), descent.history, descent.best_iteration, descent.converged)
+    values = np.ascontiguousarray(loadings.cpu().numpy(), dtype=np.float64)
+    return Fit(values, descent.history, descent.best_iteration, descent.converged)
+
+
+def _start(problem: Problem) -> Tensor:
+    """Unconstrained weights to start from, (k, g): component by component, for the product with G to be one."""
+    init, config = problem.init, problem.config
+    if init is None:
+        rng = np.random.default_rng(config.random_state)
+        init = start(problem.membership, problem.n_components, problem.data.gram, scores=config.scores, rng=rng)
+    return torch.from_numpy(np.ascontiguousarray(deactivate(init, config.activation).T, dtype=np.float32))
+
+
+def _structure(problem: Problem) -> tuple[Tensor, Tensor, bool, bool]:
+    """Weights of zero suppression (k, g) and of entropy (g,), and whether there is any of either."""
+    membership, penalised, k, config = problem.membership, problem.penalised, problem.n_components, problem.config
+    outside = penalties.outside_weights(membership, penalised, k, config.zero_norm)
+    per_gene = penalties.entropy_weights(membership, penalised, on_classes=config.entropy_on_classes)
+    factor = penalties.entropy_factor(config.entropy_scaling, k)
+    return (
+        torch.as_tensor(np.ascontiguousarray(outside.T), dtype=torch.float32, device=config.device),
+        torch.as_tensor(per_gene * factor, dtype=torch.float32, device=config.device),
+        bool(outside.any()),
+        bool(per_gene.any()),
+    )
+
+
+def _cells(data: Sequence[Data], config: Config) -> Cells:
+    """The cells of every problem; a run of problems with the same ones has one product."""
+    runs: list[tuple[Product, slice]] = []
+    for _, same in groupby(range(len(data)), key=lambda i: id(data[i])):
+        where = list(same)
+        runs.append((relative_product(data[where[0]], config.device), slice(where[0], where[-1] + 1)))
+
+    def product(w: Tensor) -> Tensor:
+        result = torch.empty_like(w)
+        for one, part in runs:
+            result[part] = one(w[part])
+        return result
+
+    sizes = _once([1.0 if config.relative else cells.n * len(cells.mean) / cells.total for cells in data])
+    denominator = torch.tensor(sizes, dtype=torch.float64, device=config.device)
+    return Cells(runs[0][0] if len(runs) == 1 else product, denominator)
+
+
+def _once(values: list[T]) -> T | list[T]:
+    """The value where it is always the same one."""
+    return values[0] if all(value == values[0] for value in values) else values
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.stack(tensors)
+
+
+def _bytes(problem: Problem, previous: Problem | None) -> int:
+    """Memory for one more problem of a slice: its own state and, if not those of the one before, Gram matrices."""
+    g = len(problem.penalised)
+    total = 4 * N_ARRAYS * g * problem.n_components
+    for name in ("data", "validation"):
+        cells = getattr(problem, name)
+        if isinstance(cells, Standardized) and (previous is None or cells is not getattr(previous, name)):
+            total += 12 * g * g  # float64, and float32 on the device
+    return total
+
+
+def _check_alike(problem: Problem, first: Problem) -> None:
+    found = {
+        "shape of membership": (problem.membership.shape, first.membership.shape),
+        "n_components": (problem.n_components, first.n_components),
+        "penalised": (problem.penalised.tolist(), first.penalised.tolist()),
+        "validation": (problem.validation is None, first.validation is None),
+        "config": tuple(replace(p.config, theta=0.0, epsilon=0.0, random_state=0) for p in (problem, first)),
+    }
+    for name, (own, others) in found.items():
+        if own != others:
+            msg = (
+                f"Problems fitted together must have the same {name}. They may differ in data, in the genes of the "
+                "pathways, in theta, epsilon and random_state; fit others by themselves."
+            )
+            raise ValueError(msg)

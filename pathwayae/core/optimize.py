@@ -1,4 +1,4 @@
-"""Descent on a closed-form objective: Adam, learning-rate decay on plateau, early stopping, best point kept."""
+"""Descents on closed-form objectives, many at once: Adam, learning-rate decay on plateau, early stopping, best kept."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SMALL_STEP = 2e8  # floating-point operations
+SMALL_STEP = 1e9  # floating-point operations; below, a step takes some ten milliseconds on one thread
+BETA, BETA_SQUARES, EPS = 0.9, 0.999, 1e-8  # of Adam, as proposed in its paper
+MIN_DECAY = 1e-8  # a learning rate that would fall by less stays
+READ_EVERY = 10  # iterations; on a GPU reading a number waits for all that is under way
 
 Progress = Callable[[int, dict[str, float]], None]
 
 
 class Step(NamedTuple):
-    """One evaluation: the value to monitor, its named terms and the gradient of the training objective."""
+    """One evaluation: values to monitor (R,), their named terms (R,) and the gradients (R, …) to descend along."""
 
     monitored: Tensor
     terms: dict[str, Tensor]
@@ -43,6 +46,63 @@ def threads_for(n_operations: float) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class _Adam:
+    """Adam on R stacked points with a learning rate each; a rate of 0 leaves its point as it is."""
+
+    def __init__(self, point: Tensor) -> None:
+        self.mean, self.squares = torch.zeros_like(point), torch.zeros_like(point)
+        self.scratch, self.root = torch.empty_like(point), torch.empty_like(point)
+        self.n_steps = 0
+
+    def move(self, point: Tensor, gradient: Tensor, rates: Tensor) -> None:
+        """One step of every point, in place."""
+        self.n_steps += 1
+        # The bias of both averages goes into rate and ε, which are small, rather than into every entry.
+        bias, bias_root = 1.0 - BETA**self.n_steps, (1.0 - BETA_SQUARES**self.n_steps) ** 0.5
+        self.mean.mul_(BETA).add_(gradient, alpha=1.0 - BETA)
+        self.squares.mul_(BETA_SQUARES).addcmul_(gradient, gradient, value=1.0 - BETA_SQUARES)
+        torch.sqrt(self.squares, out=self.root).add_(EPS * bias_root)
+        torch.mul(self.mean, _per_point(rates * (-bias_root / bias), point), out=self.scratch)
+        point.addcdiv_(self.scratch, self.root)
+
+
+class _Watch:
+    """What each of R descents has reached: its best point, its learning rate, and whether it still runs."""
+
+    def __init__(self, point: Tensor, learning_rate: float) -> None:
+        n, device = len(point), point.device
+        self.best = point.clone()
+        # Values are compared in float64, as Python would.
+        self.best_value = torch.full((n,), torch.inf, dtype=torch.float64, device=device)
+        self.reference = self.best_value.clone()
+        self.rates = torch.full((n,), learning_rate, dtype=torch.float64, device=device)
+        self.best_iteration, self.waited, self.since_decay, self.length = (
+            torch.zeros((n,), dtype=torch.int64, device=device) for _ in range(4)
+        )
+        self.active = torch.ones((n,), dtype=torch.bool, device=device)
+
+    def see(self, point: Tensor, monitored: Tensor, min_delta: float, patience: int) -> None:
+        """Take in the values at the points; a descent stops after ``patience`` of them without an improvement."""
+        values = monitored.double()
+        self.length += self.active
+        better = (values < self.best_value) & self.active
+        torch.where(_per_point(better, point), point, self.best, out=self.best)
+        self.best_value = torch.where(better, values, self.best_value)
+        self.best_iteration = torch.where(better, self.length, self.best_iteration)
+        improved = values < self.reference - min_delta
+        self.reference = torch.where(improved, values, self.reference)
+        self.waited = (self.waited + 1).masked_fill_(improved, 0)
+        self.since_decay = (self.since_decay + 1).masked_fill_(improved, 0)
+        self.active = self.active & (self.waited < patience)
+
+    def decay(self, patience: int, factor: float) -> None:
+        """Lower the rates of those without an improvement for more than ``patience`` iterations."""
+        due = self.since_decay > patience
+        lower = self.rates * factor
+        self.rates = torch.where(due & (self.rates - lower > MIN_DECAY), lower, self.rates)
+        self.since_decay = self.since_decay.masked_fill(due, 0)
+
+
 def minimize(
     objective: Callable[[Tensor], Step],
     start: Tensor,
@@ -54,51 +114,87 @@ def minimize(
     scheduler_patience: int,
     scheduler_factor: float,
     progress: Progress | None = None,
-) -> Descent:
-    """Minimise ``objective`` from ``start`` with Adam.
+) -> list[Descent]:
+    """Minimise R objectives at once from R starts with Adam; each result is that of a descent of its own.
 
-    The learning rate is multiplied by ``scheduler_factor`` after more than ``scheduler_patience`` iterations without
-    an improvement of at least ``min_delta``; the descent ends after ``early_stopping_patience`` of them, or after
-    ``max_iter``. The returned point is the best one evaluated.
+    A learning rate is multiplied by ``scheduler_factor`` after more than ``scheduler_patience`` iterations without
+    an improvement of at least ``min_delta``; a descent ends after ``early_stopping_patience`` of them, or after
+    ``max_iter``. One that has ended stays where it is until all have. The points returned are the best ones evaluated.
+    Nothing is read from a GPU but every ``READ_EVERY`` iterations; the results do not depend on it.
 
     Parameters
     ----------
     objective
-        Point → value to monitor, named terms, gradient.
+        Points (R, …) → values to monitor (R,), named terms (R,), gradients (R, …). No point may matter to another.
     start
-        First point; not modified.
+        First points, shape (R, …); not modified. Their memory layout is kept.
     progress
-        Called after every iteration with its number (from 1) and the terms.
+        Called for every iteration with its number (from 1) and the terms, averaged over the R descents.
+
+    Returns
+    -------
+    A descent per start.
 
     References
     ----------
     Kingma & Ba, Adam: a method for stochastic optimization, arXiv:1412.6980.
+
+    Examples
+    --------
+    >>> target = torch.tensor([[1.0], [2.0]])
+    >>> def squares(point):
+    ...     value = ((point - target) ** 2).sum(-1)
+    ...     return Step(value, {"loss": value}, 2 * (point - target))
+    >>> rules = {"min_delta": 0.0, "early_stopping_patience": 50, "scheduler_patience": 5, "scheduler_factor": 0.5}
+    >>> first, second = minimize(squares, torch.zeros(2, 1), learning_rate=0.1, max_iter=300, **rules)
+    >>> round(float(first.best), 1), round(float(second.best), 1)
+    (1.0, 2.0)
     """
     point = start.clone()
-    optimizer = torch.optim.Adam([point], lr=learning_rate, fused=True)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, patience=scheduler_patience, factor=scheduler_factor, threshold=min_delta, threshold_mode="abs"
-    )
-    best, best_value, best_iteration, reference, waited = point.clone(), float("inf"), 0, float("inf"), 0
-    history: dict[str, list[float]] = {}
-    converged = False
+    adam, watch = _Adam(point), _Watch(point, learning_rate)
+    names: list[str] = []
+    record = torch.empty(0)
+    n_read, every = 0, _read_every(point)
     for iteration in range(1, max_iter + 1):
         step = objective(point)
-        # One transfer: on a GPU every number read by itself waits for all that is under way.
-        monitored, *values = torch.stack([step.monitored, *step.terms.values()]).tolist()
-        terms = dict(zip(step.terms, values, strict=True))
-        for name, value in terms.items():
-            history.setdefault(name, []).append(value)
-        if progress is not None:
-            progress(iteration, terms)
-        if monitored < best_value:
-            best, best_value, best_iteration = point.clone(), monitored, iteration
-        waited = 0 if monitored < reference - min_delta else waited + 1
-        reference = min(reference, monitored) if waited == 0 else reference
-        if waited >= early_stopping_patience:
-            converged = True
-            break
-        point.grad = step.gradient
-        optimizer.step()
-        scheduler.step(monitored)
-    return Descent(best, history, best_iteration, converged)
+        if iteration == 1:
+            names = list(step.terms)
+            record = step.monitored.new_empty(max_iter, len(names), len(point))
+        torch.stack(list(step.terms.values()), out=record[iteration - 1])
+        watch.see(point, step.monitored, min_delta, early_stopping_patience)
+        if iteration % every == 0 or iteration == max_iter:
+            last = int(watch.length.max())
+            if progress is not None:
+                for i, means in enumerate(record[n_read:last].double().mean(-1).tolist(), start=n_read + 1):
+                    progress(i, dict(zip(names, means, strict=True)))
+            n_read = last
+            if not bool(watch.active.any()):
+                break
+        adam.move(point, step.gradient, watch.rates * watch.active)
+        watch.decay(scheduler_patience, scheduler_factor)
+    return _descents(watch, names, record)
+
+
+def _read_every(point: Tensor) -> int:
+    return READ_EVERY if point.is_cuda else 1
+
+
+def _descents(watch: _Watch, names: list[str], record: Tensor) -> list[Descent]:
+    columns = list(record.permute(2, 1, 0).cpu()) if names else [torch.empty(0, 0)] * len(watch.best)
+    ends = zip(watch.length.tolist(), watch.best_iteration.tolist(), watch.active.tolist(), strict=True)
+    return [
+        Descent(
+            best,
+            {name: values[:length].tolist() for name, values in zip(names, terms, strict=True)},
+            best_iteration,
+            not active,
+        )
+        for best, terms, (length, best_iteration, active) in zip(watch.best, columns, ends, strict=True)
+    ]
+
+
+def _per_point(values: Tensor, point: Tensor) -> Tensor:
+    """Values (R,) to be combined with points (R, …)."""
+    if values.is_floating_point():
+        values = values.to(point.dtype)
+    return values.reshape(-1, *[1] * (point.ndim - 1))

@@ -2,6 +2,7 @@
 
 Every term is linear or a ratio in the loadings, so value and gradient are closed forms. All functions take
 loadings with any number of leading batch dimensions, shape (…, g, k), and return a value (…) and a gradient (…, g, k).
+Weights may have the same leading dimensions, or none.
 """
 
 from __future__ import annotations
@@ -102,15 +103,16 @@ def zero_component(loadings: Tensor, weights: Tensor, penalised: Tensor | None =
     """
     counted = loadings if penalised is None else loadings * penalised[:, None]
     norm = (counted * counted).sum(-2, keepdim=True).clamp_min(TINY).sqrt()
-    outside = (weights * counted.abs()).sum(-2, keepdim=True)
-    gradient = weights * counted.sign() / norm - outside / norm**3 * counted
+    outside = counted.abs().mul_(weights).sum(-2, keepdim=True)
+    # Products of two are faster than addcmul, which runs entry by entry where an operand is broadcast.
+    gradient = counted.sign().mul_(weights).div_(norm).sub_(counted * (outside / norm**3))
     return (outside / norm).sum((-2, -1)), gradient
 
 
 def entropy(loadings: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """``Σ_i c_i e_i`` with ``e_i = −Σ_j p_ij ln p_ij`` and ``p = |w| / Σ|w|``; weights c have shape (g,)."""
+    """``Σ_i c_i e_i`` with ``e_i = −Σ_j p_ij ln p_ij`` and ``p = |w| / Σ|w|``; weights c have shape (…, g)."""
     row, log_p, per_gene = _spread(loadings)
-    gradient = log_p.add_(per_gene).mul_(-weights[:, None] / row).mul_(loadings.sign())
+    gradient = log_p.add_(per_gene).mul_(-weights[..., None] / row).mul_(loadings.sign())
     return (weights * per_gene[..., 0]).sum(-1), gradient
 
 

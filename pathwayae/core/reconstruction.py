@@ -26,8 +26,9 @@ def projection(loadings: Tensor, gram_product: Product, total: float) -> tuple[T
     b = loadings.mT @ loadings
     cross = a.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)
     power = (a * b).sum((-2, -1), dtype=torch.float64)
-    two = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device).mul_(2.0)
-    return total - 2.0 * cross + power, (h @ (b - two)).add_(loadings @ a).mul_(2.0)
+    b.diagonal(dim1=-2, dim2=-1).sub_(2.0)
+    # Factors of the gradient are applied to the small matrices.
+    return total - 2.0 * cross + power, (h @ b.mul_(2.0)).add_(loadings @ a.mul_(2.0))
 
 
 def least_squares(loadings: Tensor, gram_product: Product, total: float, ridge: float) -> tuple[Tensor, Tensor]:
@@ -40,7 +41,8 @@ def least_squares(loadings: Tensor, gram_product: Product, total: float, ridge: 
     a = (loadings.mT @ h).double()
     b = (loadings.mT @ loadings).double()
     k = b.shape[-1]
-    n = torch.linalg.inv(b + ridge * torch.eye(k, dtype=b.dtype, device=b.device))
+    # Positive definite for λ > 0, so there is no error to check for, which a GPU would have to wait for.
+    n = torch.linalg.inv_ex(b + ridge * torch.eye(k, dtype=b.dtype, device=b.device)).inverse
     na = n @ a
     nb = n @ b
     trace = na.diagonal(dim1=-2, dim2=-1).sum(-1)

@@ -2,14 +2,17 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from pathwayae.core import grouped_ae
-from pathwayae.core.grouped_ae import Config, fit, shares
+from pathwayae.core import grouped_ae, loss
+from pathwayae.core.gram_product import standardize
+from pathwayae.core.grouped_ae import Config, Problem, fit, fit_many
+from pathwayae.core.loss import shares
 from pathwayae.core.moments import Standardized, accumulate
 
 CONFIG = {"theta": 0.3, "epsilon": 0.2, "l1_ratio": 0.4, "learning_rate": 0.01, "max_iter": 200}
@@ -110,7 +113,7 @@ def assert_objective_is_naive(x, membership, penalised, k, config):
     v = torch.tensor(unconstrained(weights, config.activation)).requires_grad_()
     expected = naive_loss(v, torch.tensor(explicit), membership, penalised, config)
     (gradient,) = torch.autograd.grad(expected["loss"], v)
-    step = grouped_ae.objective(data, membership, penalised, k, config)(v.detach().float())
+    step = grouped_ae.objective([Problem(data, membership, penalised, k, config)])(v.detach().float())
     for name, value in expected.items():
         if value is not None:
             # The objective is evaluated in float32, of which a digit is 6e-8.
@@ -180,7 +183,7 @@ def test_only_the_data_speak_where_no_gene_is_penalised(zero_norm):
     config = Config(**CONFIG, zero_norm=zero_norm)
     data, explicit = standardised(planted(n=20, g=GENES)[0])
     v = torch.randn(GENES, 4, generator=torch.Generator().manual_seed(0))
-    step = grouped_ae.objective(data, OVERLAPPING, ~EVERY, 4, config)(v)
+    step = grouped_ae.objective([Problem(data, OVERLAPPING, ~EVERY, 4, config)])(v)
     w = F.softplus(v).double()
     x = torch.tensor(explicit)
     expected = 0.7 * torch.linalg.norm(x - x @ w @ w.T) / torch.linalg.norm(x)
@@ -198,9 +201,8 @@ def test_theta_of_one_is_clipped_so_that_the_data_never_vanish():
 @pytest.mark.parametrize("zero_norm", ["feature", "component"])
 def test_a_batch_of_weights_gives_what_a_loop_over_it_gives(zero_norm, scores):
     data, _ = standardised(planted()[0])
-    target = grouped_ae.objective(
-        data, planted()[1], np.ones(30, bool), 5, Config(**CONFIG, zero_norm=zero_norm, scores=scores)
-    )
+    config = Config(**CONFIG, zero_norm=zero_norm, scores=scores)
+    target = grouped_ae.objective([Problem(data, planted()[1], np.ones(30, bool), 5, config)])
     v = torch.randn(2, 3, 30, 5, generator=torch.Generator().manual_seed(0)) - 2
     together = target(v)
     for a, b in itertools.product(range(2), range(3)):
@@ -217,7 +219,7 @@ def test_deactivate_undoes_the_activation(activation):
     weights[0] = 1e-3 if activation != "identity" else 0.0
     v = grouped_ae.deactivate(weights, activation)
     np.testing.assert_allclose(v, unconstrained(weights, activation), rtol=1e-9, atol=1e-12)
-    back, slope = grouped_ae.activate(torch.tensor(v).requires_grad_(), activation)
+    back, slope = loss.activate(torch.tensor(v).requires_grad_(), activation)
     np.testing.assert_allclose(back.detach().numpy(), weights, rtol=1e-12)
     leaf = torch.tensor(v).requires_grad_()
     (by_autograd,) = torch.autograd.grad(ACTIVATIONS[activation](leaf).sum(), leaf)
@@ -607,3 +609,182 @@ def test_a_fit_leaves_global_random_states_and_its_inputs_alone():
     np.testing.assert_array_equal(data.gram, gram)
     np.testing.assert_array_equal(membership, given)
     np.testing.assert_array_equal(init, before)
+
+
+# Many fits together.
+
+TOGETHER = {"theta": 0.3, "epsilon": 0.2, "l1_ratio": 0.4, "learning_rate": 0.05, "max_iter": 60}
+
+
+def a_problem(scores="projection", zero_norm="component", **config):
+    x, membership = planted()
+    config = Config(**{**TOGETHER, **config}, scores=scores, zero_norm=zero_norm)
+    return Problem(standardised(x)[0], membership, np.ones(30, bool), 5, config)
+
+
+def restarts(problem):
+    return [replace(problem, config=replace(problem.config, random_state=seed)) for seed in range(4)]
+
+
+def path(problem):
+    """θ and ε, the ends included; ε = 0 needs no gradient of the entropy."""
+    pairs = [(0.0, 0.0), (0.3, 0.0), (0.3, 1.0), (0.9, 0.5), (1.0, 0.2)]
+    return [replace(problem, config=replace(problem.config, theta=t, epsilon=e)) for t, e in pairs]
+
+
+def draws(problem):
+    """Cells drawn with replacement, and those left out to stop by."""
+    x, rng = planted()[0], np.random.default_rng(0)
+    problems = []
+    for _ in range(3):
+        rows = rng.integers(len(x), size=len(x))
+        data = accumulate(x[rows]).standardize(center=True, scale="unit")
+        rest = (np.delete(x, rows, axis=0) - data.mean) / data.scale
+        held_out = Standardized(len(rest), rest.T @ rest, data.mean, data.scale)
+        problems.append(replace(problem, data=data, validation=held_out))
+    return problems
+
+
+def path_over_draws(problem):
+    """Two θ for each draw: problems in a row share their cells."""
+    configs = [replace(problem.config, theta=theta) for theta in (0.1, 0.6)]
+    return [replace(one, config=config) for one in draws(problem) for config in configs]
+
+
+def through_cells(problem):
+    data = standardize(planted()[0], center=True, scale="unit")
+    return [*restarts(problem)[:2], *restarts(replace(problem, data=data))[2:]]
+
+
+def other_memberships(problem):
+    rng = np.random.default_rng(0)
+    return [replace(problem, membership=problem.membership[rng.permutation(30)]) for _ in range(3)]
+
+
+def given_starts(problem):
+    return [replace(problem, init=random_weights((30, 5), "softplus", seed=seed)) for seed in range(3)]
+
+
+KINDS = [restarts, path, draws, path_over_draws, through_cells, other_memberships, given_starts]
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+
+
+def fit_alone(problem):
+    values = [problem.data, problem.membership, problem.penalised, problem.n_components, problem.config]
+    return fit(*values, init=problem.init, validation=problem.validation)
+
+
+def assert_fits_agree(fits, problems):
+    assert len(fits) == len(problems)
+    for one, problem in zip(fits, problems, strict=True):
+        alone = fit_alone(problem)
+        assert len(one.history["loss"]) == len(alone.history["loss"])
+        assert one.history.keys() == alone.history.keys()
+        for name, values in alone.history.items():
+            np.testing.assert_allclose(one.history[name], values, rtol=1e-5, err_msg=name)  # float32
+        assert np.linalg.norm(one.loadings - alone.loadings) < 1e-5 * np.linalg.norm(alone.loadings)
+        assert one.converged == alone.converged
+        assert one.loadings.flags.c_contiguous
+        assert one.loadings.dtype == np.float64
+
+
+@every_kind
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+@pytest.mark.parametrize("zero_norm", ["feature", "component"])
+def test_fits_together_are_the_fits_one_by_one(kind, zero_norm, scores):
+    problems = kind(a_problem(scores, zero_norm))
+    assert_fits_agree(list(fit_many(problems)), problems)
+
+
+@pytest.mark.parametrize("kind", [restarts, path, draws], ids=lambda kind: kind.__name__)
+def test_fits_together_that_end_at_different_iterations_are_the_fits_one_by_one(kind):
+    options = {"learning_rate": 0.3, "max_iter": 300, "min_delta": 1e-3}
+    problems = kind(a_problem(**options, early_stopping_patience=8, scheduler_patience=3))
+    fits = list(fit_many(problems))
+    assert_fits_agree(fits, problems)
+    assert len({len(one.history["loss"]) for one in fits}) > 1
+    assert all(one.converged for one in fits)
+
+
+@every_kind
+def test_the_slices_change_nothing_and_come_one_after_the_other(kind, monkeypatch):
+    problems = kind(a_problem())
+    whole = list(fit_many(problems))
+    taken = []
+
+    def one_by_one():
+        for i, problem in enumerate(problems):
+            taken.append(i)
+            yield problem
+
+    monkeypatch.setitem(grouped_ae.SLICE_BYTES, "cpu", 1)
+    some = fit_many(one_by_one())
+    first = next(some)
+    assert taken == [0, 1]  # one to fit, and one that no longer went with it
+    for one, other in zip([first, *some], whole, strict=True):
+        np.testing.assert_allclose(one.history["loss"], other.history["loss"], rtol=1e-5)  # float32
+        assert np.linalg.norm(one.loadings - other.loadings) < 1e-5 * np.linalg.norm(other.loadings)
+
+
+def test_a_slice_holds_what_fits_in_its_bytes(monkeypatch):
+    problem = a_problem(max_iter=1)
+    state, gram = 4 * grouped_ae.N_ARRAYS * 30 * 5, 12 * 30 * 30
+    sizes = []
+    minimize = grouped_ae.minimize
+
+    def counting(objective, start, **options):
+        sizes.append(len(start))
+        return minimize(objective, start, **options)
+
+    monkeypatch.setattr(grouped_ae, "minimize", counting)
+    monkeypatch.setitem(grouped_ae.SLICE_BYTES, "cpu", gram + 3 * state)
+    assert len(list(fit_many([problem] * 8))) == 8
+    assert sizes == [3, 3, 2]
+    sizes.clear()
+    own = [replace(problem, data=standardised(planted(seed=seed)[0])[0]) for seed in range(5)]
+    monkeypatch.setitem(grouped_ae.SLICE_BYTES, "cpu", 2 * (gram + state))
+    assert len(list(fit_many(own))) == 5
+    assert sizes == [2, 2, 1]
+
+
+def test_no_problem_is_no_fit():
+    assert list(fit_many([])) == []
+
+
+def test_restarts_depend_on_their_seeds_and_on_nothing_else():
+    problems = restarts(a_problem())
+    first, again = (list(fit_many(problems)) for _ in range(2))
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.loadings, other.loadings)
+        assert one.history == other.history
+    assert len({one.history["loss"][-1] for one in first}) == 4
+
+
+def test_problems_with_the_same_cells_share_one_product():
+    problems = restarts(a_problem())
+    calls = []
+    target = grouped_ae.objective(problems)
+    counted = target.data._replace(product=lambda w: (calls.append(w.shape), target.data.product(w))[1])
+    replace(target, data=counted)(torch.zeros(4, 30, 5))
+    assert calls == [(4, 30, 5)]
+    assert target.outside.shape == (30, 5)
+    assert target.share_data.shape == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"n_components": 6}, "n_components"),
+        ({"penalised": ~EVERY}, "penalised"),
+        ({"membership": OVERLAPPING}, "shape of membership"),
+        ({"validation": "data"}, "validation"),
+        ({"config": Config(**{**TOGETHER, "max_iter": 3})}, "config"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_problems_that_cannot_be_fitted_together_are_refused_by_name(changes, name):
+    problem = a_problem(zero_norm="component")
+    if "validation" in changes:
+        changes = {"validation": problem.data}
+    with pytest.raises(ValueError, match=f"the same {name}"):
+        list(fit_many([problem, replace(problem, **changes)]))

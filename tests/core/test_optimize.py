@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from pathwayae.core import optimize
 from pathwayae.core.optimize import Step, minimize
 
 OPTIONS = {
@@ -20,10 +21,16 @@ OPTIONS = {
 
 def quadratic(center, curvature):
     def objective(point):
-        value = 0.5 * (curvature * (point - center) ** 2).sum()
+        value = 0.5 * (curvature * (point - center) ** 2).flatten(1).sum(1)
         return Step(value, {"loss": value}, curvature * (point - center))
 
     return objective
+
+
+def descend(objective, start, **options):
+    """One descent."""
+    (result,) = minimize(objective, start[None], **options)
+    return result
 
 
 class Script:
@@ -34,8 +41,8 @@ class Script:
         self.points = []
 
     def __call__(self, point):
-        self.points.append(point.clone())
-        value = torch.tensor(next(self.values), dtype=torch.float64)
+        self.points.append(point[0].clone())
+        value = torch.tensor([next(self.values)], dtype=torch.float64)
         return Step(value, {"loss": value, "twice": 2 * value}, torch.ones_like(point))
 
     def learning_rates(self):
@@ -48,14 +55,14 @@ def run(values, **options):
     progress = []
     start = torch.zeros(2, 3, dtype=torch.float64)
     options = {**OPTIONS, "max_iter": len(values), **options}
-    return script, minimize(script, start, progress=lambda i, terms: progress.append((i, terms)), **options), progress
+    return script, descend(script, start, progress=lambda i, terms: progress.append((i, terms)), **options), progress
 
 
 def test_the_minimum_of_a_quadratic_is_reached():
     generator = torch.Generator().manual_seed(0)
     center = torch.randn(4, 3, generator=generator, dtype=torch.float64)
     curvature = 0.1 + torch.rand(4, 3, generator=generator, dtype=torch.float64)
-    result = minimize(
+    result = descend(
         quadratic(center, curvature),
         torch.zeros(4, 3, dtype=torch.float64),
         **{**OPTIONS, "max_iter": 2000, "scheduler_patience": 20, "early_stopping_patience": 200},
@@ -67,7 +74,7 @@ def test_the_minimum_of_a_quadratic_is_reached():
 def test_the_moves_are_those_of_torch_adam_with_its_plateau_scheduler():
     center, curvature = torch.tensor([1.0, -2.0, 30.0]).double(), torch.tensor([1.0, 50.0, 0.01]).double()
     options = {**OPTIONS, "max_iter": 300, "learning_rate": 0.5, "min_delta": 1e-3, "scheduler_patience": 4}
-    result = minimize(quadratic(center, curvature), torch.zeros(3, dtype=torch.float64), **options)
+    result = descend(quadratic(center, curvature), torch.zeros(3, dtype=torch.float64), **options)
     point = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([point], lr=0.5)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -103,7 +110,7 @@ def test_an_improvement_too_small_to_count_is_still_kept():
 
 def test_the_start_is_not_modified():
     start = torch.ones(3, dtype=torch.float64)
-    minimize(quadratic(torch.zeros(3).double(), torch.ones(3).double()), start, **OPTIONS)
+    descend(quadratic(torch.zeros(3).double(), torch.ones(3).double()), start, **OPTIONS)
     assert torch.equal(start, torch.ones(3, dtype=torch.float64))
     assert start.grad is None
 
@@ -191,10 +198,144 @@ def test_what_is_monitored_and_what_descends_may_differ():
     center = torch.tensor([3.0], dtype=torch.float64)
 
     def objective(point):
-        held_out = ((point - 1.0) ** 2).sum()
-        return Step(held_out, {"loss": ((point - center) ** 2).sum()}, 2 * (point - center))
+        held_out = ((point - 1.0) ** 2).sum(1)
+        return Step(held_out, {"loss": ((point - center) ** 2).sum(1)}, 2 * (point - center))
 
     options = {**OPTIONS, "max_iter": 500, "learning_rate": 0.01}
-    result = minimize(objective, torch.zeros(1, dtype=torch.float64), **options)
+    result = descend(objective, torch.zeros(1, dtype=torch.float64), **options)
     assert float(result.best) == pytest.approx(1.0, abs=0.01)  # the best of points 0.01 apart
     assert result.history["loss"][-1] < result.history["loss"][result.best_iteration - 1]
+
+
+# Many at once.
+
+
+def bumpy(seed, n=6):
+    """n problems whose value is a tilted quadratic with waves, so that plateaus and stops come at other times."""
+    generator = torch.Generator().manual_seed(seed)
+    center = 3 * torch.randn(n, 4, generator=generator, dtype=torch.float64)
+    curvature = 10 ** (2 * torch.rand(n, 4, generator=generator, dtype=torch.float64) - 1)
+
+    def of(rows):
+        def objective(point):
+            away = point - center[rows]
+            value = (curvature[rows] * away**2 + 0.3 * torch.cos(5 * away)).sum(1)
+            gradient = 2 * curvature[rows] * away - 1.5 * torch.sin(5 * away)
+            return Step(value, {"loss": value, "length": point.norm(dim=1)}, gradient)
+
+        return objective
+
+    return of, torch.randn(n, 4, generator=generator, dtype=torch.float64)
+
+
+def assert_same(descent, other):
+    assert torch.equal(descent.best, other.best)
+    assert descent.history == other.history
+    assert (descent.best_iteration, descent.converged) == (other.best_iteration, other.converged)
+
+
+STOPPING = {
+    "learning_rate": 0.4,
+    "max_iter": 150,
+    "min_delta": 0.02,
+    "early_stopping_patience": 12,
+    "scheduler_patience": 3,
+    "scheduler_factor": 0.5,
+}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_descents_together_are_the_descents_one_by_one(seed):
+    of, start = bumpy(seed)
+    together = minimize(of(slice(None)), start, **STOPPING)
+    for i, descent in enumerate(together):
+        assert_same(descent, descend(of(slice(i, i + 1)), start[i], **STOPPING))
+    lengths = {len(descent.history["loss"]) for descent in together}
+    assert len(lengths) > 2  # they do end at different iterations
+    assert all(descent.converged == (len(descent.history["loss"]) < 150) for descent in together)
+
+
+def scripted(values):
+    """R problems that return the values they are told, with gradients of 1; each point seen is kept."""
+    points = []
+
+    def objective(point):
+        points.append(point.clone())
+        value = values[:, len(points) - 1].clone()
+        return Step(value, {"loss": value}, torch.ones_like(point))
+
+    return objective, points
+
+
+def test_every_descent_has_its_own_learning_rate():
+    falling = torch.arange(30, 0, -1, dtype=torch.float64)
+    values = torch.stack([falling, torch.full((30,), 2.0, dtype=torch.float64), falling.clamp_min(20.0)])
+    objective, points = scripted(values)
+    options = {**OPTIONS, "max_iter": 30, "scheduler_patience": 4}
+    minimize(objective, torch.zeros(3, 2, dtype=torch.float64), **options)
+    moves = -torch.stack(points).diff(dim=0)[..., 0].T  # with a constant gradient a move is the learning rate
+    alone = [run(row.tolist(), scheduler_patience=4)[0].learning_rates() for row in values]
+    for move, expected in zip(moves, alone, strict=True):
+        assert move.tolist() == pytest.approx(expected, rel=1e-12)
+    assert [round(math.log2(0.1 / row[-1])) for row in alone] == [0, 5, 3]
+
+
+def test_a_descent_that_has_stopped_stays_where_it_is_until_all_have():
+    values = torch.tensor([[3.0] * 12, [12.0 - i for i in range(12)]]).double()
+    values[0, 7:] = 0.0  # better, but after its end
+    objective, points = scripted(values)
+    options = {**OPTIONS, "max_iter": 12, "early_stopping_patience": 3}
+    stopped, other = minimize(objective, torch.zeros(2, 2, dtype=torch.float64), **options)
+    assert (stopped.converged, stopped.best_iteration, stopped.history) == (True, 1, {"loss": [3.0] * 4})
+    assert (other.converged, other.best_iteration, len(other.history["loss"])) == (False, 12, 12)
+    assert len(points) == 12
+    assert all(torch.equal(point[0], points[3][0]) for point in points[4:])
+    assert not torch.equal(points[4][1], points[3][1])
+    assert torch.equal(stopped.best, points[0][0])
+
+
+def test_all_stopped_is_the_end():
+    objective, points = scripted(torch.ones(3, 40, dtype=torch.float64))
+    minimize(objective, torch.zeros(3, 1), **{**OPTIONS, "max_iter": 40, "early_stopping_patience": 5})
+    assert len(points) == 6
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("every", [2, 7, 1000])
+def test_how_often_numbers_are_read_changes_nothing(monkeypatch, seed, every):
+    of, start = bumpy(seed)
+    heard, heard_later = [], []
+    each = minimize(of(slice(None)), start, **STOPPING, progress=lambda *step: heard.append(step))
+    monkeypatch.setattr(optimize, "_read_every", lambda point: every)
+    later = minimize(of(slice(None)), start, **STOPPING, progress=lambda *step: heard_later.append(step))
+    for descent, other in zip(each, later, strict=True):
+        assert_same(descent, other)
+    assert heard == heard_later
+
+
+def test_progress_is_the_mean_over_the_descents():
+    values = torch.tensor([[3.0, 2.0, 2.0, 1.0], [5.0, 5.0, 1.0, 0.0]]).double()
+    heard = []
+    options = {**OPTIONS, "max_iter": 4, "progress": lambda i, terms: heard.append((i, terms["loss"]))}
+    minimize(scripted(values)[0], torch.zeros(2, 1), **options)
+    assert heard == [(1, 4.0), (2, 3.5), (3, 1.5), (4, 0.5)]
+
+
+def test_a_value_that_is_not_a_number_ends_its_own_descent_only():
+    values = torch.tensor([[1.0, *[math.nan] * 9], [10.0 - i for i in range(10)]]).double()
+    options = {**OPTIONS, "max_iter": 10, "early_stopping_patience": 4}
+    broken, other = minimize(scripted(values)[0], torch.zeros(2, 1, dtype=torch.float64), **options)
+    assert (broken.converged, broken.best_iteration, len(broken.history["loss"])) == (True, 1, 5)
+    assert (other.converged, other.best_iteration) == (False, 10)
+
+
+def test_the_memory_layout_of_the_start_is_kept():
+    seen = []
+
+    def objective(point):
+        seen.append(point.stride())
+        value = point.square().sum((1, 2))
+        return Step(value, {"loss": value}, 2 * point)
+
+    minimize(objective, torch.ones(2, 5, 3).mT, **{**OPTIONS, "max_iter": 3})
+    assert seen == [(15, 1, 3)] * 3
