@@ -1,4 +1,4 @@
-"""All benchmarks with one command: ``python benchmarks/run.py [defaults] [gram] [speed]``.
+"""All benchmarks with one command: ``python benchmarks/run.py [defaults] [gram] [speed] [restarts] [scale]``.
 
 Each writes a Markdown table and a JSON file with the machine, the versions and the date beside this script.
 ``defaults`` reads real cells and gene sets from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
@@ -46,9 +46,11 @@ def main(names: list[str]) -> None:
     """Run the benchmarks named, by default all."""
     import defaults
     import gram
+    import restarts
+    import scale
     import speed
 
-    benchmarks = {"defaults": defaults.run, "gram": gram.run, "speed": speed.run}
+    benchmarks = {module.__name__: module.run for module in (defaults, gram, speed, restarts, scale)}
     for name in names or benchmarks:
         if name not in benchmarks:
             sys.exit(f"{name!r} is no benchmark; choose from {', '.join(benchmarks)}.")

@@ -164,7 +164,7 @@ def test_gseapy_is_known_to_one_file_and_imported_only_when_used(name):
 @tl_files
 def test_tools_use_core_get_gs_and_their_own_modules(name):
     shared = ("pathwayae.core", "pathwayae.get", "pathwayae.gs", "pathwayae._keys", "pathwayae._inputs")
-    shared += ("pathwayae._sources", "pathwayae._files", "pathwayae.tl")
+    shared += ("pathwayae._sources", "pathwayae._files", "pathwayae.pp", "pathwayae.tl")
     assert {module for module in own(imports(name)) if not under(module, *shared)} == set()
     assert not third_party(imports(name)) & {"matplotlib", "seaborn", "gseapy"}
 
@@ -184,17 +184,8 @@ def test_nothing_but_the_package_itself_and_the_command_line_imports_plots(name)
 
 @every_file
 def test_get_keys_and_inputs_lie_below_the_shell(name):
-    if name in (
-        "get.py",
-        "gs.py",
-        "pp.py",
-        "_keys.py",
-        "_inputs.py",
-        "_sources.py",
-        "_files.py",
-        "_dask.py",
-        "_cluster.py",
-    ):
+    below = ("gs.py", "pp.py", "_keys.py", "_inputs.py", "_sources.py", "_files.py", "_dask.py", "_cluster.py")
+    if name in below or name.startswith("get/"):
         assert not any(under(module, "pathwayae.tl", "pathwayae.pl", "pathwayae.models") for module in imports(name))
 
 

@@ -16,9 +16,6 @@ from pathwayae import _keys
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["component_names", "enrichment", "gene_names", "history", "loadings", "scores", "to_anndata"]
-__all__ += ["top_genes", "variance"]
-
 
 def component_names(
     adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = _keys.DEFAULT

@@ -1,0 +1,72 @@
+"""A fit read back from its slots, and moments of its genes."""
+
+import numpy as np
+import pytest
+
+import pathwayae as pae
+from pathwayae.core.grouped_ae import Config
+from pathwayae.tl._fitted import fitted, moments_of
+
+
+@pytest.fixture
+def cells():
+    adata = pae.datasets.simulate(400, 150, 3, n_donors=3)
+    adata.var["keep"] = np.arange(adata.n_vars) != 7
+    pae.tl.fit(adata, "pathways", mask_var="keep", n_extra=2, theta=0.2, progress=False)
+    return adata
+
+
+def test_scores_follow_from_what_is_read_back(cells):
+    model = fitted(cells, "pae")
+    values = cells.X.toarray()[:, model.index].astype(float)
+    np.testing.assert_allclose((values - model.mean) / model.scale @ model.encoder, cells.obsm["X_pae"], atol=1e-4)
+    assert list(model.names) == sorted(cells.var_names[cells.var["keep"]])
+    assert (model.n_pathways, model.membership.shape, len(model.components)) == (3, (149, 3), 5)
+    np.testing.assert_array_equal(
+        model.membership.toarray(), cells.varm["pathways"].to_numpy()[model.index].astype(bool)
+    )
+
+
+def test_the_settings_of_the_fit_come_back_some_of_them_changed(cells):
+    config = fitted(cells, "pae").config(random_state=5, device="cpu")
+    assert isinstance(config, Config)
+    assert (config.theta, config.random_state, config.device, config.scores) == (0.2, 5, "cpu", "projection")
+
+
+def test_moments_given_are_those_of_the_cells_in_any_order(cells):
+    model = fitted(cells, "pae")
+    read = moments_of(cells, model, None, sample_key="donor", progress=False)
+    given = pae.pp.moments(cells[:, ::-1].copy(), sample_key="donor", progress=False)
+    same = moments_of(cells, model, given)
+    assert read.genes == same.genes == tuple(model.names)
+    assert read.strata == same.strata
+    np.testing.assert_allclose(read.grams, same.grams, rtol=1e-12)
+
+
+def test_moments_of_other_values_are_refused(cells):
+    counts = pae.pp.moments(cells, layer="counts", normalize="log1p", progress=False)
+    with pytest.raises(ValueError, match="normalised by 'log1p 10000', those of the fit by ''"):
+        moments_of(cells, fitted(cells, "pae"), counts)
+    with pytest.raises(ValueError, match="not in these moments"):
+        moments_of(cells, fitted(cells, "pae"), pae.pp.moments(cells, genes=cells.var_names[:5], progress=False))
+
+
+def test_a_slot_that_is_gone_is_named(cells):
+    del cells.varm["pae_membership"]
+    with pytest.raises(KeyError, match="pae_membership"):
+        fitted(cells, "pae")
+    cells.uns = {}
+    with pytest.raises(KeyError, match="pae"):
+        fitted(cells, "pae")
+
+
+def test_gene_symbols_of_the_fit_are_used():
+    adata = pae.datasets.simulate(300, 150, 3)
+    symbols = adata.var_names.to_numpy()
+    adata.var["symbol"] = symbols
+    adata.var_names = [f"id_{i}" for i in range(adata.n_vars)]
+    sets = {"a": list(symbols[:20]), "b": list(symbols[30:60])}
+    pae.tl.fit(adata, sets, gene_symbols="symbol", n_extra=1, progress=False)
+    model = fitted(adata, "pae")
+    assert set(model.names) == set(symbols)
+    assert moments_of(adata, model, None, progress=False).genes == tuple(model.names)
