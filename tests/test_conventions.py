@@ -42,6 +42,8 @@ READING_ORDER = [
     "loss",
     "grouped_ae",
     "components",
+    "association",
+    "refine",
     "enrichment",
 ]
 ODDITIES = {"core/enrichment.py": {"gseapy"}, "core/ontology.py": {"obonet"}, "core/gram.py": {"numba"}}

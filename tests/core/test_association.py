@@ -1,0 +1,127 @@
+"""Leave-one-out association from moments, against loops over cells and refits without the gene."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pathwayae.core import association as assoc
+
+
+def cells(n=80, g=24, seed=0):
+    """Centred cells with three shared factors."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3)) @ rng.normal(size=(3, g)) + rng.normal(size=(n, g)) * rng.uniform(0.5, 2.0, size=g)
+    return x - x.mean(axis=0)
+
+
+def sets(g, p, seed=1, share=0.3):
+    return np.random.default_rng(seed).random((g, p)) < share
+
+
+@pytest.mark.parametrize("weights", [sets(24, 5).astype(float), np.random.default_rng(2).normal(size=(24, 5))])
+def test_leave_one_out_is_the_correlation_with_the_score_of_the_other_genes(weights):
+    x = cells()
+    expected = np.empty(weights.shape)
+    for i in range(x.shape[1]):
+        for j in range(weights.shape[1]):
+            others = np.arange(x.shape[1]) != i
+            expected[i, j] = np.corrcoef(x[:, i], x[:, others] @ weights[others, j])[0, 1]
+    np.testing.assert_allclose(assoc.leave_one_out(x.T @ x, weights), expected, rtol=0, atol=1e-12)
+
+
+def test_a_gene_without_variance_and_a_pathway_without_other_genes_have_no_association():
+    x = cells()
+    x[:, 3] = 0.0
+    weights = np.zeros((24, 3))
+    weights[5, 0] = 1.0  # gene 5 alone
+    weights[3, 1] = 1.0  # the constant gene alone
+    result = assoc.leave_one_out(x.T @ x, weights)
+    assert result[5, 0] == 0.0
+    assert np.abs(np.delete(result[:, 0], [3, 5])).min() > 0.0
+    np.testing.assert_array_equal(result[3], 0.0)
+    np.testing.assert_array_equal(result[:, 1:], 0.0)
+
+
+def test_ridge_predictions_are_those_of_a_fit_without_the_gene():
+    x, labels = cells(), sets(24, 4).astype(float)
+    correlations = np.corrcoef(x.T)
+    inverse = np.linalg.inv(correlations + 2.0 * np.eye(24))
+    expected = np.empty(labels.shape)
+    for i in range(24):
+        others = np.arange(24) != i
+        kernel = correlations[np.ix_(others, others)] + 2.0 * np.eye(23)
+        expected[i] = correlations[i, others] @ np.linalg.solve(kernel, labels[others])
+    np.testing.assert_allclose(assoc.leave_one_out_ridge(inverse, labels), expected, rtol=0, atol=1e-12)
+
+
+def test_neither_view_of_a_gene_depends_on_its_own_annotation():
+    prepared = assoc.prepare(cells().T @ cells(), rank=6)
+    labels = sets(24, 4).astype(float)
+    flipped = labels.copy()
+    flipped[7] = 1.0 - flipped[7]
+    views = (
+        lambda y: assoc.leave_one_out(prepared.similarity, y),
+        lambda y: assoc.leave_one_out_ridge(prepared.inverse, y),
+    )
+    for view in views:
+        np.testing.assert_allclose(view(labels)[7], view(flipped)[7], rtol=0, atol=1e-10)
+        assert np.abs(view(labels) - view(flipped)).max() > 1e-3
+
+
+def test_correlation_is_that_of_the_cells_whatever_the_units_and_zero_without_variance():
+    x = cells()
+    np.testing.assert_allclose(assoc.correlation(x.T @ x), np.corrcoef(x.T), rtol=0, atol=1e-12)
+    scaled = x * np.linspace(0.1, 30.0, 24)
+    np.testing.assert_allclose(assoc.correlation(scaled.T @ scaled), np.corrcoef(x.T), rtol=0, atol=1e-12)
+    x[:, 2] = 0.0
+    result = assoc.correlation(x.T @ x)
+    np.testing.assert_array_equal(result[2], 0.0)
+    assert np.isfinite(result).all()
+
+
+@pytest.mark.parametrize(("g", "rank"), [(40, 10), (600, 30), (40, 100)])
+def test_profiles_are_unit_vectors_along_the_leading_eigenvectors(g, rank):
+    correlations = np.corrcoef(cells(n=200, g=g).T)
+    result = assoc.profiles(correlations, rank)
+    values, vectors = np.linalg.eigh(correlations)
+    expected = vectors[:, -rank:] * np.sqrt(np.maximum(values[-rank:], 0.0))
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(result @ result.T, expected @ expected.T, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(np.linalg.norm(result, axis=1), 1.0, rtol=1e-10)
+
+
+def test_the_inverse_is_that_of_the_regularised_correlations():
+    x = cells()
+    prepared = assoc.prepare(x.T @ x, ridge=2.5)
+    np.testing.assert_allclose(prepared.inverse @ (np.corrcoef(x.T) + 2.5 * np.eye(24)), np.eye(24), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("g", [40, 600])
+def test_association_follows_the_genes_and_pathways_in_any_order(g):
+    x, member = cells(n=120, g=g), sets(g, 6, share=0.1)
+    rng = np.random.default_rng(4)
+    genes, pathways = rng.permutation(g), rng.permutation(6)
+    whole = assoc.association(assoc.prepare(x.T @ x, rank=20), member)
+    shuffled = x[:, genes]
+    result = assoc.association(assoc.prepare(shuffled.T @ shuffled, rank=20), member[genes][:, pathways])
+    np.testing.assert_allclose(result, whole[genes][:, pathways], rtol=0, atol=1e-6)
+
+
+def test_association_is_in_standard_units_with_zeros_where_nothing_varies():
+    x = cells()
+    member = sets(24, 3)
+    member[:, 1] = False  # no genes: no association
+    result = assoc.association(assoc.prepare(x.T @ x, rank=5), member)
+    np.testing.assert_allclose(result.mean(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(result.std(axis=0)[[0, 2]], 1.0, rtol=1e-12)
+    np.testing.assert_array_equal(result[:, 1], 0.0)
+
+
+def test_visibility_is_the_normal_score_of_mean_variance_and_shared_correlation():
+    x = cells(g=9)
+    mean, variance = np.arange(9.0)[::-1] ** 3, x.var(axis=0)
+    result = assoc.visibility(x.T @ x, mean, variance)
+    shared = (np.corrcoef(x.T) ** 2).sum(axis=0)
+    for column, values in zip(result.T, (mean, variance, shared), strict=True):
+        np.testing.assert_array_equal(np.argsort(column), np.argsort(values))
+        np.testing.assert_allclose(np.sort(column), stats.norm.ppf(np.arange(1, 10) / 10.0), rtol=1e-12)
