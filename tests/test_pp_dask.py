@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import threading
 import time
@@ -358,18 +359,19 @@ def test_errors_of_workers_name_file_chunk_and_cells(cells, client, tmp_path) ->
 def test_damaged_files_on_workers_are_named(cells, client, tmp_path) -> None:
     import h5py
 
-    files = shards(cells, tmp_path)
-    with h5py.File(files[1], "r+") as file:
+    first, second, third = shards(cells, tmp_path)
+    cut = shutil.copy(second, tmp_path / "cut.h5ad")  # a worker may have the other file open for a while yet
+    with h5py.File(second, "r+") as file:
         file["X/data"][-3] = np.nan
     with pytest.raises(ValueError, match=r"file .*b\.h5ad, cells \d+–129, holds 1 NaN"):
-        read(files)
-    with h5py.File(files[1], "r+") as file:
+        read([first, second, third])
+    with h5py.File(cut, "r+") as file:
         data = file["X/data"][:-500]
         del file["X/data"]
         file["X/data"] = data
-    with pytest.raises(ValueError, match=r"file .*b\.h5ad, cells \d+–\d+, "):
-        read(files)
-    task = _cluster.Task(_part(files[0].with_name("absent.h5ad")), [])
+    with pytest.raises(ValueError, match=r"file .*cut\.h5ad, cells \d+–\d+, "):
+        read([first, cut, third])
+    task = _cluster.Task(_part(first.with_name("absent.h5ad")), [])
     with pytest.raises(ValueError, match=r"file absent cannot be opened by a worker .*absent\.h5ad"):
         _cluster.add_up([task], threads=1, advance=lambda n: None)
 
