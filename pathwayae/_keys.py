@@ -30,6 +30,11 @@ def scale(key: str) -> str:
     return f"{key}_scale"
 
 
+def batch_means(key: str) -> str:
+    """``varm``: genes × batches, mean of the gene in each batch of the fit; 0 for genes outside the model."""
+    return f"{key}_batch_means"
+
+
 # Entries of uns[key].
 PARAMS = "params"
 COMPONENT_NAMES = "component_names"
@@ -41,3 +46,5 @@ HISTORY = "history"
 PATHWAYS = "pathways"
 DROPPED = "dropped"
 ENRICHMENT = "enrichment"
+BATCHES = "batches"
+BATCH_VARIANCE = "batch_variance"

@@ -35,6 +35,7 @@ READING_ORDER = [
     "gram_device",
     "strata",
     "moments",
+    "batches",
     "gram_product",
     "penalties",
     "reconstruction",

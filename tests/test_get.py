@@ -195,3 +195,14 @@ def test_a_subset_keeps_working(adata):
     part = adata[:50, :80]
     assert get.scores(part).shape == (50, len(NAMES))
     assert set(get.top_genes(part)["gene"]) <= set(part.var_names)
+
+
+def test_scores_in_standard_deviations_have_no_nan(adata):
+    adata.obsm["X_pae"][:, 2] = 0.1
+    values = adata.obsm["X_pae"].astype(float)
+    table = get.scores(adata, standardize=True)
+    values[:, 2] = 0.0
+    spread = values.std(axis=0)
+    expected = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    np.testing.assert_allclose(table, expected, atol=1e-5)
+    assert list(table.columns) == NAMES

@@ -230,21 +230,27 @@ class Moments:
         if within and not center:
             msg = "within=True subtracts the means of the strata, so center=False contradicts it."
             raise ValueError(msg)
-        mean = self.mean if center else np.zeros_like(self.sum)
-        means = self.sums / self.counts[:, None]
-        between = means.T @ (means * self.counts[:, None]) if within else np.zeros((0, 0))
-        deviation = np.sqrt(self._variance(np.diagonal(between) / self.n if within else self.mean**2))
-        power = {"unit": 1.0, "pareto": 0.5, None: 0.0}[scale]
-        unit = np.where(deviation > 0, deviation, 1.0) ** power
         if within:
-            standardized = Standardized(self.n, (self.gram - between) / unit / unit[:, None], mean, unit)
-        else:
-            standardized = self.standardize_with(mean, unit)
-        if center:  # what rounding leaves of a constant gene
-            constant = deviation == 0
-            standardized.gram[constant] = 0.0
-            standardized.gram[:, constant] = 0.0
+            return self.standardize_within(self.counts, self.sums, scale=scale)
+        mean = self.mean if center else np.zeros_like(self.sum)
+        variance = self.variance
+        standardized = self.standardize_with(mean, _unit(variance, scale))
+        if center:
+            _clear(standardized.gram, variance == 0)
         return standardized
+
+    def standardize_within(self, counts: Floats, sums: Floats, *, scale: Scale = "pareto") -> Standardized:
+        """Moments of cells less the means of their batch, whose counts (b,) and sums (b, g) add up to those of all.
+
+        No Gram matrix per batch is needed: ``Σ_b (G_b − n_b μ_b μ_bᵀ) = G − Σ_b n_b μ_b μ_bᵀ``.
+        """
+        means = sums / counts[:, None]
+        between = means.T @ (means * counts[:, None])
+        variance = self._variance(np.diagonal(between) / self.n)
+        unit = _unit(variance, scale)
+        gram = (self.gram - between) / unit / unit[:, None]
+        _clear(gram, variance == 0)
+        return Standardized(self.n, gram, self.mean, unit)
 
     def standardize_with(self, mean: Floats, scale: Floats) -> Standardized:
         """Moments of ``(X − mean) / scale`` for given means and units: ``G − s μᵀ − μ sᵀ + n μμᵀ``, s the sums."""
@@ -350,6 +356,17 @@ class Standardized:
 def zeros(s: int, g: int) -> tuple[Floats, Floats, Floats]:
     """Counts, sums and Gram matrices of no cells yet."""
     return np.zeros(s), np.zeros((s, g)), np.zeros((s, g, g))
+
+
+def _unit(variance: Floats, scale: Scale) -> Floats:
+    """What each gene is divided by; 1 for a constant gene."""
+    return np.where(variance > 0, variance, 1.0) ** {"unit": 0.5, "pareto": 0.25, None: 0.0}[scale]
+
+
+def _clear(gram: Floats, constant: NDArray[np.bool_]) -> None:
+    """Remove what rounding leaves of constant genes."""
+    gram[constant] = 0.0
+    gram[:, constant] = 0.0
 
 
 def _some(names: Sequence[str]) -> str:

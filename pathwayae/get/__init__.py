@@ -1,5 +1,6 @@
 """Results as labelled tables, read from the slots alone."""
 
+from pathwayae.get._batches import batch_variance
 from pathwayae.get._slots import (
     component_names,
     enrichment,
@@ -13,4 +14,4 @@ from pathwayae.get._slots import (
 )
 
 __all__ = ["component_names", "enrichment", "gene_names", "history", "loadings", "scores", "to_anndata"]
-__all__ += ["top_genes", "variance"]
+__all__ += ["batch_variance", "top_genes", "variance"]

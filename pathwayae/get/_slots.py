@@ -91,13 +91,15 @@ def gene_names(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.Series:
     return symbols.astype(object).where(symbols.notna(), own).astype(str).rename("gene")
 
 
-def scores(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:
+def scores(adata: AnnData, *, standardize: bool = False, key: str = _keys.DEFAULT) -> pd.DataFrame:
     """Scores of the cells, labelled.
 
     Parameters
     ----------
     adata
         A fitted or transformed AnnData. Reads ``obsm["X_{key}"]``.
+    standardize
+        In standard deviations from the mean over these cells; 0 for a component without variance.
     key
         Key of the fit.
 
@@ -117,7 +119,13 @@ def scores(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:
     --------
     >>> pae.get.scores(adata)["HALLMARK_HYPOXIA"].groupby(adata.obs["cell_type"]).mean()  # doctest: +SKIP
     """
-    return _table(adata, "obsm", _keys.scores(key), key)
+    table = _table(adata, "obsm", _keys.scores(key), key)
+    if not standardize:
+        return table
+    values = table.astype(float)
+    spread = values.std(ddof=0)
+    varies = spread > 1e-6 * values.abs().max()  # more than the rounding of float32
+    return (values - values.mean()) / spread.where(varies, np.inf)
 
 
 def loadings(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pathwayae import _inputs, _sources
+from pathwayae.core import batches as core_batches
 from pathwayae.core import gram_product
 from pathwayae.core import moments as core
+from pathwayae.core.batches import Batches
 from pathwayae.core.gram_product import STORED_BYTES, Data, Solver
 from pathwayae.core.moments import BLOCK_BYTES, Accumulator, Moments, Scale
 from pathwayae.core.notice import warn
+from pathwayae.core.strata import Standardized
+from pathwayae.tl._batches import Labels, check_known, check_sizes
 
 logger = logging.getLogger("pathwayae")
 
@@ -33,28 +37,47 @@ def standardized(
     scale: Scale,
     device: str,
     progress: bool,
-) -> tuple[Genes, Data]:
-    """The genes that vary, in the order of their names, and their standardised cells; the source or the moments.
+    labels: Labels | None = None,
+) -> tuple[Genes, Data, Batches | None]:
+    """The genes that vary, in the order of their names, their standardised cells, and their means in each batch.
 
-    The order of names makes the result independent of the order of the genes in the AnnData.
+    Cells are those of the source or the moments. The order of names makes the result independent of the order of the
+    genes in the AnnData. With labels, cells are centred within batches, always from their Gram matrix.
     """
+    batches = None
     if moments is not None:
         genes, read = _given(moments, names, mask)
+        if labels is not None:
+            batches = _given_batches(moments, labels, names[genes])
     else:
         genes = np.flatnonzero(mask)
         genes = genes[np.argsort(names[genes], kind="stable")]
-        if gram_product.prefer_cells(source.shape[0], len(genes), solver):
+        if labels is None and gram_product.prefer_cells(source.shape[0], len(genes), solver):
             matrix, columns = _held(source, genes, progress=progress)
             varies = _varying(gram_product.mean_and_variance(matrix, columns)[1])
             if not varies.all():
                 columns = (np.arange(len(genes)) if columns is None else columns)[varies]
-            return genes[varies], gram_product.standardize(matrix, center=center, scale=scale, genes=columns)
-        _check_gram(source, genes)
-        read = _read(source, genes, device, progress=progress)
+            return genes[varies], gram_product.standardize(matrix, center=center, scale=scale, genes=columns), None
+        _check_gram(source, genes, only=labels is not None)
+        read, batches = _read(source, genes, device, labels, progress=progress)
+    if labels is not None and batches is not None:
+        genes, data, batches = _within(genes, read, batches, scale)
+        check_sizes(batches, labels.key)
+        return genes, data, batches
     varies = _varying(read.variance)
     if not varies.all():
         genes, read = genes[varies], read.subset(varies)
-    return genes, read.standardize(center=center, scale=scale)
+    return genes, read.standardize(center=center, scale=scale), None
+
+
+def _within(genes: Genes, read: Moments, batches: Batches, scale: Scale) -> tuple[Genes, Data, Batches]:
+    """Genes that vary within batches, and their cells centred there."""
+    data = read.standardize_within(batches.counts, batches.sums, scale=scale)
+    varies = _varying(np.diagonal(data.gram), "within batches")
+    if not varies.all():
+        genes, batches = genes[varies], batches.subset(varies)
+        data = Standardized(data.n, data.gram[np.ix_(varies, varies)], data.mean[varies], data.scale[varies])
+    return genes, data, batches
 
 
 def _given(moments: Moments, names: NDArray[np.str_], mask: NDArray[np.bool_]) -> tuple[Genes, Moments]:
@@ -72,27 +95,49 @@ def _given(moments: Moments, names: NDArray[np.str_], mask: NDArray[np.bool_]) -
     return np.array([position[name] for name in shared]), moments.pool().subset(shared)
 
 
-def _read(source: _sources.Source, genes: Genes, device: str, *, progress: bool) -> Moments:
-    """Moments of the genes from one pass over the cells, in which they keep the order that they have there."""
+def _given_batches(moments: Moments, labels: Labels, names: NDArray[np.str_]) -> Batches:
+    """Batches of the genes, of which the moments hold all, from the strata."""
+    batches = core_batches.of_strata(moments, labels.names)
+    check_known(labels.names, batches.names, moments.strata)
+    position = {name: i for i, name in enumerate(moments.genes or ())}
+    return batches.subset(np.array([position[name] for name in names]))
+
+
+def _read(
+    source: _sources.Source, genes: Genes, device: str, labels: Labels | None, *, progress: bool
+) -> tuple[Moments, Batches | None]:
+    """Moments of the genes from one pass over the cells, in which they keep the order that they have there.
+
+    Batches need no Gram matrix of their own, however many there are.
+    """
     order = np.argsort(genes)
     columns = slice(None) if len(genes) == source.shape[1] else genes[order]
     added = Accumulator(len(genes), device=device)
+    sums = np.zeros((0 if labels is None else len(labels.names), len(genes)))
     with _bar(source, progress=progress) as bar:
         for block in source.blocks(BLOCK_BYTES):
-            added.add(block.values[:, columns])
+            values = block.values[:, columns]
+            added.add(values)
+            if labels is not None:
+                sums += core_batches.sums_of(values, labels.codes[block.start : block.stop], len(sums))
             bar.update(block.stop - block.start)
-    return added.result().subset(np.argsort(order))
+    back = np.argsort(order)
+    read = added.result().subset(back)
+    if labels is None:
+        return read, None
+    return read, Batches(labels.names, np.bincount(labels.codes).astype(float), sums[:, back])
 
 
-def _varying(variance: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _varying(variance: NDArray[np.float64], where: str = "over the cells") -> NDArray[np.bool_]:
     """Which genes vary; raises where none does, and warns of those that do not."""
     varies = variance > 0
     if not varies.any():
-        msg = "No gene varies over the cells, so there is nothing to fit."
+        msg = f"No gene varies {where}, so there is nothing to fit."
         raise ValueError(msg)
     if not varies.all():
+        same = "have the same value in every cell" if where == "over the cells" else f"do not vary {where}"
         msg = (
-            f"{(~varies).sum()} of {len(varies)} genes have the same value in every cell and are left out of the "
+            f"{(~varies).sum()} of {len(varies)} genes {same} and are left out of the "
             "model. sc.pp.filter_genes removes genes that are never seen."
         )
         warn(msg)
@@ -143,13 +188,13 @@ def _check_held(n_bytes: float, n: int, g: int) -> None:
     raise ValueError(msg)
 
 
-def _check_gram(source: _sources.Source, genes: Genes) -> None:
-    """Raise where the Gram matrix is too large, naming the cells as a way out where they would fit."""
+def _check_gram(source: _sources.Source, genes: Genes, *, only: bool) -> None:
+    """Raise where the Gram matrix is too large, naming the cells as a way out where they would fit and are allowed."""
     try:
         core.check_size(len(genes), core.MAX_GRAM_BYTES)
     except ValueError as error:
         n_bytes = _held_bytes(source, genes)
-        if n_bytes > core.MAX_GRAM_BYTES:
+        if only or n_bytes > core.MAX_GRAM_BYTES:
             raise
         msg = f"{error} Or go through the cells (solver='cells'), which need about {_gib(n_bytes)}."
         raise ValueError(msg) from error

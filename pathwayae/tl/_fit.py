@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from pathwayae import _inputs, _keys
 from pathwayae.core import components, grouped_ae
 from pathwayae.core.gram_product import Data, StandardizedCells
 from pathwayae.core.moments import Moments
-from pathwayae.tl import _cells, _pathways
+from pathwayae.tl import _batches, _cells, _pathways
 from pathwayae.tl._project import Projection, opened, project
 from pathwayae.tl._write import Model, write
 
@@ -39,6 +40,8 @@ def fit(
     l1_ratio: float = 0.5,
     center: bool = True,
     scale: Literal["unit", "pareto"] | None = "pareto",
+    batch_key: str | None = None,
+    condition_key: str | None = None,
     scores: Literal["projection", "least_squares"] = "projection",
     zero_norm: Literal["component", "feature"] = "component",
     learning_rate: float = 0.03,
@@ -94,6 +97,12 @@ def fit(
         Subtract the mean of each gene.
     scale
         Divide each gene by its standard deviation (``"unit"``), by the square root of it (``"pareto"``) or not.
+    batch_key
+        Column of ``obs`` with batches. Every gene is centred within each batch, which removes differences between the
+        means of batches exactly, and σ is that of the deviations left. Iterates on the Gram matrix. Strata of `moments`
+        must be the batches, or samples of them (``pae.pp.moments(batch_key=…, sample_key=…)``).
+    condition_key
+        Column of ``obs`` with the groups that will be compared: batches that hold one of them alone are warned of.
     scores
         ``"projection"``: :math:`Z = \tilde X W`; ``"least_squares"``:
         :math:`Z = \tilde X L(L^\top L + 0.1\,I)^{-1}`, where pathways may share genes.
@@ -122,12 +131,18 @@ def fit(
     None, or the changed copy. Writes, in the place of an earlier fit under the same key,
 
     - ``obsm["X_pae"]``: scores, float32, cells × components. Every component has unit length, so scores are
-      coordinates in standardised expression and comparable with each other.
+      coordinates in standardised expression and comparable with each other: their unit is one standardised gene (a
+      standard deviation of it with ``scale="unit"``, the square root of one with ``"pareto"``). 0 is the mean of the
+      cells (of the batch, with `batch_key`); pathways load ≥ 0, so a higher score means more of their genes.
     - ``varm["pae_loadings"]``: float32, genes × components, columns of unit length; zero for genes outside the model.
     - ``varm["pae_membership"]``: sparse boolean, genes × pathways.
+    - ``varm["pae_batch_means"]``: with `batch_key`, genes × batches; zero for genes outside the model.
     - ``var["pae_mean"]``, ``var["pae_scale"]``: standardisation; NaN for genes outside the model.
     - ``uns["pae"]``: ``params``, ``component_names``, ``n_pathways``, ``variance_ratio`` (share of the variance that
-      each score explains alone), ``variance_ratio_total``, ``history``, ``pathways`` and ``dropped`` (reports).
+      each score explains alone), ``variance_ratio_total``, ``history``, ``pathways`` and ``dropped`` (reports). The
+      column ``flag`` of ``pathways`` says ``"constant"`` where a score does not vary, ``"collapsed"`` where the descent
+      gave the pathway up, ``"duplicate"`` where its genes in the model are those of another; it is empty elsewhere.
+      With `batch_key` also ``batches`` (names) and ``batch_variance``, see :func:`pathwayae.get.batch_variance`.
 
     Raises
     ------
@@ -135,12 +150,13 @@ def fit(
         If a layer or column does not exist.
     ValueError
         If no gene matches, gene names repeat, values are not finite, there are fewer cells than components, neither
-        the Gram matrix nor the cells fit in memory, or a parameter is out of range.
+        the Gram matrix nor the cells fit in memory, a cell has no batch, or a parameter is out of range.
 
     Warns
     -----
     pathwayae.DataWarning
-        If the values look like raw counts, genes do not vary, or few genes match.
+        If the values look like raw counts, genes do not vary, few genes match, batches have fewer than 10 cells or are
+        one condition, or pathways are flagged.
 
     See Also
     --------
@@ -157,6 +173,7 @@ def fit(
     (300, 8)
     """
     _check(min_genes=min_genes, max_genes=max_genes, n_extra=n_extra, scale=scale, solver=solver, moments=moments)
+    _batches.check(batch_key, condition_key, center=center, solver=solver)
     config = _config(
         theta=theta,
         epsilon=epsilon,
@@ -173,8 +190,9 @@ def fit(
     names = _inputs.gene_names(adata, gene_symbols)
     mask = _inputs.gene_mask(adata, mask_var)
     collection = _pathways.collect(adata, pathways, names)
+    labels = _batches.read(adata, source, batch_key, condition_key)
     _pathways.check_matched(collection, names[mask])
-    genes, data = _cells.standardized(
+    genes, data, batches = _cells.standardized(
         source,
         names,
         mask,
@@ -184,10 +202,13 @@ def fit(
         scale=scale,
         device=config.device,
         progress=progress,
+        labels=labels,
     )
-    membership, kept, dropped = _pathways.choose(collection, names[genes], min_genes, max_genes)
+    constant = _constant(names[mask], names[genes], moments)
+    membership, kept, dropped = _pathways.choose(collection, names[genes], min_genes, max_genes, constant=constant)
     _check_size(data.n, len(genes), len(kept), n_extra)
     model = _descend(data, membership, n_extra, config, progress=progress)
+    kept["flag"] = _flags(data, membership, model, kept["pathway"])
     settings = {
         "layer": layer,
         "mask_var": mask_var if mask_var is None or isinstance(mask_var, str) else "array",
@@ -197,14 +218,17 @@ def fit(
         "n_extra": n_extra,
         "center": center,
         "scale": scale,
+        "batch_key": batch_key,
+        "condition_key": condition_key,
         "normalize": normalize,
         "solver": "cells" if isinstance(data, StandardizedCells) else "gram",
     }
-    scores_of = Projection(genes, data.mean, data.scale, model.encoder)
+    shifts = _batches.shifts(labels, batches, data, model.encoder)
+    scores_of = Projection(genes, data.mean, data.scale, model.encoder, *shifts)
     written = None if source is None else project(source, scores_of, progress=progress)
     target = adata.copy() if copy else adata
     entries = {_keys.PARAMS: _plain(settings | asdict(config)), _keys.PATHWAYS: kept, _keys.DROPPED: dropped}
-    write(target, key_added, genes, data, membership, model, written, entries)
+    write(target, key_added, genes, data, membership, model, written, entries, batches)
     logger.info("Fitted %d pathways and %d free components on %d genes.", len(kept), n_extra, len(genes))
     return target if copy else None
 
@@ -244,6 +268,19 @@ def _check_size(n_cells: float, n_genes: int, n_pathways: int, n_extra: int) -> 
             "genes allow. Fit fewer pathways (raise min_genes, merge similar ones) or lower n_extra."
         )
         raise ValueError(msg)
+
+
+def _constant(names: NDArray[np.str_], used: NDArray[np.str_], moments: Moments | None) -> NDArray[np.str_]:
+    """Genes that were to be in the model but do not vary."""
+    lost = np.setdiff1d(names, used)
+    return lost if moments is None else lost[np.isin(lost, np.array(moments.genes))]
+
+
+def _flags(data: Data, membership: sp.csr_matrix, model: Model, names: Iterable[str]) -> NDArray[np.object_]:
+    n_pathways = membership.shape[1]
+    encoder = model.encoder[:, :n_pathways]
+    power = np.einsum("ij,ij->j", encoder, data.gram @ encoder) / (data.total / len(data.mean))
+    return _pathways.flags(membership, model.norm[:n_pathways], power, list(names))
 
 
 def _descend(

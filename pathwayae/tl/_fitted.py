@@ -11,15 +11,16 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _inputs, _keys, get, pp
-from pathwayae.core import components, grouped_ae
-from pathwayae.core.moments import Moments
+from pathwayae.core import batches, components, grouped_ae
+from pathwayae.core.moments import Moments, Standardized
+from pathwayae.tl._batches import check_known
 
 
 class Fitted(NamedTuple):
     """A fit on m genes, in the order of their names.
 
     ``index`` are their places in the AnnData, ``membership`` (m, p) and ``loadings`` (m, k) as stored, ``encoder``
-    (m, k) with scores ``((X − mean) / scale) @ encoder``.
+    (m, k) with scores ``((X − mean) / scale) @ encoder``; ``batches`` those that the fit centred genes within.
     """
 
     index: NDArray[np.intp]
@@ -31,6 +32,7 @@ class Fitted(NamedTuple):
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
     params: dict[str, Any]
+    batches: tuple[str, ...] = ()
 
     @property
     def n_pathways(self) -> int:
@@ -42,6 +44,21 @@ class Fitted(NamedTuple):
         known = {field.name for field in fields(grouped_ae.Config)}
         own = {name: None if value == "" else value for name, value in self.params.items() if name in known}
         return grouped_ae.Config(**own | {"device": _inputs.device("auto")} | changes)
+
+    def standardize(self, moments: Moments) -> Standardized:
+        """Moments of some or all strata, centred and scaled by themselves as the fit did, within its batches.
+
+        Raises
+        ------
+        ValueError
+            If a stratum is of no batch of the fit.
+        """
+        scale = self.params["scale"] or None
+        if not self.batches:
+            return moments.standardize(center=bool(self.params["center"]), scale=scale)
+        own = batches.of_strata(moments, self.batches)
+        check_known(own.names, self.batches, moments.strata)
+        return moments.standardize_within(own.counts, own.sums, scale=scale)
 
 
 def fitted(adata: AnnData, key: str) -> Fitted:
@@ -65,7 +82,8 @@ def fitted(adata: AnnData, key: str) -> Fitted:
     membership = sp.csr_matrix(adata.varm[_keys.membership(key)])[index].astype(bool)
     encoder = components.encoder(loadings, membership.shape[1], params["scores"], float(params["ridge"]))
     mean, scale = (adata.var[slot].to_numpy(dtype=np.float64)[index] for slot in (_keys.mean(key), _keys.scale(key)))
-    return Fitted(index, own[index], names, membership, loadings, encoder, mean, scale, params)
+    levels = tuple(str(name) for name in np.asarray(adata.uns[key].get(_keys.BATCHES, ())))
+    return Fitted(index, own[index], names, membership, loadings, encoder, mean, scale, params, levels)
 
 
 def moments_of(

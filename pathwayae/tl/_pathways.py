@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,16 @@ from numpy.typing import NDArray
 from pathwayae import _keys
 from pathwayae.core.membership import guess_identifiers, mismatch_message
 from pathwayae.core.notice import warn
+from pathwayae.core.strata import CONSTANT
 from pathwayae.gs import GeneSetCollection, as_collection
+
+COLLAPSED = 0.01  # length of a column; one that reconstructs its genes has a length near 1
+MEANING = {
+    "constant": "have a score that does not vary (flag 'constant')",
+    "collapsed": "were given up by the descent, and their loadings say nothing (flag 'collapsed')",
+    "duplicate": "have the same genes in the model as another, so that the data cannot tell them apart (flag "
+    "'duplicate'; keep one of each)",
+}
 
 
 def collect(adata: AnnData, pathways: Any, names: NDArray[np.str_]) -> GeneSetCollection:
@@ -70,7 +80,12 @@ def _other_kind(collection: GeneSetCollection, names: NDArray[np.str_]) -> str:
 
 
 def choose(
-    collection: GeneSetCollection, names: NDArray[np.str_], min_genes: int, max_genes: int | None
+    collection: GeneSetCollection,
+    names: NDArray[np.str_],
+    min_genes: int,
+    max_genes: int | None,
+    *,
+    constant: Collection[str] = (),
 ) -> tuple[sp.csr_matrix, pd.DataFrame, pd.DataFrame]:
     """Pathways with a permitted number of genes in the model.
 
@@ -78,6 +93,8 @@ def choose(
     ----------
     names
         Genes of the model, shape (g,).
+    constant
+        Genes that were to be in the model but do not vary.
 
     Returns
     -------
@@ -98,6 +115,7 @@ def choose(
         raise ValueError(msg)
     dropped = report.loc[~keep, ["pathway", "n_genes", "n_matched"]].reset_index(drop=True)
     dropped["reason"] = np.where(few[~keep], f"fewer than {min_genes} genes", f"more than {max_genes} genes")
+    _report_constant(collection, dropped, min_genes, set(constant))
     kept = report[keep].reset_index(drop=True)
     share = kept["n_matched"].sum() / kept["n_genes"].sum()
     if share < 0.1:
@@ -107,3 +125,58 @@ def choose(
         )
         warn(msg)
     return membership.matrix[:, np.flatnonzero(keep)], kept, dropped
+
+
+def _report_constant(collection: GeneSetCollection, dropped: pd.DataFrame, min_genes: int, constant: set[str]) -> None:
+    """Say which pathways are dropped because their genes are there but do not vary."""
+    if not constant:
+        return
+    here = np.array([len(constant.intersection(collection[name])) for name in dropped["pathway"]], dtype=int)
+    flat = (dropped["n_matched"] < min_genes) & (dropped["n_matched"] + here >= min_genes)
+    dropped.loc[flat, "reason"] = f"fewer than {min_genes} genes that vary"
+    if flat.any():
+        msg = (
+            f"{int(flat.sum())} pathways have fewer than {min_genes} genes that vary and get no score: "
+            f"{_listed(dropped.loc[flat, 'pathway'])}."
+        )
+        warn(msg)
+
+
+def flags(
+    membership: sp.csr_matrix, norm: NDArray[np.float64], power: NDArray[np.float64], names: Sequence[str]
+) -> NDArray[np.object_]:
+    """What is wrong with the score of a pathway, ``""`` for nothing; flagged ones are warned of.
+
+    Parameters
+    ----------
+    membership
+        Genes of the model × pathways, shape (g, p).
+    norm
+        Length of the column of each pathway at the end of the descent, shape (p,).
+    power
+        Variance of each score in the cells of the fit, relative to that of a gene, shape (p,).
+    names
+        Of the pathways.
+
+    Returns
+    -------
+    Text per pathway: ``"constant"`` (the score does not vary), ``"collapsed"`` (the descent gave the pathway up, its
+    column being a hundred times shorter than one that reconstructs its genes), ``"duplicate"`` (the same genes in the
+    model as another pathway, so that the data cannot tell the two apart).
+    """
+    columns = membership.tocsc()
+    members = [columns.indices[a:b] for a, b in itertools.pairwise(columns.indptr)]
+    keys = pd.Series([np.sort(genes).tobytes() for genes in members])
+    result = np.where(keys.duplicated(keep=False), "duplicate", "").astype(object)
+    result[norm < COLLAPSED] = "collapsed"
+    result[~(power > CONSTANT)] = "constant"
+    for flag, meaning in MEANING.items():
+        found = [name for name, own in zip(names, result, strict=True) if own == flag]
+        if found:
+            warn(f"{len(found)} pathways {meaning}: {_listed(found)}.")
+    return result
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

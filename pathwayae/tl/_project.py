@@ -17,12 +17,18 @@ from pathwayae.core.notice import warn
 
 
 class Projection(NamedTuple):
-    """Columns of the matrix that hold the genes of the model, shape (m,), their means, units and encoder (m, k)."""
+    """Columns of the matrix that hold the genes of the model, shape (m,), their means, units and encoder (m, k).
+
+    Where batches were centred by their own means: the batch of each cell, shape (n,), and what it shifts scores by,
+    shape (b, k).
+    """
 
     genes: NDArray[Any]
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
     encoder: NDArray[np.float64]
+    batch: NDArray[np.intp] | None = None
+    offsets: NDArray[np.float64] | None = None
 
 
 def opened(
@@ -56,6 +62,8 @@ def scored(source: _sources.Source, projection: Projection) -> Iterator[tuple[in
         values = components.project(
             block.values, projection.mean, projection.scale, projection.encoder, genes=projection.genes
         )
+        if projection.batch is not None and projection.offsets is not None:
+            values -= projection.offsets[projection.batch[block.start : block.stop]]
         yield block.start, block.stop, values.astype(np.float32)
 
 

@@ -15,9 +15,9 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _inputs, _keys, _sources, get
-from pathwayae.core import components
+from pathwayae.core import batches, components
 from pathwayae.core.notice import warn
-from pathwayae.tl import _stream
+from pathwayae.tl import _batches, _stream
 from pathwayae.tl._project import Projection, checked, opened, project
 
 logger = logging.getLogger("pathwayae")
@@ -34,6 +34,7 @@ def transform(
     out: str | os.PathLike[str] | None = None,
     layer: str | None = None,
     gene_symbols: str | None = None,
+    batch_key: str | None = None,
     key: str = _keys.DEFAULT,
     key_added: str | None = None,
     progress: bool = True,
@@ -43,6 +44,10 @@ def transform(
 
     Genes are aligned by name. A gene of the model that the new cells do not have counts as being at its mean, which
     is reported. The cells the model was fitted on get the scores of the fit.
+
+    Where the fit centred batches, a cell of one of them is centred by the mean of its batch in the fit. For a batch
+    that the fit has not seen the mean of all cells of the fit stands in, which is reported: its scores keep whatever
+    shifts the whole batch.
 
     Cells that do not fit in memory are read from files and scored into a file, one block at a time. It appears under
     its name when it is whole.
@@ -68,6 +73,8 @@ def transform(
     gene_symbols
         Column of the new cells' ``var`` with the names that the pathways of the fit use; by default ``var_names``
         of both sides are matched.
+    batch_key
+        Column of the new cells' ``obs`` with their batches; by default the one that the fit centred within, if any.
     key
         Key of the fit in the reference.
     key_added
@@ -95,14 +102,14 @@ def transform(
         If the reference has no fit under `key`, or a layer or column is missing.
     ValueError
         If no gene of the model is in the new cells, gene names repeat, values are not finite, a file is truncated
-        (the message names it and its cells), `out` is missing or has another ending, or `adata` holds another fit
-        under `key_added`.
+        (the message names it and its cells), `out` is missing or has another ending, a cell has no batch,
+        `batch_key` is given but the fit centred no batches, or `adata` holds another fit under `key_added`.
 
     Warns
     -----
     pathwayae.DataWarning
-        If the missing genes carry more than a tenth of the squared loadings, the values look like raw counts, or
-        names of cells repeat in `out`.
+        If the missing genes carry more than a tenth of the squared loadings, the values look like raw counts,
+        batches are unknown to the fit, or names of cells repeat in `out`.
 
     Examples
     --------
@@ -118,7 +125,7 @@ def transform(
     """
     key_added = key if key_added is None else key_added
     _check(adata, out, copy=copy)
-    model = _model(reference, key)
+    model = _model(reference, key, batch_key)
     layer = layer if layer is not None else (model.params["layer"] or None)
     if out is not None:
         path = _stream.check_out(out)
@@ -141,11 +148,15 @@ def transform(
 
 
 class _Fitted(NamedTuple):
-    """The reference, the key and the entries of its fit; ``uns[key]`` may be lazy in the reference, never here."""
+    """The reference, the key and the entries of its fit; ``uns[key]`` may be lazy in the reference, never here.
+
+    ``batch_key`` is the column of the new cells where the fit centred within batches, else ``""``.
+    """
 
     fitted: AnnData
     key: str
     entries: dict[str, Any]
+    batch_key: str
 
     @property
     def params(self) -> dict[str, Any]:
@@ -174,10 +185,14 @@ def _check(adata: Any, out: Any, *, copy: bool) -> None:
         raise ValueError(msg)
 
 
-def _model(reference: Cells, key: str) -> _Fitted:
+def _model(reference: Cells, key: str, batch_key: str | None) -> _Fitted:
     fitted = _reference(reference, key)
     entries = {name: value.compute() if hasattr(value, "compute") else value for name, value in fitted.uns[key].items()}
-    return _Fitted(fitted, key, entries)
+    own = str(entries[_keys.PARAMS].get("batch_key", ""))
+    if batch_key is not None and not own:
+        msg = f"batch_key={batch_key!r}, but the fit centred no batches; leave it out, or fit with batch_key."
+        raise ValueError(msg)
+    return _Fitted(fitted, key, entries, batch_key or own)
 
 
 def _shard(item: Cells, source: _sources.Source, model: _Fitted, gene_symbols: str | None) -> _stream.Shard:
@@ -194,12 +209,14 @@ def _reference(reference: AnnData | str | os.PathLike[str], key: str) -> AnnData
     if not isinstance(reference, AnnData):
         msg = f"reference is a {type(reference).__name__}; pass a fitted AnnData or the path of one."
         raise TypeError(msg)
+    slot = _keys.batch_means(key)
     missing = [
-        slot
-        for slot, there in (
+        name
+        for name, there in (
             (f"uns[{key!r}]", key in reference.uns),
             (f"varm[{_keys.loadings(key)!r}]", _keys.loadings(key) in reference.varm),
             (f"var[{_keys.scale(key)!r}]", _keys.scale(key) in reference.var),
+            (f"varm[{slot!r}]", slot in reference.varm or _keys.BATCHES not in reference.uns.get(key, ())),
         )
         if not there
     ]
@@ -245,4 +262,17 @@ def _align(source: _sources.Source, model: _Fitted, gene_symbols: str | None) ->
     n_pathways, ridge = int(model.entries[_keys.N_PATHWAYS]), float(model.params["ridge"])
     encoder = components.encoder(loadings, n_pathways, model.params["scores"], ridge)
     genes = genes[found]
-    return Projection(position[found], model.var(_keys.mean(model.key))[genes], scale[genes], encoder[genes])
+    mean, scale, encoder = model.var(_keys.mean(model.key))[genes], scale[genes], encoder[genes]
+    return Projection(position[found], mean, scale, encoder, *_shifts(source, model, genes, mean, scale, encoder))
+
+
+def _shifts(
+    source: _sources.Source, model: _Fitted, genes: NDArray[np.intp], *units: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]] | tuple[()]:
+    """Batch of each new cell and what it shifts scores by, the last being batches that the fit has not seen."""
+    if not model.batch_key:
+        return ()
+    names = [str(name) for name in np.asarray(model.entries[_keys.BATCHES])]
+    means = np.asarray(model.fitted.varm[_keys.batch_means(model.key)], dtype=np.float64)[genes].T
+    known = batches.offsets(means, *units)
+    return _batches.of_new_cells(source, model.batch_key, names), np.vstack([known, np.zeros_like(known[:1])])

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from pathwayae import _keys
 from pathwayae.core import components, grouped_ae
+from pathwayae.core.batches import Batches
 from pathwayae.core.gram_product import Data
+from pathwayae.tl import _batches
 
 
 class Model(NamedTuple):
@@ -33,6 +35,7 @@ def write(
     model: Model,
     scores: NDArray[np.float32] | None,
     entries: dict[str, Any],
+    batches: Batches | None = None,
 ) -> None:
     """Compute everything, then replace all slots of the key; without scores those of an earlier fit go."""
     n_pathways = membership.shape[1]
@@ -46,14 +49,24 @@ def write(
     mean[genes], scale[genes] = data.mean, data.scale
     taken = set(pathways)
     free = (name for j in itertools.count(1) if (name := f"free_{j}") not in taken)
+    names = [*pathways, *itertools.islice(free, n_free)]
     entries = entries | {
-        _keys.COMPONENT_NAMES: np.array([*pathways, *itertools.islice(free, n_free)], dtype=object),
+        _keys.COMPONENT_NAMES: np.array(names, dtype=object),
         _keys.N_PATHWAYS: n_pathways,
         _keys.NORM: model.norm,
         _keys.VARIANCE_RATIO: components.variance_ratio(data.gram, model.encoder),
         _keys.VARIANCE_RATIO_TOTAL: components.variance_ratio_together(data.gram, model.encoder),
         _keys.HISTORY: {name: np.array(values) for name, values in model.descent.history.items()},
     }
+    slot = _keys.batch_means(key)
+    if batches is not None:
+        means = np.zeros((adata.n_vars, len(batches.names)))
+        means[genes] = batches.means.T
+        entries[_keys.BATCHES] = np.array(batches.names, dtype=object)
+        entries[_keys.BATCH_VARIANCE] = _batches.variance(batches, data, model.encoder, names)
+        adata.varm[slot] = means
+    elif slot in adata.varm:
+        del adata.varm[slot]
     if scores is not None:
         adata.obsm[_keys.scores(key)] = scores
     elif _keys.scores(key) in adata.obsm:

@@ -70,3 +70,37 @@ def test_gene_symbols_of_the_fit_are_used():
     model = fitted(adata, "pae")
     assert set(model.names) == set(symbols)
     assert moments_of(adata, model, None, progress=False).genes == tuple(model.names)
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": "unit"}, {"scale": None, "center": False}, {"batch_key": "batch"}])
+def test_moments_are_standardised_as_those_of_the_fit_were(options):
+    adata = pae.datasets.simulate(400, 150, 3, n_donors=3, n_batches=2, batch_effect=1.0)
+    pae.tl.fit(adata, "pathways", n_extra=1, progress=False, **options)
+    model = fitted(adata, "pae")
+    moments = moments_of(adata, model, None, sample_key="donor", batch_key="batch", progress=False)
+    x = adata.X.toarray().astype(float)[:, model.index]
+    batch = adata.obs["batch"].to_numpy() if options.get("batch_key") else np.zeros(400)
+
+    def expected(rows):
+        part = x[rows]
+        if options.get("center", True):
+            means = {name: part[batch[rows] == name].mean(axis=0) for name in np.unique(batch[rows])}
+            part = part - np.array([means[name] for name in batch[rows]])
+        part = part / model.scale
+        return part.T @ part
+
+    whole = model.standardize(moments)
+    np.testing.assert_allclose(whole.gram, expected(np.full(400, fill_value=True)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(whole.scale, model.scale, rtol=1e-9)
+    some = [name for name in moments.strata if name.endswith("donor_1")][:1]
+    rows = (adata.obs["batch"].astype(str) + " | " + adata.obs["donor"].astype(str)).isin(some).to_numpy()
+    part = model.standardize(moments.select(*some))  # in units of its own
+    units = part.scale / model.scale
+    np.testing.assert_allclose(part.gram * units * units[:, None], expected(rows), rtol=1e-6, atol=1e-6)
+
+
+def test_moments_of_batches_that_the_fit_does_not_have_are_refused():
+    adata = pae.datasets.simulate(300, 150, 3, n_batches=2)
+    pae.tl.fit(adata, "pathways", n_extra=1, batch_key="batch", progress=False)
+    with pytest.raises(ValueError, match="'all'"):
+        fitted(adata, "pae").standardize(pae.pp.moments(adata, progress=False))
