@@ -35,6 +35,16 @@ def batch_means(key: str) -> str:
     return f"{key}_batch_means"
 
 
+def loadings_low(key: str) -> str:
+    """``varm``: lower ends of the intervals of the loadings; zero rows for genes outside the model."""
+    return f"{key}_loadings_low"
+
+
+def loadings_high(key: str) -> str:
+    """``varm``: upper ends of the intervals of the loadings; zero rows for genes outside the model."""
+    return f"{key}_loadings_high"
+
+
 # Entries of uns[key].
 PARAMS = "params"
 COMPONENT_NAMES = "component_names"
@@ -48,3 +58,4 @@ DROPPED = "dropped"
 ENRICHMENT = "enrichment"
 BATCHES = "batches"
 BATCH_VARIANCE = "batch_variance"
+STABILITY = "stability"

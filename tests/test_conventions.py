@@ -45,6 +45,7 @@ READING_ORDER = [
     "components",
     "association",
     "refine",
+    "stability",
     "enrichment",
 ]
 ODDITIES = {"core/enrichment.py": {"gseapy"}, "core/ontology.py": {"obonet"}, "core/gram.py": {"numba"}}

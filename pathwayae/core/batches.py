@@ -45,7 +45,7 @@ def sums_of(block: Any, codes: NDArray[np.intp], n_batches: int) -> Floats:
     return np.asarray(sums.toarray() if sp.issparse(sums) else sums, dtype=np.float64)
 
 
-def of_strata(moments: Moments, levels: Sequence[str]) -> Batches:
+def of_strata(moments: Moments, levels: Sequence[str], weights: Floats | None = None) -> Batches:
     """Strata added up into batches: a stratum is a batch, or a sample of one, named ``"batch | sample"``.
 
     Parameters
@@ -54,10 +54,13 @@ def of_strata(moments: Moments, levels: Sequence[str]) -> Batches:
         Their strata may hold further batches than those of `levels`, and need not hold all of them.
     levels
         Names of the batches that are known.
+    weights
+        How often every cell of a stratum counts, shape (s,), as in a bootstrap; by default once.
 
     Returns
     -------
-    Batches in the order of their names. A stratum that is of no known batch is one itself, up to the first ``" | "``.
+    Batches in the order of their names; those without cells are left out. A stratum that is of no known batch is one
+    itself, up to the first ``" | "``.
 
     Raises
     ------
@@ -68,10 +71,11 @@ def of_strata(moments: Moments, levels: Sequence[str]) -> Batches:
     names = tuple(sorted(set(groups.values())))
     counts, sums = np.zeros(len(names)), np.zeros((len(names), moments.sums.shape[1]))
     for i, stratum in enumerate(moments.strata):
-        batch = names.index(groups[stratum])
-        counts[batch] += moments.counts[i]
-        sums[batch] += moments.sums[i]
-    return Batches(names, counts, sums)
+        batch, weight = names.index(groups[stratum]), 1.0 if weights is None else weights[i]
+        counts[batch] += weight * moments.counts[i]
+        sums[batch] += weight * moments.sums[i]
+    there = counts > 0
+    return Batches(tuple(np.array(names, dtype=object)[there].tolist()), counts[there], sums[there])
 
 
 def _batch_of(stratum: str, levels: Sequence[str], strata: Sequence[str]) -> str:

@@ -239,15 +239,18 @@ class Moments:
             _clear(standardized.gram, variance == 0)
         return standardized
 
-    def standardize_within(self, counts: Floats, sums: Floats, *, scale: Scale = "pareto") -> Standardized:
+    def standardize_within(
+        self, counts: Floats, sums: Floats, *, scale: Scale = "pareto", unit: Floats | None = None
+    ) -> Standardized:
         """Moments of cells less the means of their batch, whose counts (b,) and sums (b, g) add up to those of all.
 
-        No Gram matrix per batch is needed: ``Σ_b (G_b − n_b μ_b μ_bᵀ) = G − Σ_b n_b μ_b μ_bᵀ``.
+        Genes are divided by ``unit`` (g,), or where it is None as ``scale`` says. No Gram matrix per batch is needed:
+        ``Σ_b (G_b − n_b μ_b μ_bᵀ) = G − Σ_b n_b μ_b μ_bᵀ``.
         """
         means = sums / counts[:, None]
         between = means.T @ (means * counts[:, None])
         variance = self._variance(np.diagonal(between) / self.n)
-        unit = _unit(variance, scale)
+        unit = _unit(variance, scale) if unit is None else unit
         gram = (self.gram - between) / unit / unit[:, None]
         _clear(gram, variance == 0)
         return Standardized(self.n, gram, self.mean, unit)

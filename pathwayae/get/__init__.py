@@ -9,9 +9,9 @@ from pathwayae.get._slots import (
     loadings,
     scores,
     to_anndata,
-    top_genes,
     variance,
 )
+from pathwayae.get._stability import stability, top_genes
 
 __all__ = ["component_names", "enrichment", "gene_names", "history", "loadings", "scores", "to_anndata"]
-__all__ += ["batch_variance", "top_genes", "variance"]
+__all__ += ["batch_variance", "stability", "top_genes", "variance"]

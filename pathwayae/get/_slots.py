@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from pathwayae import _keys
 
@@ -151,64 +150,6 @@ def loadings(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:
         If slot and names come from different fits.
     """
     return _table(adata, "varm", _keys.loadings(key), key)
-
-
-def top_genes(
-    adata: AnnData, pathways: str | Sequence[str] | None = None, *, n_genes: int = 10, key: str = _keys.DEFAULT
-) -> pd.DataFrame:
-    """Genes that load most on each component.
-
-    Parameters
-    ----------
-    adata
-        A fitted AnnData. Reads ``varm["{key}_loadings"]``, ``varm["{key}_membership"]`` and ``var["{key}_scale"]``.
-    pathways
-        Names of components. ``None`` for all.
-    n_genes
-        Number of genes per component. Genes with a loading of 0 are never listed, so there can be fewer.
-    key
-        Key of the fit.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per component and gene: ``component``, ``rank`` (from 1), ``gene`` (its name in the pathways, see
-        :func:`gene_names`), ``loading``, ``member`` (whether the pathway names the gene). Ordered by loading for
-        pathways, by |loading| for free components, whose loadings have signs and which have no members; ties by name.
-
-    Raises
-    ------
-    KeyError
-        If nothing was fitted under `key`, or a name is unknown.
-    ValueError
-        If `n_genes` is below 1.
-
-    Examples
-    --------
-    >>> pae.get.top_genes(adata, "HALLMARK_HYPOXIA", n_genes=2)  # doctest: +SKIP
-              component  rank     gene  loading  member
-    0  HALLMARK_HYPOXIA     1     PGK1    0.211    True
-    1  HALLMARK_HYPOXIA     2  FAM162A    0.153   False
-    """
-    if n_genes < 1:
-        msg = f"n_genes must be at least 1, got {n_genes}."
-        raise ValueError(msg)
-    table = loadings(adata, key=key)
-    n_pathways = int(_entry(adata, key, _keys.N_PATHWAYS))
-    member = sparse.csc_array(_slot(adata, "varm", _keys.membership(key), key))
-    used = np.isfinite(np.asarray(_slot(adata, "var", _keys.scale(key), key), dtype=float))
-    labels = gene_names(adata, key=key).to_numpy(dtype=str)
-    parts = []
-    for name in component_names(adata, pathways, key=key):
-        j = table.columns.get_loc(name)
-        values = table[name].to_numpy()
-        size = values if j < n_pathways else np.abs(values)
-        order = np.lexsort((labels, -size))
-        order = order[(used & (size != 0))[order]][:n_genes]
-        is_member = member[:, [j]].toarray().ravel() > 0 if j < n_pathways else np.zeros(len(values), dtype=bool)
-        columns = {"component": name, "rank": np.arange(1, len(order) + 1), "gene": labels[order].astype(object)}
-        parts.append(pd.DataFrame({**columns, "loading": values[order], "member": is_member[order]}))
-    return pd.concat(parts, ignore_index=True)
 
 
 def variance(adata: AnnData, *, key: str = _keys.DEFAULT) -> pd.DataFrame:

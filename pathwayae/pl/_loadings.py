@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,14 @@ STYLE = {  # colour, and face of the marker
     ADDED: (_axes.VERMILLION, "white"),
     FREE: (_axes.GREY, _axes.GREY),
 }
+INTERVAL = "95 % interval"
+CAP: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "|",
+    "markersize": 6,
+    "markeredgewidth": 1.1,
+    "color": "black",
+}
 SMALLEST = 0.01  # of the largest loading of a component
 
 
@@ -41,12 +49,15 @@ def loadings(
 ) -> Axes | NDArray[np.object_]:
     """Genes that load most on pathways, with annotated members told apart from genes the data added.
 
-    Genes below 1 % of the largest loading of their component are left out.
+    Genes below 1 % of the largest loading of their component are left out. After a fit with ``n_bootstrap`` whiskers
+    are the 95 % intervals of the loadings, and the title gives the verdict and the correlation of the scores that 95 %
+    of the draws reach or exceed; after one with ``n_restarts`` alone, of the restarts.
 
     Parameters
     ----------
     adata
-        A fitted AnnData. Read through :func:`pathwayae.get.top_genes` and :func:`pathwayae.get.variance`.
+        A fitted AnnData. Read through :func:`pathwayae.get.top_genes`, :func:`pathwayae.get.variance` and, where it is
+        there, :func:`pathwayae.get.stability`.
     pathways
         Names of components, one panel each. ``None`` for the six pathways that explain the most variance.
     n_genes
@@ -91,10 +102,11 @@ def loadings(
     free = set(table.loc[table["kind"] == "free", "component"])
     axes, figure = _axes.panels(ax, len(chosen), n_cols=n_cols, size=(3.2, 0.9 + 0.19 * max(n_rows, 4)))
     handles: dict[str, Artist] = {}
+    verdicts = _verdicts(adata, key)
     for panel, name in zip(axes, chosen, strict=True):
         _panel(panel, genes[genes["component"] == name], n_rows=n_rows, free=name in free, handles=handles)
-        panel.set_title(_axes.wrap(name, 28), fontsize="medium")
-    kinds = [kind for kind in STYLE if kind in handles]
+        panel.set_title("\n".join([_axes.wrap(name, 28), *verdicts.get(name, [])]), fontsize="medium")
+    kinds = [kind for kind in (*STYLE, INTERVAL) if kind in handles]
     if figure is not None:
         columns = min(len(chosen), n_cols, len(kinds))
         figure.legend(
@@ -110,11 +122,12 @@ def _panel(ax: Axes, table: pd.DataFrame, *, n_rows: int, free: bool, handles: d
     """Lollipops, the largest at the top; rows are as high in every panel."""
     ax.margins(x=0.08)
     position = np.arange(len(table))
+    whiskers = "low" in table
     kinds = np.where(table["member"], MEMBER, FREE if free else ADDED)
     for kind in dict.fromkeys(kinds):
         rows = kinds == kind
         color, face = STYLE[kind]
-        ax.hlines(position[rows], 0, table["loading"][rows], color=color, linewidth=1.4)
+        ax.hlines(position[rows], 0, table["loading"][rows], color=color, linewidth=1.4, alpha=0.4 if whiskers else 1)
         (handles[kind],) = ax.plot(
             table["loading"][rows],
             position[rows],
@@ -126,13 +139,32 @@ def _panel(ax: Axes, table: pd.DataFrame, *, n_rows: int, free: bool, handles: d
             markerfacecolor=face,
             label=kind,
         )
+    if whiskers and len(table):
+        ax.hlines(position, table["low"], table["high"], color="black", linewidth=1.1, zorder=3)
+        for end in ("low", "high"):
+            (handles[INTERVAL],) = ax.plot(table[end], position, label=INTERVAL, zorder=3, **CAP)
     ax.set_yticks(position, [gene.replace("$", r"\$") for gene in table["gene"]], fontsize="small")
     ax.set_ylim(n_rows - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
-    if (table["loading"] < 0).any():
+    if (table["loading"] < 0).any() or (whiskers and (table["low"] < 0).any()):
         ax.axvline(0, color="black", linewidth=0.8)
     else:
         ax.set_xlim(left=0)
     ax.set_xlabel("loading")
     ax.locator_params(axis="x", nbins=5)
     _axes.bare(ax)
+
+
+def _verdicts(adata: AnnData, key: str) -> dict[str, list[str]]:
+    """The line under the name of each component; nothing where the fit was not repeated."""
+    try:
+        table = get.stability(adata, key=key)
+    except KeyError:
+        return {}
+    columns = zip(table["component"], table["verdict"], table["scores_low"], strict=True)
+    return {name: [f"{verdict} (r ≥ {_down(low)})"] for name, verdict, low in columns}
+
+
+def _down(value: float) -> str:
+    """Two digits, never more than the value, so that 0.899 is not shown as 0.90."""
+    return f"{np.floor(100 * value + 1e-9) / 100:.2f}"

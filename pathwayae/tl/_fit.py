@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pathwayae import _inputs, _keys
-from pathwayae.core import components, grouped_ae
-from pathwayae.core.gram_product import Data, StandardizedCells
+from pathwayae.core import grouped_ae
+from pathwayae.core.gram_product import StandardizedCells
 from pathwayae.core.moments import Moments
-from pathwayae.tl import _batches, _cells, _pathways
+from pathwayae.tl import _batches, _cells, _pathways, _stability
 from pathwayae.tl._project import Projection, opened, project
-from pathwayae.tl._write import Model, write
+from pathwayae.tl._write import Model, complete, component_names, write
 
 logger = logging.getLogger("pathwayae")
 
@@ -48,6 +48,9 @@ def fit(
     max_iter: int = 100,
     solver: Literal["auto", "gram", "cells"] = "auto",
     device: str = "auto",
+    n_restarts: int = 1,
+    n_bootstrap: int = 0,
+    sample_key: str | None = None,
     random_state: int = 0,
     progress: bool = True,
     key_added: str = _keys.DEFAULT,
@@ -117,8 +120,19 @@ def fit(
         The results are equal. With `moments` always the Gram matrix.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    n_restarts
+        Number of starts, with the seeds `random_state`, `random_state` + 1, …; the fit with the lowest loss is kept,
+        and ``uns["pae"]["params"]["random_state"]`` is its seed. They share the moments and are fitted together.
+    n_bootstrap
+        Number of refits of cells drawn with replacement, for intervals of the loadings and a verdict per component:
+        donors are drawn where `sample_key` or the strata of `moments` name them, else 20 random folds of the cells.
+        Every draw reweights the moments, reads no cell, and starts from a seed of its own. The ends of 95 % intervals
+        need 40 draws at the least; 200 are usual. The fit itself does not change.
+    sample_key
+        Column of ``obs`` with the donor or sample of each cell, drawn by `n_bootstrap`; cells of a donor resemble each
+        other, so intervals that ignore donors are too narrow. With `moments` their strata are drawn instead.
     random_state
-        Seed of the noise that breaks ties between pathways with the same genes.
+        Seed of the noise that breaks ties between pathways with the same genes, of folds and of draws.
     progress
         Show progress bars.
     key_added
@@ -142,7 +156,10 @@ def fit(
       each score explains alone), ``variance_ratio_total``, ``history``, ``pathways`` and ``dropped`` (reports). The
       column ``flag`` of ``pathways`` says ``"constant"`` where a score does not vary, ``"collapsed"`` where the descent
       gave the pathway up, ``"duplicate"`` where its genes in the model are those of another; it is empty elsewhere.
-      With `batch_key` also ``batches`` (names) and ``batch_variance``, see :func:`pathwayae.get.batch_variance`.
+      With `batch_key` also ``batches`` (names) and ``batch_variance``, see :func:`pathwayae.get.batch_variance`; with
+      `n_restarts` or `n_bootstrap` also ``stability``, see :func:`pathwayae.get.stability`.
+    - with `n_bootstrap`, ``varm["pae_loadings_low"]`` and ``varm["pae_loadings_high"]``: 2.5 and 97.5 % percentiles of
+      the loadings over the draws, float32, genes × components.
 
     Raises
     ------
@@ -150,13 +167,14 @@ def fit(
         If a layer or column does not exist.
     ValueError
         If no gene matches, gene names repeat, values are not finite, there are fewer cells than components, neither
-        the Gram matrix nor the cells fit in memory, a cell has no batch, or a parameter is out of range.
+        the Gram matrix nor the cells fit in memory, a cell has no batch, there is only one donor to draw, or a
+        parameter is out of range.
 
     Warns
     -----
     pathwayae.DataWarning
         If the values look like raw counts, genes do not vary, few genes match, batches have fewer than 10 cells or are
-        one condition, or pathways are flagged.
+        one condition, pathways are flagged, or there are few donors or draws.
 
     See Also
     --------
@@ -174,6 +192,7 @@ def fit(
     """
     _check(min_genes=min_genes, max_genes=max_genes, n_extra=n_extra, scale=scale, solver=solver, moments=moments)
     _batches.check(batch_key, condition_key, center=center, solver=solver)
+    _stability.check(adata, n_restarts, n_bootstrap, sample_key, solver, moments)
     config = _config(
         theta=theta,
         epsilon=epsilon,
@@ -192,6 +211,18 @@ def fit(
     collection = _pathways.collect(adata, pathways, names)
     labels = _batches.read(adata, source, batch_key, condition_key)
     _pathways.check_matched(collection, names[mask])
+    if n_bootstrap and moments is None:
+        moments = _stability.read(
+            adata,
+            names[mask],
+            layer=layer,
+            gene_symbols=gene_symbols,
+            batch_key=batch_key,
+            sample_key=sample_key,
+            device=config.device,
+            random_state=random_state,
+            progress=progress,
+        )
     genes, data, batches = _cells.standardized(
         source,
         names,
@@ -207,8 +238,26 @@ def fit(
     constant = _constant(names[mask], names[genes], moments)
     membership, kept, dropped = _pathways.choose(collection, names[genes], min_genes, max_genes, constant=constant)
     _check_size(data.n, len(genes), len(kept), n_extra)
-    model = _descend(data, membership, n_extra, config, progress=progress)
-    kept["flag"] = _flags(data, membership, model, kept["pathway"])
+    problem = grouped_ae.Problem(data, membership.toarray(), np.ones(len(genes), dtype=bool), len(kept), config)
+    if n_restarts == 1:
+        descents = [_descend(problem, progress=progress)]
+    else:
+        problem, descents = _stability.restart(problem, n_restarts, progress=progress)
+    model = complete(data.gram, descents[0], n_extra, config)
+    outcome = _stability.assess(
+        problem,
+        model,
+        descents[1:],
+        names=names[genes],
+        labels=component_names(kept["pathway"].tolist(), n_extra),
+        moments=moments,
+        batches=() if batches is None else batches.names,
+        n_bootstrap=n_bootstrap,
+        center=center,
+        random_state=random_state,
+        progress=progress,
+    )
+    kept["flag"] = _flags(problem, model, kept["pathway"])
     settings = {
         "layer": layer,
         "mask_var": mask_var if mask_var is None or isinstance(mask_var, str) else "array",
@@ -222,13 +271,17 @@ def fit(
         "condition_key": condition_key,
         "normalize": normalize,
         "solver": "cells" if isinstance(data, StandardizedCells) else "gram",
+        "n_restarts": n_restarts,
+        "n_bootstrap": n_bootstrap,
+        "sample_key": sample_key,
     }
     shifts = _batches.shifts(labels, batches, data, model.encoder)
     scores_of = Projection(genes, data.mean, data.scale, model.encoder, *shifts)
     written = None if source is None else project(source, scores_of, progress=progress)
     target = adata.copy() if copy else adata
-    entries = {_keys.PARAMS: _plain(settings | asdict(config)), _keys.PATHWAYS: kept, _keys.DROPPED: dropped}
+    entries = {_keys.PARAMS: _plain(settings | asdict(problem.config)), _keys.PATHWAYS: kept, _keys.DROPPED: dropped}
     write(target, key_added, genes, data, membership, model, written, entries, batches)
+    _stability.store(target, key_added, genes, outcome)
     logger.info("Fitted %d pathways and %d free components on %d genes.", len(kept), n_extra, len(genes))
     return target if copy else None
 
@@ -276,32 +329,24 @@ def _constant(names: NDArray[np.str_], used: NDArray[np.str_], moments: Moments 
     return lost if moments is None else lost[np.isin(lost, np.array(moments.genes))]
 
 
-def _flags(data: Data, membership: sp.csr_matrix, model: Model, names: Iterable[str]) -> NDArray[np.object_]:
-    n_pathways = membership.shape[1]
+def _flags(problem: grouped_ae.Problem, model: Model, names: Iterable[str]) -> NDArray[np.object_]:
+    data, n_pathways = problem.data, problem.n_components
     encoder = model.encoder[:, :n_pathways]
     power = np.einsum("ij,ij->j", encoder, data.gram @ encoder) / (data.total / len(data.mean))
-    return _pathways.flags(membership, model.norm[:n_pathways], power, list(names))
+    return _pathways.flags(sp.csr_matrix(problem.membership), model.norm[:n_pathways], power, list(names))
 
 
-def _descend(
-    data: Data, membership: sp.csr_matrix, n_extra: int, config: grouped_ae.Config, *, progress: bool
-) -> Model:
-    """Pathway loadings by descent, then free components in closed form."""
-    n_pathways = membership.shape[1]
-    penalised = np.ones(len(data.mean), dtype=bool)
+def _descend(problem: grouped_ae.Problem, *, progress: bool) -> grouped_ae.Fit:
+    """Pathway loadings by one descent, step by step on a bar."""
+    config = problem.config
     with tqdm(total=config.max_iter, desc="fit", unit=" steps", disable=not progress, leave=False) as bar:
 
         def step(_: int, terms: dict[str, float]) -> None:
             bar.set_postfix(loss=f"{terms['loss']:.4f}", refresh=False)
             bar.update()
 
-        descent = grouped_ae.fit(data, membership.toarray(), penalised, n_pathways, config, progress=step)
-    free = components.residual_components(data.gram, descent.loadings, n_extra)
-    norm = np.linalg.norm(descent.loadings, axis=0)
-    # Rounded as they are stored, so that pae.tl.transform gives the very same scores.
-    loadings = np.column_stack([descent.loadings / np.maximum(norm, 1e-12), free]).astype(np.float32)
-    encoder = components.encoder(loadings, n_pathways, config.scores, config.ridge)
-    return Model(loadings, np.concatenate([norm, np.ones(n_extra)]), encoder, descent)
+        cells = (problem.data, problem.membership, problem.penalised, problem.n_components)
+        return grouped_ae.fit(*cells, config, progress=step)
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pathwayae import _keys
 from pathwayae.core import components, grouped_ae
 from pathwayae.core.batches import Batches
-from pathwayae.core.gram_product import Data
+from pathwayae.core.gram_product import Data, Gram
 from pathwayae.tl import _batches
 
 
@@ -24,6 +24,31 @@ class Model(NamedTuple):
     norm: NDArray[np.float64]
     encoder: NDArray[np.float64]
     descent: grouped_ae.Fit
+
+
+def complete(gram: Gram, descent: grouped_ae.Fit, n_extra: int, config: grouped_ae.Config) -> Model:
+    """A descent of the pathways with its free components, which are closed form."""
+    n_pathways = descent.loadings.shape[1]
+    free = components.residual_components(gram, descent.loadings, n_extra)
+    norm = np.linalg.norm(descent.loadings, axis=0)
+    # Rounded as they are stored, so that pae.tl.transform gives the very same scores.
+    loadings = np.column_stack([descent.loadings / np.maximum(norm, 1e-12), free]).astype(np.float32)
+    encoder = components.encoder(loadings, n_pathways, config.scores, config.ridge)
+    return Model(loadings, np.concatenate([norm, np.ones(n_extra)]), encoder, descent)
+
+
+def component_names(pathways: list[str], n_free: int) -> list[str]:
+    """Names of the pathways, then ``free_1``, ``free_2``, … without those that a pathway has."""
+    taken = set(pathways)
+    free = (name for j in itertools.count(1) if (name := f"free_{j}") not in taken)
+    return [*pathways, *itertools.islice(free, n_free)]
+
+
+def everything(n_genes: int, genes: NDArray[np.intp], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of the genes of the model with zero rows for all others, float32."""
+    rows = np.zeros((n_genes, values.shape[1]), dtype=np.float32)
+    rows[genes] = values
+    return rows
 
 
 def write(
@@ -41,15 +66,11 @@ def write(
     n_pathways = membership.shape[1]
     n_free = model.loadings.shape[1] - n_pathways
     pathways = entries[_keys.PATHWAYS]["pathway"].tolist()
-    everything = np.zeros((adata.n_vars, model.loadings.shape[1]), dtype=np.float32)
-    everything[genes] = model.loadings
     member = sp.lil_matrix((adata.n_vars, n_pathways), dtype=bool)
     member[genes] = membership
     mean, scale = np.full(adata.n_vars, np.nan), np.full(adata.n_vars, np.nan)
     mean[genes], scale[genes] = data.mean, data.scale
-    taken = set(pathways)
-    free = (name for j in itertools.count(1) if (name := f"free_{j}") not in taken)
-    names = [*pathways, *itertools.islice(free, n_free)]
+    names = component_names(pathways, n_free)
     entries = entries | {
         _keys.COMPONENT_NAMES: np.array(names, dtype=object),
         _keys.N_PATHWAYS: n_pathways,
@@ -71,7 +92,7 @@ def write(
         adata.obsm[_keys.scores(key)] = scores
     elif _keys.scores(key) in adata.obsm:
         del adata.obsm[_keys.scores(key)]  # they belong to other loadings
-    adata.varm[_keys.loadings(key)] = everything
+    adata.varm[_keys.loadings(key)] = everything(adata.n_vars, genes, model.loadings)
     adata.varm[_keys.membership(key)] = member.tocsr()
     adata.var[_keys.mean(key)] = mean
     adata.var[_keys.scale(key)] = scale

@@ -1,0 +1,52 @@
+"""What restarts and draws promise on real cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+import scanpy as sc
+
+import pathwayae as pae
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def kang(real_data: Path) -> ad.AnnData:
+    """1 000 variable genes, the Hallmark sets in them, and 40 draws of the eight donors."""
+    adata = sc.read_h5ad(real_data / "cells" / "kang_ifnb_2000cells.h5ad")
+    sc.pp.filter_genes(adata, min_cells=10)
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    sc.pp.highly_variable_genes(adata, n_top_genes=1000)
+    adata = adata[:, adata.var["highly_variable"]].copy()
+    sets = pae.gs.read_gmt(real_data / "genesets" / "h.all.v7.5.1.symbols.gmt")
+    there = {name: [gene for gene in genes if gene in adata.var_names] for name, genes in sets.items()}
+    pae.tl.fit(adata, there, n_bootstrap=40, sample_key="donor", progress=False)
+    return adata
+
+
+def test_twenty_seeds_agree(kang: ad.AnnData) -> None:
+    alone = kang.copy()
+    pae.tl.fit(alone, "pae_membership", n_restarts=20, n_extra=0, progress=False)
+    assert pae.get.stability(alone)["scores"].median() >= 0.99
+
+
+def test_a_stable_component_holds_on_four_fifths_of_the_cells(kang: ad.AnnData) -> None:
+    table = pae.get.stability(kang)
+    stable = (table["verdict"] == "stable").to_numpy() & table["own"].notna().to_numpy()
+    assert stable.sum() >= 10
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(5):
+        part = kang[np.sort(rng.choice(kang.n_obs, kang.n_obs * 4 // 5, replace=False))].copy()
+        pae.tl.fit(part, "pae_membership", n_extra=0, min_genes=1, key_added="part", progress=False)
+        assert list(part.uns["part"]["component_names"]) == table["component"][table["own"].notna()].tolist()
+        everyone = kang.copy()
+        pae.tl.transform(everyone, part, key="part", progress=False)
+        z, other = kang.obsm["X_pae"], everyone.obsm["X_part"]
+        held += [np.corrcoef(z[:, j], other[:, j])[0, 1] >= 0.9 for j in np.flatnonzero(stable)]
+    assert np.mean(held) >= 0.95
