@@ -1,7 +1,7 @@
-"""All benchmarks with one command: ``python benchmarks/run.py [defaults] [gram] [speed] [restarts] [scale]``.
+"""All benchmarks with one command: ``python benchmarks/run.py [defaults] [gram] [relevance] [speed] …``.
 
 Each writes a Markdown table and a JSON file with the machine, the versions and the date beside this script.
-``defaults`` reads real cells and gene sets from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
+``defaults`` and ``relevance`` read real cells and gene sets from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ def main(names: list[str]) -> None:
     """Run the benchmarks named, by default all."""
     import defaults
     import gram
+    import relevance
     import restarts
     import scale
     import speed
 
-    benchmarks = {module.__name__: module.run for module in (defaults, gram, speed, restarts, scale)}
+    benchmarks = {module.__name__: module.run for module in (defaults, gram, relevance, speed, restarts, scale)}
     for name in names or benchmarks:
         if name not in benchmarks:
             sys.exit(f"{name!r} is no benchmark; choose from {', '.join(benchmarks)}.")

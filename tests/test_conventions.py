@@ -46,6 +46,7 @@ READING_ORDER = [
     "association",
     "refine",
     "stability",
+    "relevance",
     "enrichment",
 ]
 ODDITIES = {"core/enrichment.py": {"gseapy"}, "core/ontology.py": {"obonet"}, "core/gram.py": {"numba"}}

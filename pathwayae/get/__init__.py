@@ -1,6 +1,7 @@
 """Results as labelled tables, read from the slots alone."""
 
 from pathwayae.get._batches import batch_variance
+from pathwayae.get._relevance import relevance
 from pathwayae.get._slots import (
     component_names,
     enrichment,
@@ -14,4 +15,4 @@ from pathwayae.get._slots import (
 from pathwayae.get._stability import stability, top_genes
 
 __all__ = ["component_names", "enrichment", "gene_names", "history", "loadings", "scores", "to_anndata"]
-__all__ += ["batch_variance", "stability", "top_genes", "variance"]
+__all__ += ["batch_variance", "relevance", "stability", "top_genes", "variance"]

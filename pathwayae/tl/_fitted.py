@@ -60,6 +60,16 @@ class Fitted(NamedTuple):
         check_known(own.names, self.batches, moments.strata)
         return moments.standardize_within(own.counts, own.sums, scale=scale)
 
+    def left_out(self, moments: Moments, train: Standardized) -> Standardized:
+        """Moments of strata that took no part in ``train``, in its units, centred as new cells would be.
+
+        With batches these are centred at their own means: cells of a batch are left out of all others with it.
+        """
+        if not self.batches:
+            return moments.standardize_with(train.mean, train.scale)
+        own = batches.of_strata(moments, self.batches)
+        return moments.standardize_within(own.counts, own.sums, unit=train.scale)
+
 
 def fitted(adata: AnnData, key: str) -> Fitted:
     """The fit under a key.
