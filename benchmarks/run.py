@@ -1,7 +1,7 @@
-"""All benchmarks with one command: ``python benchmarks/run.py [defaults] [gram] [relevance] [speed] …``.
+"""All benchmarks with one command: ``python benchmarks/run.py``, or some of them: ``… run.py gram speed``.
 
-Each writes a Markdown table and a JSON file with the machine, the versions and the date beside this script.
-``defaults`` and ``relevance`` read real cells and gene sets from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
+Each writes a Markdown table and a JSON file with the machine, the versions and the date beside this script. Those on
+real cells and gene sets read them from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
 """
 
 from __future__ import annotations
@@ -46,12 +46,14 @@ def main(names: list[str]) -> None:
     """Run the benchmarks named, by default all."""
     import defaults
     import gram
+    import refine
     import relevance
     import restarts
     import scale
     import speed
 
-    benchmarks = {module.__name__: module.run for module in (defaults, gram, relevance, speed, restarts, scale)}
+    modules = (defaults, gram, refine, relevance, restarts, scale, speed)
+    benchmarks = {module.__name__: module.run for module in modules}
     for name in names or benchmarks:
         if name not in benchmarks:
             sys.exit(f"{name!r} is no benchmark; choose from {', '.join(benchmarks)}.")

@@ -60,3 +60,31 @@ BATCHES = "batches"
 BATCH_VARIANCE = "batch_variance"
 STABILITY = "stability"
 RELEVANCE = "relevance"
+REFINEMENT = "refinement"
+REFINEMENT_PARAMS = "refinement_params"
+
+
+# Of pae.tl.refine, genes × pathways.
+def prior(key: str) -> str:
+    """``varm``: log-odds of membership by the annotation."""
+    return f"{key}_prior"
+
+
+def evidence(key: str) -> str:
+    """``varm``: log-likelihood ratio of membership by the cells."""
+    return f"{key}_evidence"
+
+
+def posterior(key: str) -> str:
+    """``varm``: probability of membership."""
+    return f"{key}_posterior"
+
+
+def call(key: str) -> str:
+    """``varm``: code of what was decided."""
+    return f"{key}_call"
+
+
+def after_fit(key: str) -> tuple[str, ...]:
+    """Slots of ``varm`` that follow from a fit and do not outlive it."""
+    return prior(key), evidence(key), posterior(key), call(key)

@@ -47,6 +47,7 @@ READING_ORDER = [
     "refine",
     "stability",
     "relevance",
+    "heldout",
     "enrichment",
 ]
 ODDITIES = {"core/enrichment.py": {"gseapy"}, "core/ontology.py": {"obonet"}, "core/gram.py": {"numba"}}

@@ -18,9 +18,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, logsumexp
-from scipy.stats import rankdata
-
-from pathwayae.core.association import Prepared, association
 
 Floats = NDArray[np.float64]
 
@@ -132,18 +129,24 @@ def refine(
     return _result(x, membership, state, n_views, n_iterations)
 
 
-def calls(membership: NDArray[np.bool_], posterior: Floats, *, fdr: float = 0.05) -> NDArray[np.int8]:
+def calls(
+    membership: NDArray[np.bool_], posterior: Floats, *, evidence: Floats | None = None, fdr: float = 0.05
+) -> NDArray[np.int8]:
     """Decide under a false-discovery rate: codes into ``CALLS``.
 
     Three families of decisions, over all pathways together: annotated genes are *confirmed* in the order of
     1 − posterior or *dropped* in the order of the posterior, others are *added* in the order of 1 − posterior, each as
     long as the mean of these local error rates stays at or below `fdr` (Sun & Cai 2007, 10.1198/016214507000000545).
-    The rest is *undecided*. No gene is confirmed or added below a posterior of 0.5, none dropped above it.
+    The rest is *undecided*. No gene is confirmed or added below a posterior of 0.5, none dropped above it; and where
+    the evidence is given, none is confirmed or added that it does not speak for, none dropped that it does not speak
+    against: an annotation is not confirmed by itself.
 
     Parameters
     ----------
     membership, posterior
         Annotation and probability of membership, shape (g, p).
+    evidence
+        Log-likelihood ratio of the association, shape (g, p).
     fdr
         Expected share of wrong ones among the decisions of each kind, from 0 to 1.
 
@@ -168,61 +171,15 @@ def calls(membership: NDArray[np.bool_], posterior: Floats, *, fdr: float = 0.05
         raise ValueError(msg)
     codes = np.full(membership.shape, UNDECIDED, dtype=np.int8)
     likely = posterior >= 0.5
+    speaks = np.ones_like(posterior) if evidence is None else np.where(likely, evidence, -evidence)
     for code, family, error in (
         (CONFIRMED, membership & likely, 1.0 - posterior),
         (ADDED, ~membership & likely, 1.0 - posterior),
         (DROPPED, membership & ~likely, posterior),
     ):
+        family = family & (speaks > 0)
         codes[family & (error <= _threshold(error[family], fdr))] = code
     return codes
-
-
-def held_out_auc(
-    prepared: Prepared, membership: NDArray[np.bool_], *, n_folds: int = 5, random_state: int = 0
-) -> Floats:
-    """Do the data carry the pathway? AUC of its genes, hidden fold by fold, against the genes not annotated to it.
-
-    A fold of each set is hidden, and the mean of the associations of all genes with what is left of the set ranks the
-    hidden ones among the others. 0.5 is chance.
-
-    Parameters
-    ----------
-    prepared
-        Of :func:`pathwayae.core.association.prepare`.
-    membership
-        Gene i is annotated to pathway j, shape (g, p).
-    n_folds
-        A share of 1 / `n_folds` is hidden at a time; at least 2.
-    random_state
-        Seed of the folds, which go by the position of a gene: put genes in one order (by name) first.
-
-    Returns
-    -------
-    Mean over the hidden genes, shape (p,); NaN for a pathway with fewer than two genes or with all of them.
-    """
-    if n_folds < 2:
-        msg = f"n_folds={n_folds} hides whole gene sets; at least 2 folds are needed, 5 are usual."
-        raise ValueError(msg)
-    g, p = membership.shape
-    rng = np.random.default_rng(random_state)
-    fold = np.full((g, p), -1)
-    for j in range(p):
-        genes = np.flatnonzero(membership[:, j])
-        fold[rng.permutation(genes), j] = np.arange(len(genes)) % n_folds
-    size = membership.sum(axis=0)
-    total = np.zeros(p)
-    for k in range(n_folds):
-        hidden = fold == k
-        x = association(prepared, membership & ~hidden).mean(axis=2)
-        for j in np.flatnonzero(hidden.any(axis=0) & (size < g)).tolist():
-            total[j] += _above(x[hidden[:, j], j], x[~membership[:, j], j])
-    return np.where((size >= 2) & (size < g), total / np.maximum(size, 1), np.nan)
-
-
-def _above(hidden: Floats, others: Floats) -> float:
-    """Sum over the hidden genes of the share of the others that lie below them, ties half."""
-    rank = rankdata(np.concatenate([hidden, others]))[: len(hidden)]
-    return float((rank.sum() - len(hidden) * (len(hidden) + 1) / 2) / len(others))
 
 
 def _threshold(error: Floats, fdr: float) -> float:

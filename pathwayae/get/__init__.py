@@ -1,6 +1,7 @@
 """Results as labelled tables, read from the slots alone."""
 
 from pathwayae.get._batches import batch_variance
+from pathwayae.get._refinement import refined, refinement, refinement_summary
 from pathwayae.get._relevance import relevance
 from pathwayae.get._slots import (
     component_names,
@@ -14,5 +15,6 @@ from pathwayae.get._slots import (
 )
 from pathwayae.get._stability import stability, top_genes
 
-__all__ = ["component_names", "enrichment", "gene_names", "history", "loadings", "scores", "to_anndata"]
-__all__ += ["batch_variance", "relevance", "stability", "top_genes", "variance"]
+__all__ = ["batch_variance", "component_names", "enrichment", "gene_names", "history", "loadings", "refined"]
+__all__ += ["refinement", "refinement_summary", "relevance", "scores", "stability", "to_anndata", "top_genes"]
+__all__ += ["variance"]

@@ -6,9 +6,10 @@ from pathwayae.pl._enrichment import enrichment
 from pathwayae.pl._history import history
 from pathwayae.pl._loadings import loadings
 from pathwayae.pl._overlap import overlap
+from pathwayae.pl._refinement import refinement
 from pathwayae.pl._relevance import relevance
 from pathwayae.pl._scores import scores
 from pathwayae.pl._variance import variance
 
-__all__ = ["coverage", "embedding", "enrichment", "history", "loadings", "overlap"]
+__all__ = ["coverage", "embedding", "enrichment", "history", "loadings", "overlap", "refinement"]
 __all__ += ["relevance", "scores", "variance"]

@@ -2,7 +2,8 @@
 
 from pathwayae.tl._enrich import enrich
 from pathwayae.tl._fit import fit
+from pathwayae.tl._refine import refine
 from pathwayae.tl._relevance import relevance
 from pathwayae.tl._transform import transform
 
-__all__ = ["enrich", "fit", "relevance", "transform"]
+__all__ = ["enrich", "fit", "refine", "relevance", "transform"]

@@ -92,6 +92,8 @@ def write(
         adata.obsm[_keys.scores(key)] = scores
     elif _keys.scores(key) in adata.obsm:
         del adata.obsm[_keys.scores(key)]  # they belong to other loadings
+    for stale in set(_keys.after_fit(key)) & set(adata.varm):
+        del adata.varm[stale]
     adata.varm[_keys.loadings(key)] = everything(adata.n_vars, genes, model.loadings)
     adata.varm[_keys.membership(key)] = member.tocsr()
     adata.var[_keys.mean(key)] = mean
