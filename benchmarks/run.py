@@ -2,6 +2,9 @@
 
 Each writes a Markdown table and a JSON file with the machine, the versions and the date beside this script. Those on
 real cells and gene sets read them from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
+
+Each writes a Markdown table and a JSON file with the machine, the versions and the date beside this script. Those on
+real cells and gene sets read them from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
 """
 
 from __future__ import annotations
@@ -51,8 +54,9 @@ def main(names: list[str]) -> None:
     import restarts
     import scale
     import speed
+    import theta
 
-    modules = (defaults, gram, refine, relevance, restarts, scale, speed)
+    modules = (defaults, gram, refine, relevance, restarts, scale, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     for name in names or benchmarks:
         if name not in benchmarks:

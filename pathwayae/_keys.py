@@ -88,3 +88,7 @@ def call(key: str) -> str:
 def after_fit(key: str) -> tuple[str, ...]:
     """Slots of ``varm`` that follow from a fit and do not outlive it."""
     return prior(key), evidence(key), posterior(key), call(key)
+
+
+THETA_PATH = "theta_path"
+N_EXTRA_PATH = "n_extra_path"

@@ -48,6 +48,7 @@ READING_ORDER = [
     "stability",
     "relevance",
     "heldout",
+    "selection",
     "enrichment",
 ]
 ODDITIES = {"core/enrichment.py": {"gseapy"}, "core/ontology.py": {"obonet"}, "core/gram.py": {"numba"}}

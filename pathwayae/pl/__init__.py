@@ -9,7 +9,8 @@ from pathwayae.pl._overlap import overlap
 from pathwayae.pl._refinement import refinement
 from pathwayae.pl._relevance import relevance
 from pathwayae.pl._scores import scores
+from pathwayae.pl._selection import n_extra_path, theta_path
 from pathwayae.pl._variance import variance
 
-__all__ = ["coverage", "embedding", "enrichment", "history", "loadings", "overlap", "refinement"]
-__all__ += ["relevance", "scores", "variance"]
+__all__ = ["coverage", "embedding", "enrichment", "history", "loadings", "n_extra_path", "overlap"]
+__all__ += ["refinement", "relevance", "scores", "theta_path", "variance"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from pathwayae import _keys, get
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from anndata import AnnData
@@ -219,7 +219,7 @@ def _apart(wanted: NDArray[np.float64], room: float) -> NDArray[np.float64]:
     return np.clip(shift, room / 2, max(top, room / 2)) + np.arange(len(wanted)) * room
 
 
-def _title(row: dict[str, object]) -> str:
-    auc = float(row["heldout_auc"])  # type: ignore[arg-type]
+def _title(row: Mapping[Any, Any]) -> str:
+    auc = float(row["heldout_auc"])
     told = "" if np.isnan(auc) else f"\nheld-out AUC {auc:.2f}, {row['verdict']}"
     return _axes.wrap(str(row["pathway"]), 34) + told

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pathwayae import _inputs, _keys
-from pathwayae.core import grouped_ae
+from pathwayae.core import grouped_ae, selection
 from pathwayae.core.gram_product import StandardizedCells
 from pathwayae.core.moments import Moments
-from pathwayae.tl import _batches, _cells, _pathways, _stability
+from pathwayae.tl import _batches, _cells, _pathways, _selection, _stability
 from pathwayae.tl._project import Projection, opened, project
 from pathwayae.tl._write import Model, complete, component_names, write
 
@@ -34,8 +34,8 @@ def fit(
     gene_symbols: str | None = None,
     min_genes: int = 5,
     max_genes: int | None = None,
-    n_extra: int = 20,
-    theta: float = 0.3,
+    n_extra: int | Literal["auto"] = 20,
+    theta: float | Literal["auto"] = 0.3,
     epsilon: float = 0.0,
     l1_ratio: float = 0.5,
     center: bool = True,
@@ -92,10 +92,11 @@ def fit(
         Pathways with fewer or more genes in the model are left out and reported.
     n_extra
         Number of free components, named ``free_1``, ``free_2``, … in the order of the variance they add to the
-        pathways; their loadings have both signs.
+        pathways; their loadings have both signs. ``"auto"``: chosen as in :func:`pathwayae.tl.n_extra_path`.
     theta, epsilon, l1_ratio
         Strength of the structure, share of entropy in it, and mix of the two terms of
-        ``zero_norm="feature"``; each from 0 to 1. θ is clipped to 0.999.
+        ``zero_norm="feature"``; each from 0 to 1. θ is clipped to 0.999. ``theta="auto"``: chosen by cells and genes
+        held out, as in :func:`pathwayae.tl.theta_path`; about 40 fits.
     center
         Subtract the mean of each gene.
     scale
@@ -157,7 +158,8 @@ def fit(
       column ``flag`` of ``pathways`` says ``"constant"`` where a score does not vary, ``"collapsed"`` where the descent
       gave the pathway up, ``"duplicate"`` where its genes in the model are those of another; it is empty elsewhere.
       With `batch_key` also ``batches`` (names) and ``batch_variance``, see :func:`pathwayae.get.batch_variance`; with
-      `n_restarts` or `n_bootstrap` also ``stability``, see :func:`pathwayae.get.stability`.
+      `n_restarts` or `n_bootstrap` also ``stability``, see :func:`pathwayae.get.stability`; with
+      ``"auto"`` also ``theta_path`` and ``n_extra_path``, and ``params`` hold the numbers that were chosen.
     - with `n_bootstrap`, ``varm["pae_loadings_low"]`` and ``varm["pae_loadings_high"]``: 2.5 and 97.5 % percentiles of
       the loadings over the draws, float32, genes × components.
 
@@ -167,14 +169,15 @@ def fit(
         If a layer or column does not exist.
     ValueError
         If no gene matches, gene names repeat, values are not finite, there are fewer cells than components, neither
-        the Gram matrix nor the cells fit in memory, a cell has no batch, there is only one donor to draw, or a
-        parameter is out of range.
+        the Gram matrix nor the cells fit in memory, a cell has no batch, there is only one donor to draw or to
+        hold out, or a parameter is out of range.
 
     Warns
     -----
     pathwayae.DataWarning
         If the values look like raw counts, genes do not vary, few genes match, batches have fewer than 10 cells or are
-        one condition, pathways are flagged, or there are few donors or draws.
+        one condition, pathways are flagged, there are few donors or draws, or θ as chosen ignores the pathways or
+        copies them.
 
     See Also
     --------
@@ -193,8 +196,10 @@ def fit(
     _check(min_genes=min_genes, max_genes=max_genes, n_extra=n_extra, scale=scale, solver=solver, moments=moments)
     _batches.check(batch_key, condition_key, center=center, solver=solver)
     _stability.check(adata, n_restarts, n_bootstrap, sample_key, solver, moments)
+    auto = _selection.Auto(theta == "auto", n_extra == "auto")
+    _selection.check(auto, solver, moments)
     config = _config(
-        theta=theta,
+        theta=_selection.THETA if auto.theta else theta,
         epsilon=epsilon,
         l1_ratio=l1_ratio,
         scores=scores,
@@ -211,7 +216,7 @@ def fit(
     collection = _pathways.collect(adata, pathways, names)
     labels = _batches.read(adata, source, batch_key, condition_key)
     _pathways.check_matched(collection, names[mask])
-    if n_bootstrap and moments is None:
+    if (n_bootstrap or any(auto)) and moments is None:
         moments = _stability.read(
             adata,
             names[mask],
@@ -219,10 +224,13 @@ def fit(
             gene_symbols=gene_symbols,
             batch_key=batch_key,
             sample_key=sample_key,
+            n_folds=_stability.N_FOLDS if n_bootstrap else selection.N_FOLDS,
             device=config.device,
             random_state=random_state,
             progress=progress,
         )
+        if n_bootstrap:
+            _stability.check_strata(moments.strata, given=False)
     genes, data, batches = _cells.standardized(
         source,
         names,
@@ -237,7 +245,20 @@ def fit(
     )
     constant = _constant(names[mask], names[genes], moments)
     membership, kept, dropped = _pathways.choose(collection, names[genes], min_genes, max_genes, constant=constant)
-    _check_size(data.n, len(genes), len(kept), n_extra)
+    _check_size(data.n, len(genes), len(kept), 0 if n_extra == "auto" else n_extra)
+    levels = () if batches is None else batches.names
+    config, n_extra, paths = _selection.choose(
+        moments,
+        names[genes],
+        membership,
+        config,
+        n_extra,
+        auto,
+        batches=levels,
+        center=center,
+        scale=scale,
+        progress=progress,
+    )
     problem = grouped_ae.Problem(data, membership.toarray(), np.ones(len(genes), dtype=bool), len(kept), config)
     if n_restarts == 1:
         descents = [_descend(problem, progress=progress)]
@@ -251,7 +272,7 @@ def fit(
         names=names[genes],
         labels=component_names(kept["pathway"].tolist(), n_extra),
         moments=moments,
-        batches=() if batches is None else batches.names,
+        batches=levels,
         n_bootstrap=n_bootstrap,
         center=center,
         random_state=random_state,
@@ -279,7 +300,11 @@ def fit(
     scores_of = Projection(genes, data.mean, data.scale, model.encoder, *shifts)
     written = None if source is None else project(source, scores_of, progress=progress)
     target = adata.copy() if copy else adata
-    entries = {_keys.PARAMS: _plain(settings | asdict(problem.config)), _keys.PATHWAYS: kept, _keys.DROPPED: dropped}
+    entries = {
+        _keys.PARAMS: _plain(settings | asdict(problem.config)),
+        _keys.PATHWAYS: kept,
+        _keys.DROPPED: dropped,
+    } | paths
     write(target, key_added, genes, data, membership, model, written, entries, batches)
     _stability.store(target, key_added, genes, outcome)
     logger.info("Fitted %d pathways and %d free components on %d genes.", len(kept), n_extra, len(genes))
@@ -290,7 +315,8 @@ def _check(*, min_genes: Any, max_genes: Any, n_extra: Any, scale: Any, solver: 
     _inputs.number("min_genes", min_genes, 1, integer=True)
     if max_genes is not None:
         _inputs.number("max_genes", max_genes, min_genes, integer=True)
-    _inputs.number("n_extra", n_extra, 0, integer=True)
+    if n_extra != "auto":
+        _inputs.number("n_extra", n_extra, 0, integer=True)
     _inputs.choice("scale", scale, ("unit", "pareto", None))
     _inputs.choice("solver", solver, ("auto", "gram", "cells"))
     if solver == "cells" and moments is not None:

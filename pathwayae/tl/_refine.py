@@ -203,8 +203,13 @@ def _weigh(model: Fitted, data: Moments, *, within: bool, fdr: float, random_sta
     for code, name in enumerate(core.CALLS):
         decided = (call == code) & member if code == core.UNDECIDED else call == code
         report[f"n_{name}"] = decided.sum(axis=0)
-    wide = (_spread(values, possible) for values in (result.prior, result.evidence, result.posterior))
-    return _Weighed(*wide, call, report)
+    return _Weighed(
+        _spread(result.prior, possible),
+        _spread(result.evidence, possible),
+        _spread(result.posterior, possible),
+        call,
+        report,
+    )
 
 
 def _spread(values: Floats, possible: NDArray[np.bool_]) -> Floats:

@@ -63,9 +63,9 @@ def check(
         )
         warn(msg)
     if moments is not None:
-        _check_strata(moments.strata, given=True)
+        check_strata(moments.strata, given=True)
     elif sample_key is not None and (values := np.unique(np.asarray(adata.obs[sample_key]).astype(str))).size < 2:
-        _check_strata(tuple(values.tolist()), given=False)
+        check_strata(tuple(values.tolist()), given=False)
 
 
 def read(
@@ -76,26 +76,25 @@ def read(
     gene_symbols: str | None,
     batch_key: str | None,
     sample_key: str | None,
+    n_folds: int,
     device: str,
     random_state: int,
     progress: bool,
 ) -> Moments:
     """Moments of every donor, batch, or donor in a batch, in the order of the names of the genes; without, of folds."""
     divided = sample_key is not None or batch_key is not None
-    moments = pp.moments(
+    return pp.moments(
         adata,
         layer=layer,
         genes=np.sort(genes),
         gene_symbols=gene_symbols,
         batch_key=batch_key,
         sample_key=sample_key,
-        n_folds=None if divided else min(N_FOLDS, adata.n_obs),
+        n_folds=None if divided else min(n_folds, adata.n_obs),
         device=device,
         random_state=random_state,
         progress=progress,
     )
-    _check_strata(moments.strata, given=False)
-    return moments
 
 
 def restart(problem: Problem, n_restarts: int, *, progress: bool) -> tuple[Problem, list[grouped_ae.Fit]]:
@@ -218,7 +217,8 @@ def _refits(
         yield complete(held.popleft(), fit, n_extra, problem.config)
 
 
-def _check_strata(strata: tuple[str, ...], *, given: bool) -> None:
+def check_strata(strata: tuple[str, ...], *, given: bool) -> None:
+    """Raise where there is one stratum to draw, warn where there are few."""
     if len(strata) >= FEW_STRATA:
         return
     if len(strata) < 2 and given:
