@@ -23,6 +23,10 @@ from pathwayae.tl._write import Model, complete, component_names, write
 
 logger = logging.getLogger("pathwayae")
 
+CONFIG = ("theta", "epsilon", "l1_ratio", "scores", "zero_norm", "learning_rate", "max_iter", "device", "random_state")
+STORED = ("layer", "mask_var", "gene_symbols", "min_genes", "max_genes", "n_extra", "center", "scale", "batch_key")
+STORED += ("condition_key", "normalize", "solver", "n_restarts", "n_bootstrap", "sample_key")
+
 
 def fit(
     adata: AnnData,
@@ -193,22 +197,13 @@ def fit(
     >>> adata.obsm["X_pae"].shape
     (300, 8)
     """
-    _check(min_genes=min_genes, max_genes=max_genes, n_extra=n_extra, scale=scale, solver=solver, moments=moments)
+    given = dict(locals())
+    _check(given)
     _batches.check(batch_key, condition_key, center=center, solver=solver)
     _stability.check(adata, n_restarts, n_bootstrap, sample_key, solver, moments)
     auto = _selection.Auto(theta == "auto", n_extra == "auto")
     _selection.check(auto, solver, moments)
-    config = _config(
-        theta=_selection.THETA if auto.theta else theta,
-        epsilon=epsilon,
-        l1_ratio=l1_ratio,
-        scores=scores,
-        zero_norm=zero_norm,
-        learning_rate=learning_rate,
-        max_iter=max_iter,
-        device=device,
-        random_state=random_state,
-    )
+    config = _config(given | ({"theta": _selection.THETA} if auto.theta else {}))
     normalize = "" if moments is None else moments.normalize
     source = opened(adata, layer, gene_symbols, normalize, needed=moments is None)
     names = _inputs.gene_names(adata, gene_symbols)
@@ -217,20 +212,7 @@ def fit(
     labels = _batches.read(adata, source, batch_key, condition_key)
     _pathways.check_matched(collection, names[mask])
     if (n_bootstrap or any(auto)) and moments is None:
-        moments = _stability.read(
-            adata,
-            names[mask],
-            layer=layer,
-            gene_symbols=gene_symbols,
-            batch_key=batch_key,
-            sample_key=sample_key,
-            n_folds=_stability.N_FOLDS if n_bootstrap else selection.N_FOLDS,
-            device=config.device,
-            random_state=random_state,
-            progress=progress,
-        )
-        if n_bootstrap:
-            _stability.check_strata(moments.strata, given=False)
+        moments = _strata(given, names[mask], config.device)
     genes, data, batches = _cells.standardized(
         source,
         names,
@@ -260,10 +242,7 @@ def fit(
         progress=progress,
     )
     problem = grouped_ae.Problem(data, membership.toarray(), np.ones(len(genes), dtype=bool), len(kept), config)
-    if n_restarts == 1:
-        descents = [_descend(problem, progress=progress)]
-    else:
-        problem, descents = _stability.restart(problem, n_restarts, progress=progress)
+    problem, descents = _descents(problem, n_restarts, progress=progress)
     model = complete(data.gram, descents[0], n_extra, config)
     outcome = _stability.assess(
         problem,
@@ -279,47 +258,29 @@ def fit(
         progress=progress,
     )
     kept["flag"] = _flags(problem, model, kept["pathway"])
-    settings = {
-        "layer": layer,
-        "mask_var": mask_var if mask_var is None or isinstance(mask_var, str) else "array",
-        "gene_symbols": gene_symbols,
-        "min_genes": min_genes,
-        "max_genes": max_genes,
-        "n_extra": n_extra,
-        "center": center,
-        "scale": scale,
-        "batch_key": batch_key,
-        "condition_key": condition_key,
-        "normalize": normalize,
-        "solver": "cells" if isinstance(data, StandardizedCells) else "gram",
-        "n_restarts": n_restarts,
-        "n_bootstrap": n_bootstrap,
-        "sample_key": sample_key,
-    }
     shifts = _batches.shifts(labels, batches, data, model.encoder)
     scores_of = Projection(genes, data.mean, data.scale, model.encoder, *shifts)
     written = None if source is None else project(source, scores_of, progress=progress)
     target = adata.copy() if copy else adata
-    entries = {
-        _keys.PARAMS: _plain(settings | asdict(problem.config)),
-        _keys.PATHWAYS: kept,
-        _keys.DROPPED: dropped,
-    } | paths
+    solver = "cells" if isinstance(data, StandardizedCells) else "gram"
+    settings = _stored(given | {"n_extra": n_extra, "normalize": normalize, "solver": solver}, problem.config)
+    entries = {_keys.PARAMS: settings, _keys.PATHWAYS: kept, _keys.DROPPED: dropped} | paths
     write(target, key_added, genes, data, membership, model, written, entries, batches)
     _stability.store(target, key_added, genes, outcome)
     logger.info("Fitted %d pathways and %d free components on %d genes.", len(kept), n_extra, len(genes))
     return target if copy else None
 
 
-def _check(*, min_genes: Any, max_genes: Any, n_extra: Any, scale: Any, solver: Any, moments: Moments | None) -> None:
+def _check(given: dict[str, Any]) -> None:
+    min_genes, max_genes, n_extra = given["min_genes"], given["max_genes"], given["n_extra"]
     _inputs.number("min_genes", min_genes, 1, integer=True)
     if max_genes is not None:
         _inputs.number("max_genes", max_genes, min_genes, integer=True)
     if n_extra != "auto":
         _inputs.number("n_extra", n_extra, 0, integer=True)
-    _inputs.choice("scale", scale, ("unit", "pareto", None))
-    _inputs.choice("solver", solver, ("auto", "gram", "cells"))
-    if solver == "cells" and moments is not None:
+    _inputs.choice("scale", given["scale"], ("unit", "pareto", None))
+    _inputs.choice("solver", given["solver"], ("auto", "gram", "cells"))
+    if given["solver"] == "cells" and given["moments"] is not None:
         msg = (
             "solver='cells' goes through the cells, but moments= stands in their place and holds their Gram matrix "
             "alone. Leave moments out, or solver."
@@ -327,8 +288,9 @@ def _check(*, min_genes: Any, max_genes: Any, n_extra: Any, scale: Any, solver: 
         raise ValueError(msg)
 
 
-def _config(**values: Any) -> grouped_ae.Config:
+def _config(given: dict[str, Any]) -> grouped_ae.Config:
     """Checked settings of the core."""
+    values = {name: given[name] for name in CONFIG}
     for name in ("theta", "epsilon", "l1_ratio"):
         _inputs.number(name, values[name], 0, 1)
     _inputs.number("learning_rate", values["learning_rate"], 1e-12)
@@ -362,6 +324,26 @@ def _flags(problem: grouped_ae.Problem, model: Model, names: Iterable[str]) -> N
     return _pathways.flags(sp.csr_matrix(problem.membership), model.norm[:n_pathways], power, list(names))
 
 
+def _strata(given: dict[str, Any], genes: NDArray[np.str_], device: str) -> Moments:
+    """Moments of donors, batches or folds, from one pass."""
+    names = ("layer", "gene_symbols", "batch_key", "sample_key", "random_state", "progress")
+    n_folds = _stability.N_FOLDS if given["n_bootstrap"] else selection.N_FOLDS
+    options = {name: given[name] for name in names}
+    moments = _stability.read(given["adata"], genes, n_folds=n_folds, device=device, **options)
+    if given["n_bootstrap"]:
+        _stability.check_strata(moments.strata, given=False)
+    return moments
+
+
+def _descents(
+    problem: grouped_ae.Problem, n_restarts: int, *, progress: bool
+) -> tuple[grouped_ae.Problem, list[grouped_ae.Fit]]:
+    """The problem that is kept, its fit, and those of other starts."""
+    if n_restarts == 1:
+        return problem, [_descend(problem, progress=progress)]
+    return _stability.restart(problem, n_restarts, progress=progress)
+
+
 def _descend(problem: grouped_ae.Problem, *, progress: bool) -> grouped_ae.Fit:
     """Pathway loadings by one descent, step by step on a bar."""
     config = problem.config
@@ -375,6 +357,9 @@ def _descend(problem: grouped_ae.Problem, *, progress: bool) -> grouped_ae.Fit:
         return grouped_ae.fit(*cells, config, progress=step)
 
 
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+def _stored(given: dict[str, Any], config: grouped_ae.Config) -> dict[str, Any]:
     """Settings as h5ad and zarr can hold them; "" stands for None."""
+    settings = {name: given[name] for name in STORED} | asdict(config)
+    if not isinstance(settings["mask_var"], str | None):
+        settings["mask_var"] = "array"
     return {name: "" if value is None else value for name, value in settings.items()}

@@ -98,11 +98,11 @@ def theta_path(
     Examples
     --------
     >>> import pathwayae as pae
-    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> adata = pae.datasets.simulate(600, 400, 6)
     >>> pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
-    >>> pae.tl.theta_path(adata, thetas=(0.01, 0.1, 0.5), n_folds=3, progress=False)
-    >>> pae.get.theta_path(adata)["theta"].tolist()
-    [0.01, 0.1, 0.5]
+    >>> pae.tl.theta_path(adata, thetas=(0.1, 0.2, 0.4), n_folds=3, progress=False)
+    >>> pae.get.theta_path(adata).query("chosen")["theta"].item()
+    0.2
     """
     values = _grid(thetas)
     _check(n_folds, random_state)
