@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby, islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from pathwayae.core import penalties, reconstruction
 from pathwayae.core.gram_product import Data, Gram, Product, operations, relative_product
 from pathwayae.core.loss import Activation, Cells, Objective, Scores, activate, shares
-from pathwayae.core.optimize import Descent, Progress, minimize, threads_for
+from pathwayae.core.optimize import Descent, Progress, minimize, side_by_side, threads_for
 from pathwayae.core.strata import Standardized
 
 SMALL = 0.01  # start of a loading outside its pathway, relative to one inside
@@ -26,7 +26,7 @@ RIDGE = 0.1  # λ of least-squares scores, relative to loadings of unit length
 NOISE = 0.1  # relative, to break ties between pathways with the same genes
 N_ARRAYS = 12  # point, best point, gradient, averages of Adam and what a step needs, each g × k
 # On a CPU a few problems together (4 to 9 of 2000 genes × 70) are the fastest: a larger state only leaves the caches.
-SLICE_BYTES = {"cpu": 2**26, "cuda": 2**32}
+SLICE_BYTES = {"cpu": 2**25, "cuda": 2**32}
 
 T = TypeVar("T")
 
@@ -222,12 +222,13 @@ def fit_many(problems: Iterable[Problem]) -> Iterator[Fit]:
     They may differ in data, validation, membership and start and, within ``config``, in θ, ε and seed. Each fit is
     the one :func:`fit` gives, to rounding. Problems in a row with the very same ``data`` (the same object) share one
     matrix product. Problems are taken, and fits given, slice by slice, a slice being as many as fit in
-    ``SLICE_BYTES``: give a generator where all the moments at once would not fit in memory.
+    ``SLICE_BYTES``: give a generator where all the moments at once would not fit in memory. On a CPU slices descend
+    side by side, one per thread.
 
     Parameters
     ----------
     problems
-        The problems; all of one slice are held in memory.
+        The problems; all of one slice per thread are held in memory.
 
     Yields
     ------
@@ -249,6 +250,18 @@ def fit_many(problems: Iterable[Problem]) -> Iterator[Fit]:
     >>> [fit.loadings.shape for fit in fit_many(seeds)]
     [(4, 2), (4, 2), (4, 2)]
     """
+    slices = _slices(problems)
+    begin = list(islice(slices, 1 if torch.get_num_threads() == 1 else 2))
+    if len(begin) == 2 and torch.device(begin[0][0].config.device).type == "cpu":
+        for fits in side_by_side(_fit_slice, chain(begin, slices)):
+            yield from fits
+        return
+    for part in chain(begin, slices):
+        yield from _fit_slice(part)
+
+
+def _slices(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
+    """As many problems in a row as fit in ``SLICE_BYTES``."""
     first: Problem | None = None
     held: list[Problem] = []
     n_bytes = 0
@@ -257,12 +270,12 @@ def fit_many(problems: Iterable[Problem]) -> Iterator[Fit]:
         _check_alike(problem, first)
         own = _bytes(problem, held[-1] if held else None)
         if held and n_bytes + own > SLICE_BYTES.get(torch.device(problem.config.device).type, SLICE_BYTES["cpu"]):
-            yield from _fit_slice(held)
+            yield held
             held, own, n_bytes = [], _bytes(problem, None), 0
         held.append(problem)
         n_bytes += own
     if held:
-        yield from _fit_slice(held)
+        yield held
 
 
 def _fit_slice(problems: Sequence[Problem], progress: Progress | None = None) -> list[Fit]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ MIN_DECAY = 1e-8  # a learning rate that would fall by less stays
 READ_EVERY = 10  # iterations; on a GPU reading a number waits for all that is under way
 
 Progress = Callable[[int, dict[str, float]], None]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Step(NamedTuple):
@@ -43,6 +47,28 @@ def threads_for(n_operations: float) -> Iterator[None]:
     try:
         yield
     finally:
+        torch.set_num_threads(before)
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """``work(item)`` of every item in their order, several at a time, each on one thread of torch.
+
+    Descents side by side wait for each other less than the threads of one do within its many small steps.
+    """
+    before = torch.get_num_threads()
+    running: deque[Future[R]] = deque()
+    try:
+        torch.set_num_threads(1)  # for this thread, and for libraries that know one number for all
+        with ThreadPoolExecutor(before, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for item in items:
+                running.append(pool.submit(work, item))
+                if len(running) > before:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+    finally:
+        for future in running:
+            future.cancel()
         torch.set_num_threads(before)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -718,12 +719,49 @@ def test_the_slices_change_nothing_and_come_one_after_the_other(kind, monkeypatc
             yield problem
 
     monkeypatch.setitem(grouped_ae.SLICE_BYTES, "cpu", 1)
-    some = fit_many(one_by_one())
-    first = next(some)
-    assert taken == [0, 1]  # one to fit, and one that no longer went with it
-    for one, other in zip([first, *some], whole, strict=True):
+    with threads(1):
+        some = fit_many(one_by_one())
+        first = next(some)
+        assert taken == [0, 1]  # one to fit, and one that no longer went with it
+        rest = list(some)
+    for one, other in zip([first, *rest], whole, strict=True):
         np.testing.assert_allclose(one.history["loss"], other.history["loss"], rtol=1e-5)  # float32
         assert np.linalg.norm(one.loadings - other.loadings) < 1e-5 * np.linalg.norm(other.loadings)
+
+
+@contextmanager
+def threads(n):
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@every_kind
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_slices_side_by_side_give_the_same_digits_in_the_same_order(kind, n_threads, monkeypatch):
+    monkeypatch.setitem(grouped_ae.SLICE_BYTES, "cpu", 1)
+    problems = kind(a_problem(max_iter=20))
+    with threads(1):
+        alone = list(fit_many(problems))
+    with threads(n_threads):
+        together = list(fit_many(iter(problems)))
+        assert torch.get_num_threads() == n_threads
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one.loadings, other.loadings)
+        assert one.history == other.history
+
+
+def test_an_error_in_one_slice_reaches_the_caller_and_the_threads_come_back(monkeypatch):
+    monkeypatch.setitem(grouped_ae.SLICE_BYTES, "cpu", 1)
+    problem = a_problem(max_iter=5)
+    odd = replace(problem, config=replace(problem.config, max_iter=6))
+    with threads(2):
+        with pytest.raises(ValueError, match="the same config"):
+            list(fit_many([problem, problem, problem, odd]))
+        assert torch.get_num_threads() == 2
 
 
 def test_a_slice_holds_what_fits_in_its_bytes(monkeypatch):
@@ -737,6 +775,7 @@ def test_a_slice_holds_what_fits_in_its_bytes(monkeypatch):
         return minimize(objective, start, **options)
 
     monkeypatch.setattr(grouped_ae, "minimize", counting)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # one slice after the other
     monkeypatch.setitem(grouped_ae.SLICE_BYTES, "cpu", gram + 3 * state)
     assert len(list(fit_many([problem] * 8))) == 8
     assert sizes == [3, 3, 2]
