@@ -26,7 +26,7 @@ RIDGE = 0.1  # λ of least-squares scores, relative to loadings of unit length
 NOISE = 0.1  # relative, to break ties between pathways with the same genes
 N_ARRAYS = 12  # point, best point, gradient, averages of Adam and what a step needs, each g × k
 # On a CPU a few problems together (4 to 9 of 2000 genes × 70) are the fastest: a larger state only leaves the caches.
-SLICE_BYTES = {"cpu": 2**25, "cuda": 2**32}
+SLICE_BYTES = {"cpu": 2**26, "cuda": 2**32}
 
 T = TypeVar("T")
 
