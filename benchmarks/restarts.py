@@ -69,8 +69,8 @@ def run() -> tuple[str, str, object]:
     text = (
         f"{GENES} genes × {PATHWAYS} pathways, {CONFIG.max_iter} steps, float32, on {device}; starts included. "
         f"R in turns, {REPEATS} rounds, medians. Every restart does the same {operations() / 1e6:.0f} MFLOP per step; "
-        "one descent alone takes one thread (see `core/optimize.py`), a batch all that are allowed, each with descents of "
-        "its own where there are enough. The best product "
+        "one descent alone takes one thread (see `core/optimize.py`), a batch all that are allowed, each with descents "
+        "of its own where there are enough. The best product "
         "is that of 8 restarts with G, measured before.\n\n"
         + pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3g")
     )
