@@ -57,7 +57,7 @@ class Design(NamedTuple):
     @property
     def folds(self) -> list[tuple[str, ...]]:
         """Strata held out together."""
-        return _together(self.moments, N_FOLDS) if self.batches else [(name,) for name in self.moments.strata]
+        return together(self.moments, N_FOLDS) if self.batches else [(name,) for name in self.moments.strata]
 
 
 def folds(moments: Moments, n_folds: int) -> Moments:
@@ -71,15 +71,15 @@ def folds(moments: Moments, n_folds: int) -> Moments:
     ValueError
         If there is only one stratum.
     """
-    groups = _together(moments, n_folds)
+    groups = together(moments, n_folds)
     names = {name: " + ".join(together) for together in groups for name in together}
     pooled = moments if len(moments.strata) <= n_folds else moments.pool(names)
     ordered = tuple(sorted(pooled.strata))
     return pooled if pooled.strata == ordered else pooled.select(*ordered)
 
 
-def _together(moments: Moments, n_folds: int) -> list[tuple[str, ...]]:
-    """Strata in at most ``n_folds`` groups, sorted."""
+def together(moments: Moments, n_folds: int) -> list[tuple[str, ...]]:
+    """Strata in at most ``n_folds`` groups, sorted: the largest first, each into the group with the fewest cells."""
     if len(moments.strata) < 2:
         msg = (
             "The moments have one stratum, so nothing can be held out. Read them with pae.pp.moments(adata, "

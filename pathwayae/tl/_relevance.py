@@ -17,6 +17,7 @@ from pathwayae.core import components, grouped_ae
 from pathwayae.core import relevance as core
 from pathwayae.core.moments import Moments
 from pathwayae.core.notice import warn
+from pathwayae.core.selection import together
 from pathwayae.core.strata import Standardized
 from pathwayae.tl._fitted import Fitted, fitted, moments_of
 
@@ -140,7 +141,7 @@ def relevance(
         random_state=random_state,
         progress=progress,
     )
-    groups = _groups(strata, n_folds)
+    groups = together(strata, n_folds)
     if not model.batches:
         strata = strata.pool({name: group[0] for group in groups for name in group})
         groups = [(group[0],) for group in groups]
@@ -182,17 +183,6 @@ def _check_strata(adata: AnnData, moments: Moments | None, sample_key: str | Non
         msg = f"{what} {n} stratum or none, and to leave one out takes two: {remedy}."
         raise ValueError(msg)
     return n
-
-
-def _groups(moments: Moments, n_folds: int) -> list[tuple[str, ...]]:
-    """Strata that are left out together, at most so many groups; the largest first, each into the smallest group."""
-    groups: list[tuple[str, ...]] = [()] * min(n_folds, len(moments.strata))
-    filled = np.zeros(len(groups))
-    for name, count in sorted(zip(moments.strata, moments.counts, strict=True), key=lambda one: (-one[1], one[0])):
-        j = int(filled.argmin())
-        filled[j] += count
-        groups[j] = (*groups[j], name)
-    return groups
 
 
 def _test(
