@@ -2,9 +2,6 @@
 
 Each writes a Markdown table and a JSON file with the machine, the versions and the date beside this script. Those on
 real cells and gene sets read them from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
-
-Each writes a Markdown table and a JSON file with the machine, the versions and the date beside this script. Those on
-real cells and gene sets read them from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
 """
 
 from __future__ import annotations

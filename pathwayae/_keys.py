@@ -92,3 +92,19 @@ def after_fit(key: str) -> tuple[str, ...]:
 
 THETA_PATH = "theta_path"
 N_EXTRA_PATH = "n_extra_path"
+
+SPARSE_AE = "sparse_ae"
+ARCHETYPES = "archetypes"
+MODEL = "model"
+
+
+# Of pae.tl.sparse_ae; the codes are obsm[scores(key)].
+def features(key: str) -> str:
+    """``varm``: genes × latents, what a latent adds to each gene; zero rows for genes outside the model."""
+    return f"{key}_features"
+
+
+# Of pae.tl.archetypes; the weights are obsm[scores(key)].
+def profiles(key: str) -> str:
+    """``varm``: genes × archetypes; zero rows for genes outside the model."""
+    return key

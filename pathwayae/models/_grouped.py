@@ -1,4 +1,4 @@
-"""Scikit-learn estimators on plain arrays; nothing here knows AnnData."""
+"""The grouped autoencoder as a scikit-learn estimator."""
 
 from __future__ import annotations
 
