@@ -50,10 +50,11 @@ def main(names: list[str]) -> None:
     import relevance
     import restarts
     import scale
+    import sparse_ae
     import speed
     import theta
 
-    modules = (defaults, gram, refine, relevance, restarts, scale, speed, theta)
+    modules = (defaults, gram, refine, relevance, restarts, scale, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     for name in names or benchmarks:
         if name not in benchmarks:

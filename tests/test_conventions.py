@@ -50,6 +50,12 @@ READING_ORDER = [
     "heldout",
     "selection",
     "sparse_ae",
+    "sparse_ae.sparsity",
+    "sparse_ae.network",
+    "sparse_ae.minibatches",
+    "sparse_ae.settings",
+    "sparse_ae.stack",
+    "sparse_ae.training",
     "archetypes",
     "enrichment",
 ]

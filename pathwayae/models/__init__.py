@@ -1,5 +1,6 @@
 """Scikit-learn estimators on plain arrays; nothing here knows AnnData."""
 
 from pathwayae.models._grouped import GroupedAutoencoder
+from pathwayae.models._sparse import SparseAutoencoder
 
-__all__ = ["GroupedAutoencoder"]
+__all__ = ["GroupedAutoencoder", "SparseAutoencoder"]
