@@ -44,6 +44,7 @@ def write(name: str, title: str, text: str, figures: object) -> None:
 
 def main(names: list[str]) -> None:
     """Run the benchmarks named, by default all."""
+    import archetypes
     import defaults
     import gram
     import refine
@@ -54,7 +55,7 @@ def main(names: list[str]) -> None:
     import speed
     import theta
 
-    modules = (defaults, gram, refine, relevance, restarts, scale, sparse_ae, speed, theta)
+    modules = (archetypes, defaults, gram, refine, relevance, restarts, scale, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     for name in names or benchmarks:
         if name not in benchmarks:
