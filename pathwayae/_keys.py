@@ -93,9 +93,9 @@ def after_fit(key: str) -> tuple[str, ...]:
 THETA_PATH = "theta_path"
 N_EXTRA_PATH = "n_extra_path"
 
+MODEL = "model"  # of uns[key]["params"], of all but pae.tl.fit
 SPARSE_AE = "sparse_ae"
 ARCHETYPES = "archetypes"
-MODEL = "model"
 
 
 # Of pae.tl.sparse_ae; the codes are obsm[scores(key)].
@@ -104,7 +104,71 @@ def features(key: str) -> str:
     return f"{key}_features"
 
 
+# The network of pae.tl.sparse_ae: what has a gene axis; everything else is in uns[key]["network"].
+NETWORK = "network"
+
+
+def encoder(key: str) -> str:
+    """``varm``: genes × outputs of the first layer, transposed weights; zero rows for genes outside the model."""
+    return f"{key}_encoder"
+
+
+def decoder(key: str) -> str:
+    """``varm``: genes × inputs of the last layer, weights; zero rows for genes outside the model."""
+    return f"{key}_decoder"
+
+
+def bias(key: str) -> str:
+    """``var``: bias of the last layer, in units of the network; NaN for genes outside the model."""
+    return f"{key}_bias"
+
+
+# Of the analysis of a sparse autoencoder: entries of uns[key].
+SPARSITY = "sparsity"
+SPARSITY_GROUPS = "sparsity_groups"
+SPARSITY_PARAMS = "sparsity_params"
+ACTIVATIONS = "activations"
+SELECTIVITY = "selectivity"
+SELECTIVITY_PARAMS = "selectivity_params"
+LATENT_GENES = "latent_genes"
+LATENT_BATCHES = "latent_batches"
+LATENT_BATCHES_PARAMS = "latent_batches_params"
+LATENT_AGREEMENT = "latent_agreement"
+ABLATION = "ablation"
+ABLATION_FEWEST = "ablation_fewest"
+
+
+def of_cell(key: str) -> dict[str, str]:
+    """``obs``: sparsity of the code of each cell, by its name in tables; from pae.tl.sparsity."""
+    return {name: f"{key}_{name}" for name in ("l0", "population", "hoyer")}
+
+
+def sweep(key: str) -> str:
+    """``uns``: settings of a sparse autoencoder tried side by side; comes before a fit and outlives it."""
+    return f"{key}_sweep"
+
+
 # Of pae.tl.archetypes; the weights are obsm[scores(key)].
 def profiles(key: str) -> str:
-    """``varm``: genes × archetypes; zero rows for genes outside the model."""
+    """``varm``: genes × archetypes, expression at each archetype; zero rows for genes outside the model."""
     return key
+
+
+def label(key: str) -> str:
+    """``obs``: archetype with the largest weight."""
+    return key
+
+
+def label_weight(key: str) -> str:
+    """``obs``: the largest weight."""
+    return f"{key}_weight"
+
+
+DIMENSIONS = "dimensions"
+COORDINATES = "coordinates"
+ALPHA = "alpha"
+GAP = "gap"
+EXPLAINED_VARIANCE = "explained_variance"
+CONVERGED = "converged"
+CELLS = "cells"
+RESTARTS = "restarts"

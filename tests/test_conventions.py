@@ -56,6 +56,13 @@ READING_ORDER = [
     "sparse_ae.settings",
     "sparse_ae.stack",
     "sparse_ae.training",
+    "sparse_ae.measures",
+    "sparse_ae.ranks",
+    "sparse_ae.selectivity",
+    "sparse_ae.batches",
+    "sparse_ae.ablation",
+    "sparse_ae.agreement",
+    "sparse_ae.trade_off",
     "archetypes",
     "archetypes.active_set",
     "archetypes.simplex_device",
@@ -70,6 +77,8 @@ READING_ORDER = [
     "archetypes.batch",
     "archetypes.problem",
     "archetypes.solver",
+    "archetypes.profiles",
+    "archetypes.classic",
     "enrichment",
 ]
 ODDITIES = {

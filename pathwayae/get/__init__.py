@@ -1,6 +1,17 @@
 """Results as labelled tables, read from the slots alone."""
 
+from pathwayae.get._archetypes import archetypes
 from pathwayae.get._batches import batch_variance
+from pathwayae.get._codes import codes, features
+from pathwayae.get._latents import (
+    ablation,
+    latent_agreement,
+    latent_batches,
+    latent_genes,
+    selectivity,
+    sparsity,
+    sweep,
+)
 from pathwayae.get._refinement import refined, refinement, refinement_summary
 from pathwayae.get._relevance import relevance
 from pathwayae.get._selection import free_components, n_extra_path, theta_path
@@ -16,6 +27,8 @@ from pathwayae.get._slots import (
 )
 from pathwayae.get._stability import stability, top_genes
 
-__all__ = ["batch_variance", "component_names", "enrichment", "free_components", "gene_names", "history", "loadings"]
-__all__ += ["n_extra_path", "refined", "refinement", "refinement_summary", "relevance", "scores", "stability"]
+__all__ = ["ablation", "archetypes", "batch_variance", "codes", "component_names", "enrichment"]
+__all__ += ["features", "free_components", "gene_names", "history", "latent_agreement", "latent_batches"]
+__all__ += ["latent_genes", "loadings", "n_extra_path", "refined", "refinement", "refinement_summary"]
+__all__ += ["relevance", "scores", "selectivity", "sparsity", "stability", "sweep"]
 __all__ += ["theta_path", "to_anndata", "top_genes", "variance"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from pathwayae import _keys
 
@@ -266,15 +267,16 @@ def to_anndata(adata: AnnData, *, key: str = _keys.DEFAULT) -> AnnData:
     Parameters
     ----------
     adata
-        A fitted or transformed AnnData. Reads ``obsm["X_{key}"]`` and the table of :func:`variance`.
+        A fitted or transformed AnnData. Reads ``obsm["X_{key}"]`` and, of components, the table of :func:`variance`.
     key
         Key of the fit.
 
     Returns
     -------
     anndata.AnnData
-        ``X`` the scores; ``var`` the table of :func:`variance`, indexed by component; ``obs``, ``obsm`` and ``obsp`` as
-        they were, and of ``uns`` the colours (``*_colors``) and ``neighbors``. Nothing is shared with `adata`.
+        ``X`` the scores (codes of a sparse autoencoder stay sparse); ``var`` the table of :func:`variance`, indexed by
+        component; ``obs``, ``obsm`` and ``obsp`` as they were, and of ``uns`` the colours (``*_colors``) and
+        ``neighbors``. Nothing is shared with `adata`.
 
     Raises
     ------
@@ -288,16 +290,26 @@ def to_anndata(adata: AnnData, *, key: str = _keys.DEFAULT) -> AnnData:
     """
     import anndata
 
-    table = scores(adata, key=key)
+    values = _matrix(adata, "obsm", _keys.scores(key), key)
+    var = pd.DataFrame(index=component_names(adata, key=key))
+    if _keys.VARIANCE_RATIO in _fit(adata, key):
+        var = variance(adata, key=key).set_index("component").rename_axis(index=None)
     carried = {name: adata.uns[name] for name in adata.uns if name.endswith("_colors") or name == "neighbors"}
     return anndata.AnnData(
-        X=table.to_numpy(copy=True),
+        X=values.copy(),
         obs=adata.obs.copy(),
-        var=variance(adata, key=key).set_index("component").rename_axis(index=None),
+        var=var,
         obsm={name: value.copy() for name, value in adata.obsm.items() if name != _keys.scores(key)},
         obsp={name: value.copy() for name, value in adata.obsp.items()},
         uns=deepcopy(carried),
     )
+
+
+def kind_of(adata: AnnData, key: str) -> str:
+    """``"sparse_ae"`` or ``"archetypes"`` where the key names one; empty for a fit of ``pae.tl.fit``, or nothing."""
+    entry = adata.uns.get(key)
+    params = entry.get(_keys.PARAMS) if hasattr(entry, "get") else None
+    return str(params.get(_keys.MODEL, "")) if hasattr(params, "get") else ""
 
 
 def _fit(adata: AnnData, key: str) -> Mapping[str, Any]:
@@ -327,15 +339,23 @@ def _slot(adata: AnnData, where: str, name: str, key: str) -> Any:
     return holder[name]
 
 
-def _table(adata: AnnData, where: str, name: str, key: str) -> pd.DataFrame:
-    """Label an array in ``obsm`` or ``varm`` whose columns are components."""
-    names = component_names(adata, key=key)
-    values = np.asarray(_slot(adata, where, name, key))
-    if values.ndim != 2 or values.shape[1] != len(names):
+def _matrix(adata: AnnData, where: str, name: str, key: str) -> Any:
+    """An array in ``obsm`` or ``varm`` whose columns are components, dense or sparse."""
+    n_components = len(component_names(adata, key=key))
+    values = _slot(adata, where, name, key)
+    values = values if sp.issparse(values) else np.asarray(values)
+    if values.ndim != 2 or values.shape[1] != n_components:
         msg = (
-            f"adata.{where}[{name!r}] has shape {values.shape}, but adata.uns[{key!r}] names {len(names)} "
+            f"adata.{where}[{name!r}] has shape {values.shape}, but adata.uns[{key!r}] names {n_components} "
             "components: they come from different fits."
         )
         raise ValueError(msg)
+    return values
+
+
+def _table(adata: AnnData, where: str, name: str, key: str) -> pd.DataFrame:
+    """Label an array in ``obsm`` or ``varm`` whose columns are components."""
+    values = _matrix(adata, where, name, key)
+    values = values.toarray() if sp.issparse(values) else values
     rows = adata.obs_names if where == "obsm" else adata.var_names
-    return pd.DataFrame(values, index=rows, columns=pd.Index(names, name="component"))
+    return pd.DataFrame(values, index=rows, columns=pd.Index(component_names(adata, key=key), name="component"))

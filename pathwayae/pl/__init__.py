@@ -4,6 +4,11 @@ from pathwayae.pl._coverage import coverage
 from pathwayae.pl._embedding import embedding
 from pathwayae.pl._enrichment import enrichment
 from pathwayae.pl._history import history
+from pathwayae.pl._latent_cells import top_cells
+from pathwayae.pl._latent_features import latent_features
+from pathwayae.pl._latent_selectivity import selectivity
+from pathwayae.pl._latent_sparsity import ablation, sparsity
+from pathwayae.pl._latent_sweep import sweep
 from pathwayae.pl._loadings import loadings
 from pathwayae.pl._overlap import overlap
 from pathwayae.pl._refinement import refinement
@@ -12,5 +17,6 @@ from pathwayae.pl._scores import scores
 from pathwayae.pl._selection import n_extra_path, theta_path
 from pathwayae.pl._variance import variance
 
-__all__ = ["coverage", "embedding", "enrichment", "history", "loadings", "n_extra_path", "overlap"]
-__all__ += ["refinement", "relevance", "scores", "theta_path", "variance"]
+__all__ = ["ablation", "coverage", "embedding", "enrichment", "history", "latent_features", "loadings"]
+__all__ += ["n_extra_path", "overlap", "refinement", "relevance", "scores", "selectivity", "sparsity"]
+__all__ += ["sweep", "theta_path", "top_cells", "variance"]

@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 from pathwayae import _inputs, _keys, _sources, get
 from pathwayae.core import batches, components
 from pathwayae.core.notice import warn
+from pathwayae.get._slots import kind_of
 from pathwayae.tl import _batches, _stream
+from pathwayae.tl._archetypes_fitted import add_weights
 from pathwayae.tl._project import Projection, checked, opened, project
+from pathwayae.tl._sparse_transform import add_codes
 
 logger = logging.getLogger("pathwayae")
 
 Cells: TypeAlias = AnnData | str | os.PathLike[str]
+OTHER_MODELS = {_keys.SPARSE_AE: add_codes, _keys.ARCHETYPES: add_weights}
 CARRIED = (_keys.PARAMS, _keys.COMPONENT_NAMES, _keys.N_PATHWAYS, _keys.VARIANCE_RATIO)
 FEW = 0.9  # share of the squared loadings below which missing genes deserve a warning
 
@@ -49,6 +53,12 @@ def transform(
     that the fit has not seen the mean of all cells of the fit stands in, which is reported: its scores keep whatever
     shifts the whole batch.
 
+    Of archetypes (``key="archetypes"``) the new cells get their optimal weights: from the ``obsm`` of the same name,
+    which must be made as that of the reference was, or from genes, of which those that are missing are left out.
+
+    Of a sparse autoencoder (``key="sparse_ae"``) the codes of the new cells are written: from the same layer or, where
+    it was trained on an embedding, from the ``obsm`` of that name, which must be made as that of the reference was.
+
     Cells that do not fit in memory are read from files and scored into a file, one block at a time. It appears under
     its name when it is whole.
 
@@ -59,7 +69,8 @@ def transform(
         With `out` also the path of an h5ad or zarr, or a list of paths and AnnData: shards, whose genes may differ
         and stand in any order. Counts are normalised first where the moments of the fit were.
     reference
-        An AnnData that ``pae.tl.fit`` was run on, or the path of one saved as ``.h5ad`` or ``.zarr``.
+        An AnnData that ``pae.tl.fit``, ``pae.tl.sparse_ae`` or ``pae.tl.archetypes`` was run on, or the path of one
+        saved as ``.h5ad`` or ``.zarr``.
     out
         File to write the scores to, in the place of ``obsm``; it must not be there yet. Its ending says what it is:
 
@@ -86,9 +97,9 @@ def transform(
 
     Returns
     -------
-    None, or the changed copy. Writes ``obsm["X_pae"]`` (float32, cells × components) and, unless there already, the
-    component names, parameters and variance ratios of the reference to ``uns["pae"]``. With `out` nothing but the file
-    is written.
+    None, or the changed copy. Writes ``obsm["X_pae"]`` (float32, cells × components; CSR of a sparse autoencoder) and,
+    unless there already, the component names, parameters and variance ratios of the reference to ``uns["pae"]``. With
+    `out` nothing but the file is written.
 
     Raises
     ------
@@ -103,7 +114,8 @@ def transform(
     ValueError
         If no gene of the model is in the new cells, gene names repeat, values are not finite, a file is truncated
         (the message names it and its cells), `out` is missing or has another ending, a cell has no batch,
-        `batch_key` is given but the fit centred no batches, or `adata` holds another fit under `key_added`.
+        `batch_key` is given but the fit centred no batches, `adata` holds another fit under `key_added`, or `out` is
+        given for another model than ``pae.tl.fit``.
 
     Warns
     -----
@@ -125,6 +137,11 @@ def transform(
     """
     key_added = key if key_added is None else key_added
     _check(adata, out, copy=copy)
+    reference = _read(reference)
+    other = OTHER_MODELS.get(kind_of(reference, key))
+    if other is not None:
+        options = {"layer": layer, "gene_symbols": gene_symbols, "batch_key": batch_key, "progress": progress}
+        return other(adata, reference, out=out, key=key, key_added=key_added, copy=copy, **options)
     model = _model(reference, key, batch_key)
     layer = layer if layer is not None else (model.params["layer"] or None)
     if out is not None:
@@ -185,7 +202,7 @@ def _check(adata: Any, out: Any, *, copy: bool) -> None:
         raise ValueError(msg)
 
 
-def _model(reference: Cells, key: str, batch_key: str | None) -> _Fitted:
+def _model(reference: AnnData, key: str, batch_key: str | None) -> _Fitted:
     fitted = _reference(reference, key)
     entries = {name: value.compute() if hasattr(value, "compute") else value for name, value in fitted.uns[key].items()}
     own = str(entries[_keys.PARAMS].get("batch_key", ""))
@@ -201,7 +218,7 @@ def _shard(item: Cells, source: _sources.Source, model: _Fitted, gene_symbols: s
     return _stream.Shard(checked(source, model.normalize), projection, _stream.obs_of(item), name)
 
 
-def _reference(reference: AnnData | str | os.PathLike[str], key: str) -> AnnData:
+def _read(reference: Cells) -> AnnData:
     """The fitted AnnData, read from disk where a path is given."""
     if isinstance(reference, str | os.PathLike):
         path = os.fspath(reference)
@@ -209,6 +226,11 @@ def _reference(reference: AnnData | str | os.PathLike[str], key: str) -> AnnData
     if not isinstance(reference, AnnData):
         msg = f"reference is a {type(reference).__name__}; pass a fitted AnnData or the path of one."
         raise TypeError(msg)
+    return reference
+
+
+def _reference(reference: AnnData, key: str) -> AnnData:
+    """The reference, in which no slot of the fit is missing."""
     slot = _keys.batch_means(key)
     missing = [
         name

@@ -98,3 +98,29 @@ def test_arguments_are_checked(adata):
     with pytest.raises(ValueError, match="n_top must be between"):
         enrich(adata, sets, method="ora", n_top=10_000)
     assert "enrichment" not in adata.uns["pae"]
+
+
+def test_archetypes_are_tested_by_what_sets_them_apart():
+    rng = np.random.default_rng(0)
+    genes = [f"GENE{i}" for i in range(60)]
+    profiles = np.repeat(rng.gamma(2.0, 5.0, (60, 1)), 3, axis=1)  # housekeeping genes are high in all archetypes
+    sets = {f"set {j}": genes[10 * j : 10 * j + 8] for j in range(3)}
+    for j in range(3):
+        profiles[10 * j : 10 * j + 8, j] += 3.0
+    profiles[50:] = 0  # outside the model
+    adata = ad.AnnData(np.zeros((4, 60)), var=pd.DataFrame(index=genes))
+    adata.varm["archetypes"] = profiles.astype(np.float32)
+    names = np.array(["archetype_0", "archetype_1", "archetype_2"], dtype=object)
+    adata.uns["archetypes"] = {"params": {"model": "archetypes"}, "component_names": names}
+    for method in ("prerank", "ora"):
+        enrich(adata, sets, key="archetypes", method=method, n_top=8)
+        table = adata.uns["archetypes"]["enrichment"]
+        best = table.sort_values(["pval", "score"], ascending=[True, False]).drop_duplicates("component")
+        assert dict(zip(best["component"], best["term"], strict=True)) == {
+            f"archetype_{j}": f"set {j}" for j in range(3)
+        }
+    with pytest.raises(ValueError, match="0 of the 10 genes"):
+        enrich(adata, {"outside": genes[50:]}, key="archetypes")
+    del adata.varm["archetypes"]
+    with pytest.raises(KeyError, match="gene loadings are unknown"):
+        enrich(adata, sets, key="archetypes")

@@ -1,0 +1,137 @@
+"""Sparse codes of real cells: cell types, interferon and gene sets in the latents, with the defaults.
+
+Bounds are what two seeds gave here less a margin; no latent is hand-picked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+import scanpy as sc
+from scipy.stats import rankdata
+
+import pathwayae as pae
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+IFN = "HALLMARK_INTERFERON_ALPHA_RESPONSE"
+KEY = {"key": "sparse_ae"}
+
+
+def auroc(values: np.ndarray, positive: np.ndarray) -> float:
+    n = positive.sum()
+    return float((rankdata(values)[positive].sum() - n * (n + 1) / 2) / (n * (len(values) - n)))
+
+
+def load(path: Path) -> ad.AnnData:
+    """Log-normalised cells, 2 000 highly variable genes."""
+    adata = sc.read_h5ad(path)
+    sc.pp.filter_genes(adata, min_cells=10)
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    sc.pp.highly_variable_genes(adata, n_top_genes=2000)
+    return adata[adata.obs["cell_type"].notna().to_numpy(), adata.var["highly_variable"]].copy()
+
+
+@pytest.fixture(scope="module")
+def kang(real_data: Path) -> ad.AnnData:
+    """Latents of 50 PCs, tested against the Hallmark sets."""
+    adata = load(real_data / "cells" / "kang_ifnb_2000cells.h5ad")
+    sc.pp.pca(adata, n_comps=50, random_state=0)
+    pae.tl.sparse_ae(adata, obsm="X_pca", progress=False)
+    sets = pae.gs.read_gmt(real_data / "genesets" / "h.all.v7.5.1.symbols.gmt")
+    pae.tl.enrich(adata, sets, method="ora", n_top=50, **KEY)
+    return adata
+
+
+@pytest.fixture(scope="module")
+def pbmc(real_data: Path) -> ad.AnnData:
+    """Latents of 2 000 genes; fewer epochs than by default, for time."""
+    adata = load(real_data / "cells" / "pbmc3k_raw.h5ad")
+    pae.tl.sparse_ae(adata, n_latents=256, k=12, n_epochs=25, progress=False)
+    return adata
+
+
+def by_type(adata: ad.AnnData) -> dict[str, np.ndarray]:
+    """Cells of each type with at least five of both conditions."""
+    stimulated = (adata.obs["condition"] == "stim").to_numpy()
+    groups = adata.obs.groupby("cell_type", observed=True).indices
+    return {name: cells for name, cells in groups.items() if 4 < stimulated[cells].sum() < len(cells) - 4}
+
+
+def best_per_type(adata: ad.AnnData) -> dict[str, float]:
+    """AUROC of the most selective latent of each cell type."""
+    codes = pae.get.codes(adata).to_numpy()
+    kinds = adata.obs["cell_type"].astype(str).to_numpy()
+    return {kind: max(auroc(column, kinds == kind) for column in codes.T) for kind in np.unique(kinds)}
+
+
+def interferon(adata: ad.AnnData) -> list[str]:
+    """Latents whose top genes hold interferon-α genes more often than chance, and that raise these genes."""
+    table = pae.get.enrichment(adata, max_padj=0.01, **KEY)
+    found = table.loc[table["term"] == IFN, "component"].tolist()
+    genes = ["ISG15", "IFI6", "IFIT3", "MX1", "ISG20"]
+    effect = pae.get.features(adata).loc[[gene for gene in genes if gene in adata.var_names]].mean()
+    return [latent for latent in found if effect[latent] > 0]
+
+
+def test_a_sparse_code_of_pcs_keeps_most_of_them(kang: ad.AnnData) -> None:
+    entry = kang.uns["sparse_ae"]
+    assert entry["unexplained"] < 0.25  # of the variance of 50 PCs in cells held out, by 8 of 180 latents
+    assert entry["n_dead"] <= 5
+    assert np.diff(kang.obsm["X_sparse_ae"].indptr).mean() == pytest.approx(8, abs=1.5)
+
+
+def test_latents_of_pcs_tell_cell_types(kang: ad.AnnData) -> None:
+    best = best_per_type(kang)
+    assert np.mean(list(best.values())) > 0.83
+    assert min(best["Dendritic cells"], best["FCGR3A+ Monocytes"], best["B cells"], best["CD14+ Monocytes"]) > 0.8
+    assert min(best.values()) > 0.65  # CD4 and CD8 T cells: by several latents each
+
+
+def test_interferon_is_one_latent_in_monocytes_and_several_over_all_types(kang: ad.AnnData) -> None:
+    """A sparse code divides what a single PC holds (.98) by cell type; together its latents hold it again."""
+    stimulated = (kang.obs["condition"] == "stim").to_numpy()
+    codes = pae.get.codes(kang)
+    for kind in ("CD14+ Monocytes", "FCGR3A+ Monocytes"):
+        cells = by_type(kang)[kind]
+        assert max(auroc(column[cells], stimulated[cells]) for column in codes.to_numpy().T) > 0.92
+    latents = interferon(kang)
+    together = codes[latents].to_numpy().sum(axis=1)
+    assert np.mean([auroc(together[cells], stimulated[cells]) for cells in by_type(kang).values()]) > 0.9
+
+
+def test_the_latent_that_tells_stimulated_cells_best_is_enriched_for_interferon(kang: ad.AnnData) -> None:
+    pae.tl.selectivity(kang, "condition")
+    table = pae.get.selectivity(kang)
+    best = table[table["label"] == "stim"].nlargest(1, "auroc")["latent"].iloc[0]
+    found = pae.get.enrichment(kang, components=best, **KEY).sort_values("pval")
+    assert found.iloc[0]["term"].startswith("HALLMARK_INTERFERON")
+    assert found.iloc[0]["padj"] < 1e-6
+
+
+def test_shuffled_gene_names_are_enriched_for_hardly_anything(kang: ad.AnnData, real_data: Path) -> None:
+    shuffled = kang.copy()
+    shuffled.var_names = np.random.default_rng(0).permutation(kang.var_names)
+    sets = pae.gs.read_gmt(real_data / "genesets" / "h.all.v7.5.1.symbols.gmt")
+    pae.tl.enrich(shuffled, sets, method="ora", n_top=50, **KEY)
+    found, real = (pae.get.enrichment(adata, max_padj=0.05, **KEY) for adata in (shuffled, kang))
+    assert len(found) < 0.01 * len(real)
+
+
+def test_latents_of_genes_tell_cell_types_and_bear_their_markers(pbmc: ad.AnnData) -> None:
+    best = best_per_type(pbmc)
+    assert min(best["FCGR3A+ Mono"], best["NK"], best["Platelet"], best["DC"]) > 0.8
+    assert best["CD14+ Mono"] > 0.75
+    pae.tl.selectivity(pbmc, "cell_type")
+    table = pae.get.selectivity(pbmc)
+    for kind, markers in {
+        "FCGR3A+ Mono": {"FCGR3A", "LST1", "FCER1G", "AIF1"},
+        "NK": {"NKG7", "GNLY", "GZMB", "PRF1"},
+        "CD14+ Mono": {"S100A8", "S100A9", "LYZ", "CST3"},
+    }.items():
+        latent = table[table["label"] == kind].nlargest(1, "f1")["latent"].iloc[0]
+        top = set(pae.get.features(pbmc, latent)[latent].nlargest(10).index)
+        assert len(top & markers) >= 3
