@@ -94,6 +94,7 @@ THETA_PATH = "theta_path"
 N_EXTRA_PATH = "n_extra_path"
 
 MODEL = "model"  # of uns[key]["params"], of all but pae.tl.fit
+
 SPARSE_AE = "sparse_ae"
 ARCHETYPES = "archetypes"
 
@@ -172,3 +173,21 @@ EXPLAINED_VARIANCE = "explained_variance"
 CONVERGED = "converged"
 CELLS = "cells"
 RESTARTS = "restarts"
+
+
+# Of pae.tl.archetype_selection: it comes before a fit, which does not touch it.
+def selection(key: str) -> str:
+    """``uns``: several numbers of archetypes."""
+    return f"{key}_selection"
+
+
+# Entries of it, and what pae.tl.archetype_trust and pae.tl.archetype_features add to uns[key].
+TABLE = "table"
+REASON = "reason"
+CHOSEN = "n_archetypes"
+TRUST = "trust"
+SHAPE = "shape"
+VERDICT = "verdict"
+BOOTSTRAP = "bootstrap"
+FEATURES = "features"
+GROUPS = "groups"

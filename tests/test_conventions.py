@@ -79,6 +79,10 @@ READING_ORDER = [
     "archetypes.solver",
     "archetypes.profiles",
     "archetypes.classic",
+    "archetypes.bootstrap",
+    "archetypes.t_ratio",
+    "archetypes.selection",
+    "archetypes.features",
     "enrichment",
 ]
 ODDITIES = {

@@ -1,5 +1,12 @@
 """Results as labelled tables, read from the slots alone."""
 
+from pathwayae.get._archetype_tables import (
+    archetype_features,
+    archetype_groups,
+    archetype_positions,
+    archetype_selection,
+    archetype_trust,
+)
 from pathwayae.get._archetypes import archetypes
 from pathwayae.get._batches import batch_variance
 from pathwayae.get._codes import codes, features
@@ -27,8 +34,10 @@ from pathwayae.get._slots import (
 )
 from pathwayae.get._stability import stability, top_genes
 
-__all__ = ["ablation", "archetypes", "batch_variance", "codes", "component_names", "enrichment"]
-__all__ += ["features", "free_components", "gene_names", "history", "latent_agreement", "latent_batches"]
-__all__ += ["latent_genes", "loadings", "n_extra_path", "refined", "refinement", "refinement_summary"]
-__all__ += ["relevance", "scores", "selectivity", "sparsity", "stability", "sweep"]
-__all__ += ["theta_path", "to_anndata", "top_genes", "variance"]
+__all__ = ["ablation", "archetype_features", "archetype_groups", "archetype_positions", "archetype_selection"]
+__all__ += ["archetype_trust", "archetypes", "batch_variance", "codes", "component_names"]
+__all__ += ["enrichment", "features", "free_components", "gene_names", "history"]
+__all__ += ["latent_agreement", "latent_batches", "latent_genes", "loadings", "n_extra_path"]
+__all__ += ["refined", "refinement", "refinement_summary", "relevance", "scores"]
+__all__ += ["selectivity", "sparsity", "stability", "sweep", "theta_path"]
+__all__ += ["to_anndata", "top_genes", "variance"]
