@@ -163,6 +163,14 @@ def test_latents_that_all_die_are_explained(small, offset, center, cause) -> Non
     np.testing.assert_allclose(fit.gamma, 0 if center else gamma, rtol=1e-4)
 
 
+def test_latents_that_die_after_the_best_state_are_explained_too(small) -> None:
+    config = replace(SMALL, sparsity="l1", weight=100.0, n_epochs=40, learning_rate=0.05)
+    with pytest.warns(DataWarning, match="all 12 latents are dead.*at the end.*Lower weight"):
+        fit = training.train(InMemory(small, held_out=0.1), [config])[0]
+    assert fit.n_dead < 12
+    assert fit.history["dead"][-1] == 1
+
+
 def test_dead_latents_are_woken(small) -> None:
     """A latent whose bias keeps it silent fires again with the auxiliary loss, and only with it."""
     silent = {}

@@ -127,7 +127,7 @@ def _moments(cells: Cells) -> tuple[Floats, float]:
 
 def _say_if_all_dead(fit: Fit) -> None:
     """Why no latent fires, and what helps."""
-    if fit.n_dead < fit.network.n_latents:
+    if fit.n_dead < fit.network.n_latents and fit.history["dead"][-1] < 1:
         return
     gamma = f"γ = ‖mean‖/‖standard deviations‖ = {fit.gamma:.2g}"
     cause = (
@@ -135,7 +135,8 @@ def _say_if_all_dead(fit: Fit) -> None:
         if fit.gamma > 1
         else (f"{gamma}, so the mean is not the cause. Lower weight or learning_rate, or raise k or n_epochs")
     )
-    warn(f"all {fit.network.n_latents} latents are dead: no training cell activates any. {cause}.")
+    kept = "" if fit.n_dead == fit.network.n_latents else " at the end (kept is the best state before)"
+    warn(f"all {fit.network.n_latents} latents are dead: no training cell activates any{kept}. {cause}.")
 
 
 class Run:
