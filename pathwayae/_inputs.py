@@ -36,6 +36,22 @@ def check_finite(values: Any, name: str) -> None:
     raise ValueError(msg)
 
 
+def check_reconstructable(X: Any) -> None:
+    """Refuse a sparse matrix where its reconstruction, which is dense, is asked for.
+
+    Raises
+    ------
+    TypeError
+        If X is sparse.
+    """
+    if sp.issparse(X):
+        msg = (
+            "X is sparse, but its reconstruction is dense. Pass a dense array, or reconstruct some samples at a time "
+            "with inverse_transform(transform(X[start:stop]))."
+        )
+        raise TypeError(msg)
+
+
 def looks_like_counts(values: Any) -> bool:
     """Whether all values are whole numbers and some are above 1, as raw counts are."""
     rows = values[:COUNTS_ROWS]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+from real_cells import variable_genes
 
 import pathwayae as pae
 
@@ -20,12 +21,7 @@ MONOCYTES = {"CD14+ Monocytes", "FCGR3A+ Monocytes"}
 @pytest.fixture(scope="module")
 def kang(real_data: Path) -> ad.AnnData:
     """1 500 variable genes, Hallmark scores, 20 components, and five archetypes of either."""
-    adata = sc.read_h5ad(real_data / "cells" / "kang_ifnb_2000cells.h5ad")
-    sc.pp.filter_genes(adata, min_cells=10)
-    sc.pp.normalize_total(adata, target_sum=1e4)
-    sc.pp.log1p(adata)
-    sc.pp.highly_variable_genes(adata, n_top_genes=1500)
-    adata = adata[:, adata.var["highly_variable"]].copy()
+    adata = variable_genes(real_data / "cells" / "kang_ifnb_2000cells.h5ad", 1500)
     sc.pp.pca(adata, n_comps=20)
     sets = pae.gs.read_gmt(real_data / "genesets" / "h.all.v7.5.1.symbols.gmt")
     pae.tl.fit(adata, sets, min_genes=10, progress=False)

@@ -11,6 +11,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import scanpy as sc
+from real_cells import variable_genes
 from scipy.stats import rankdata
 
 import pathwayae as pae
@@ -25,20 +26,10 @@ def auroc(values: np.ndarray, positive: np.ndarray) -> float:
     return float((rankdata(values)[positive].sum() - n * (n + 1) / 2) / (n * (len(values) - n)))
 
 
-def load(path: Path) -> ad.AnnData:
-    """Log-normalised cells, 2 000 highly variable genes."""
-    adata = sc.read_h5ad(path)
-    sc.pp.filter_genes(adata, min_cells=10)
-    sc.pp.normalize_total(adata, target_sum=1e4)
-    sc.pp.log1p(adata)
-    sc.pp.highly_variable_genes(adata, n_top_genes=2000)
-    return adata[adata.obs["cell_type"].notna().to_numpy(), adata.var["highly_variable"]].copy()
-
-
 @pytest.fixture(scope="module")
 def kang(real_data: Path) -> ad.AnnData:
     """Latents of 50 PCs, tested against the Hallmark sets."""
-    adata = load(real_data / "cells" / "kang_ifnb_2000cells.h5ad")
+    adata = variable_genes(real_data / "cells" / "kang_ifnb_2000cells.h5ad", 2000)
     sc.pp.pca(adata, n_comps=50, random_state=0)
     pae.tl.sparse_ae(adata, obsm="X_pca", progress=False)
     sets = pae.gs.read_gmt(real_data / "genesets" / "h.all.v7.5.1.symbols.gmt")
@@ -49,7 +40,8 @@ def kang(real_data: Path) -> ad.AnnData:
 @pytest.fixture(scope="module")
 def pbmc(real_data: Path) -> ad.AnnData:
     """Latents of 2 000 genes; fewer epochs than by default, for time."""
-    adata = load(real_data / "cells" / "pbmc3k_raw.h5ad")
+    adata = variable_genes(real_data / "cells" / "pbmc3k_raw.h5ad", 2000)
+    adata = adata[adata.obs["cell_type"].notna().to_numpy()].copy()
     pae.tl.sparse_ae(adata, n_latents=256, k=12, n_epochs=25, progress=False)
     return adata
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pytest
-import scanpy as sc
+from real_cells import variable_genes
 
 import pathwayae as pae
 
@@ -17,12 +17,7 @@ pytestmark = pytest.mark.real
 @pytest.fixture(scope="module")
 def kang(real_data: Path) -> ad.AnnData:
     """1 000 variable genes, the Hallmark sets in them, and 40 draws of the eight donors."""
-    adata = sc.read_h5ad(real_data / "cells" / "kang_ifnb_2000cells.h5ad")
-    sc.pp.filter_genes(adata, min_cells=10)
-    sc.pp.normalize_total(adata, target_sum=1e4)
-    sc.pp.log1p(adata)
-    sc.pp.highly_variable_genes(adata, n_top_genes=1000)
-    adata = adata[:, adata.var["highly_variable"]].copy()
+    adata = variable_genes(real_data / "cells" / "kang_ifnb_2000cells.h5ad", 1000)
     sets = pae.gs.read_gmt(real_data / "genesets" / "h.all.v7.5.1.symbols.gmt")
     there = {name: [gene for gene in genes if gene in adata.var_names] for name, genes in sets.items()}
     pae.tl.fit(adata, there, n_bootstrap=40, sample_key="donor", progress=False)

@@ -254,12 +254,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             If X is sparse: its reconstruction is dense and may not fit in memory.
         """
         check_is_fitted(self)
-        if sp.issparse(X):
-            msg = (
-                "X is sparse, but its reconstruction is dense. Pass a dense array, or reconstruct some samples at a "
-                "time with inverse_transform(transform(X[start:stop]))."
-            )
-            raise TypeError(msg)
+        _inputs.check_reconstructable(X)
         return self.inverse_transform(self.transform(X))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002

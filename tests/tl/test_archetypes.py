@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scanpy as sc
 import scipy.sparse as sp
+from real_cells import variable_genes
 
 import pathwayae as pae
 from pathwayae.core.archetypes import simplex
@@ -464,11 +465,7 @@ def test_wrong_calls_with_archetypes_are_refused(scored: ad.AnnData, fitted: ad.
 
 @pytest.mark.real
 def test_archetypes_of_stimulated_blood_cells_are_its_cell_types_and_interferon(real_data) -> None:
-    adata = sc.read_h5ad(real_data / "cells" / "kang_ifnb_2000cells.h5ad")
-    sc.pp.filter_genes(adata, min_cells=10)
-    sc.pp.normalize_total(adata, target_sum=1e4)
-    sc.pp.log1p(adata)
-    sc.pp.highly_variable_genes(adata, n_top_genes=1000, subset=True)
+    adata = variable_genes(real_data / "cells" / "kang_ifnb_2000cells.h5ad", 1000)
     sc.pp.pca(adata, n_comps=20)
     pae.tl.archetypes(adata, 6)
     entry = adata.uns["archetypes"]

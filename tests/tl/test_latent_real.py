@@ -7,6 +7,7 @@ from pathlib import Path
 import anndata as ad
 import pytest
 import scanpy as sc
+from real_cells import variable_genes
 
 import pathwayae as pae
 
@@ -16,12 +17,7 @@ pytestmark = pytest.mark.real
 @pytest.fixture(scope="module")
 def kang(real_data: Path) -> ad.AnnData:
     """Stimulated and control PBMC, latents of 30 principal components."""
-    adata = sc.read_h5ad(real_data / "cells" / "kang_ifnb_2000cells.h5ad")
-    sc.pp.filter_genes(adata, min_cells=10)
-    sc.pp.normalize_total(adata, target_sum=1e4)
-    sc.pp.log1p(adata)
-    sc.pp.highly_variable_genes(adata, n_top_genes=2000)
-    adata = adata[:, adata.var["highly_variable"]].copy()
+    adata = variable_genes(real_data / "cells" / "kang_ifnb_2000cells.h5ad", 2000)
     sc.pp.pca(adata, n_comps=30, random_state=0)
     pae.tl.sparse_ae(adata, obsm="X_pca", progress=False)
     return adata

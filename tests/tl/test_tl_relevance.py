@@ -4,8 +4,8 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-import scanpy as sc
 from numpy.testing import assert_allclose
+from real_cells import variable_genes
 
 import pathwayae as pae
 from pathwayae.core import relevance as core
@@ -228,12 +228,7 @@ def test_random_sets_come_from_the_genes_of_the_model(cells, monkeypatch):
 
 @pytest.mark.real
 def test_interferon_is_used_by_stimulated_cells_and_shuffled_names_by_none(real_data):
-    adata = sc.read_h5ad(real_data / "cells" / "kang_ifnb_2000cells.h5ad")
-    sc.pp.filter_genes(adata, min_cells=10)
-    sc.pp.normalize_total(adata, target_sum=1e4)
-    sc.pp.log1p(adata)
-    sc.pp.highly_variable_genes(adata, n_top_genes=1200)
-    adata = adata[:, adata.var["highly_variable"]].copy()
+    adata = variable_genes(real_data / "cells" / "kang_ifnb_2000cells.h5ad", 1200)
     sets = pae.gs.read_gmt(real_data / "genesets" / "h.all.v7.5.1.symbols.gmt")
     options = {"n_folds": 2, "n_null": 999}
     pae.tl.fit(adata, sets, min_genes=8, n_extra=5, max_iter=30, progress=False)
