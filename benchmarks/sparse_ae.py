@@ -1,9 +1,18 @@
-"""Sparse autoencoder: planted programs found by every kind, scaling, and time per epoch against plain torch."""
+"""Sparse autoencoder: planted programs found by every kind, scaling, and time per epoch against plain torch and a peer.
+
+EleutherAI's sparsify runs in an environment of its own, whose Python interpreter is named by ``$SPARSIFY_PYTHON``;
+where it is not named the peer is left out, and the text says so.
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +33,7 @@ KINDS = {
     "BatchTopK 8, no L1": Config(n_latents=LATENTS, weight=0.0),
     "BatchTopK 4": Config(n_latents=LATENTS, k=4),
     "BatchTopK 16": Config(n_latents=LATENTS, k=16),
+    "BatchTopK 16, no L1": Config(n_latents=LATENTS, k=16, weight=0.0),
     "TopK 8": Config(n_latents=LATENTS, sparsity="topk"),
     "JumpReLU 8": Config(n_latents=LATENTS, sparsity="jumprelu"),
     "L1": Config(n_latents=LATENTS, sparsity="l1"),
@@ -32,9 +42,11 @@ KINDS = {
     "classic KL": classic("kl", n_latents=LATENTS),
     "classic single layer": classic("single", n_latents=LATENTS),
 }
-SHAPES = ((5_000, 200, 256, 256), (5_000, 50, 200, 256), (20_000, 50, 512, 1024), (5_000, 2_000, 256, 256))
+SHAPES = ((5_000, 50, 200, 256), (5_000, 200, 256, 256), (5_000, 2_000, 512, 256), (20_000, 50, 512, 1024))
 SIZES = (700, 2_000, 5_000, 20_000, 100_000)
 PAIRS = 5
+PEER = "SPARSIFY_PYTHON"
+WORKER = Path(__file__).with_name("sparse_ae_worker.py")
 
 
 def planted(name: str, config: Config, *, seed: int = 0) -> dict[str, object]:
@@ -107,34 +119,86 @@ def plain_epoch(model: Plain, loader: object, optimiser: torch.optim.Optimizer) 
             model.decoder.weight /= model.decoder.weight.norm(dim=0, keepdim=True)
 
 
-def per_epoch(n: int, d: int, m: int, batch: int) -> dict[str, float]:
-    """Seconds per epoch of this package and of the plain loop, in turns."""
+def here(data: InMemory, **options: object) -> Callable[[], float]:
+    """One epoch of this package, timed."""
+    config = training.resolve(Config(n_epochs=10_000, **options), data.n, data.n_features)
+    trained = training.Run(data, [config], *data.moments())
+    rng = np.random.default_rng(0)
+    return timed(lambda: trained.epoch(rng))
+
+
+def plain(cells: np.ndarray, m: int, k: int, batch: int) -> Callable[[], float]:
+    """One epoch of the plain loop, timed."""
+    model = Plain(cells.shape[1], m, k)
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(cells))
+    loader = torch.utils.data.DataLoader(dataset, batch_size=batch, shuffle=True)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    return timed(lambda: plain_epoch(model, loader, optimiser))
+
+
+def timed(work: Callable[[], object]) -> Callable[[], float]:
+    """Seconds that a call takes."""
+
+    def call() -> float:
+        begin = time.perf_counter()
+        work()
+        return time.perf_counter() - begin
+
+    return call
+
+
+@contextmanager
+def peer(cells: np.ndarray, *sizes: int) -> Iterator[Callable[[], float]]:
+    """One epoch of sparsify in its own process, timed there."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "cells.npy")
+        np.save(path, cells)
+        command = [os.environ[PEER], str(WORKER), str(path), *map(str, sizes)]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        ) as process:
+
+            def call() -> float:
+                process.stdin.write("epoch\n")
+                process.stdin.flush()
+                for line in process.stdout:
+                    if line.startswith("seconds"):
+                        return float(line.split()[1])
+                sys.exit("the worker of sparsify ended early")
+
+            yield call
+            process.stdin.close()
+
+
+def per_epoch(n: int, d: int, m: int, batch: int, k: int = 8) -> dict[str, float]:
+    """Milliseconds per epoch of this package, of the plain loop and of the peer, in turns on one thread."""
     cells = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32) / d**0.5
     data = InMemory(cells, held_out=0)
-    config = Config(n_latents=m, k=8, batch_size=batch, n_epochs=10_000)
-    run = training.Run(data, [training.resolve(config, n, d)], *data.moments())
-    model = Plain(d, m, 8)
-    loader = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(torch.from_numpy(cells)), batch_size=batch, shuffle=True
-    )
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
-    rng = np.random.default_rng(0)
-    times: dict[str, list[float]] = {"here": [], "plain": []}
-    for turn in range(PAIRS + 1):
-        for name, step in (("here", lambda: run.epoch(rng)), ("plain", lambda: plain_epoch(model, loader, optimiser))):
-            begin = time.perf_counter()
-            step()
-            if turn:  # the first warms up
-                times[name].append(time.perf_counter() - begin)
-    return {
-        "cells": n,
-        "features": d,
-        "latents": m,
-        "batch": batch,
-        "here, ms per epoch": 1e3 * float(np.median(times["here"])),
-        "plain torch, ms per epoch": 1e3 * float(np.median(times["plain"])),
-        "ratio (median of pairs)": float(np.median(np.array(times["plain"]) / np.array(times["here"]))),
+    calls = {
+        "BatchTopK": here(data, n_latents=m, k=k, batch_size=batch),
+        "TopK": here(data, n_latents=m, k=k, batch_size=batch, sparsity="topk"),
+        "plain BatchTopK": plain(cells, m, k, batch),
     }
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    if PEER in os.environ:
+        with peer(cells, m, k, batch) as call:
+            times = in_turns(calls | {"sparsify TopK": call})
+    else:
+        times = in_turns(calls)
+    torch.set_num_threads(before)
+    row = {"cells": n, "features": d, "latents": m, "batch": batch, "k": k}
+    row |= {f"{name}, ms": 1e3 * float(np.median(values)) for name, values in times.items()}
+    row["plain / BatchTopK"] = float(np.median(times["plain BatchTopK"] / times["BatchTopK"]))
+    if PEER in os.environ:
+        row["sparsify / TopK"] = float(np.median(times["sparsify TopK"] / times["TopK"]))
+    return row
+
+
+def in_turns(calls: dict[str, Callable[[], float]]) -> dict[str, np.ndarray]:
+    """Seconds of every call, one after the other, without the first turn, which warms up."""
+    turns = [[call() for call in calls.values()] for _ in range(PAIRS + 1)][1:]
+    return dict(zip(calls, np.array(turns).T, strict=True))
 
 
 def run() -> tuple[str, str, object]:
@@ -153,7 +217,11 @@ def run() -> tuple[str, str, object]:
         + "\n\nThe defaults, all of them, from hundreds to a hundred thousand cells:\n\n"
         + pd.DataFrame(sizes).to_markdown(index=False, floatfmt=".4g")
         + f"\n\nOne epoch of training (no held-out cells), against a plain PyTorch loop with nn.Module, DataLoader and "
-        f"Adam on the same shapes, in turns, {PAIRS} pairs, medians:\n\n"
+        "Adam, and against EleutherAI's sparsify (its SparseCoder, Adam, the matrix indexed by a permutation, no loss "
+        "of dead latents), on the same shapes, one thread, in turns, "
+        f"{PAIRS} turns after one that warms up; medians, and medians of the ratios of a turn"
+        + ("" if PEER in os.environ else f" (sparsify left out: ${PEER} is not set)")
+        + ":\n\n"
         + pd.DataFrame(epochs).to_markdown(index=False, floatfmt=".3g")
     )
     figures = {"planted": table, "seeds": seeds, "sizes": sizes, "epochs": epochs}

@@ -54,6 +54,7 @@ READING_ORDER = [
     "sparse_ae.network",
     "sparse_ae.minibatches",
     "sparse_ae.settings",
+    "sparse_ae.active",
     "sparse_ae.stack",
     "sparse_ae.training",
     "sparse_ae.measures",
@@ -90,6 +91,7 @@ ODDITIES = {
     "core/ontology.py": {"obonet"},
     "core/gram.py": {"numba"},
     "core/archetypes/active_set.py": {"numba"},
+    "core/sparse_ae/active.py": {"numba"},
 }
 LEGACY_RANDOM = {"default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "RandomState"}
 

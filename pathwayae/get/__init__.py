@@ -34,10 +34,16 @@ from pathwayae.get._slots import (
 )
 from pathwayae.get._stability import stability, top_genes
 
-__all__ = ["ablation", "archetype_features", "archetype_groups", "archetype_positions", "archetype_selection"]
-__all__ += ["archetype_trust", "archetypes", "batch_variance", "codes", "component_names"]
-__all__ += ["enrichment", "features", "free_components", "gene_names", "history"]
-__all__ += ["latent_agreement", "latent_batches", "latent_genes", "loadings", "n_extra_path"]
-__all__ += ["refined", "refinement", "refinement_summary", "relevance", "scores"]
-__all__ += ["selectivity", "sparsity", "stability", "sweep", "theta_path"]
+__all__ = [
+    "ablation",
+    "archetype_features",
+    "archetype_groups",
+    "archetype_positions",
+    "archetype_selection",
+    "archetype_trust",
+]
+__all__ += ["archetypes", "batch_variance", "codes", "component_names", "enrichment", "features"]
+__all__ += ["free_components", "gene_names", "history", "latent_agreement", "latent_batches", "latent_genes"]
+__all__ += ["loadings", "n_extra_path", "refined", "refinement", "refinement_summary", "relevance"]
+__all__ += ["scores", "selectivity", "sparsity", "stability", "sweep", "theta_path"]
 __all__ += ["to_anndata", "top_genes", "variance"]

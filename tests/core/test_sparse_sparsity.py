@@ -32,6 +32,20 @@ def test_batch_threshold_is_an_order_statistic_of_each_problem(pre) -> None:
     assert sparsity.batch_threshold(-pre.abs(), torch.tensor([1.0, 1.0])).tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("order", ["random", "rising", "misled", "equal"])
+@pytest.mark.parametrize("k", [1.0, 7.3, 50.0])
+def test_batch_threshold_does_not_depend_on_what_its_sample_says(order, k) -> None:
+    values = np.random.default_rng(0).normal(size=(1, 60, 50)).astype(np.float32) + 3
+    if order == "rising":
+        values = np.sort(values, axis=None).reshape(values.shape)
+    elif order == "misled":
+        values.reshape(-1)[:: sparsity.SAMPLE] += 100
+    elif order == "equal":
+        values[:] = 1
+    found = float(sparsity.batch_threshold(torch.from_numpy(values), torch.tensor([k]))[0])
+    assert found == max(np.sort(values.ravel())[-round(60 * np.float32(k))], 0)
+
+
 def test_cells_of_a_batch_share_the_places_above_its_threshold(pre) -> None:
     threshold = sparsity.batch_threshold(pre, torch.tensor([1.5, 2.0]))
     codes = sparsity.above(pre, threshold[:, None, None])

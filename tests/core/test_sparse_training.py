@@ -131,6 +131,24 @@ def test_scaling_all_cells_scales_features_alone(small) -> None:
     )
 
 
+def test_adam_is_the_same_in_one_pass_and_with_operations_of_torch() -> None:
+    """The second is that of devices and of double precision."""
+    configs = [training.resolve(replace(SMALL, seed=seed), 100, 5) for seed in range(2)]
+    single, double = (training.stacks.build(configs, 5) for _ in range(2))
+    for tensors in (double.weights, double.biases):
+        tensors[:] = [tensor.detach().double().requires_grad_() for tensor in tensors]
+    double.k, double.weight = double.k.double(), double.weight.double()
+    moves = training._Adam(), training._Adam()
+    rates = torch.tensor([0.01, 0.003])
+    for step in range(4):
+        x = torch.randn((40, 5), generator=torch.Generator().manual_seed(step))
+        for stack, adam in zip((single, double), moves, strict=True):
+            training.stacks.losses(stack, x.to(stack.weights[0].dtype))[0].total.sum().backward()
+            adam.move(stack, rates)
+    for one, other in zip(single.parameters(), double.parameters(), strict=True):
+        np.testing.assert_allclose(one.detach(), other.detach(), rtol=1e-4, atol=1e-5)
+
+
 def test_the_rate_rises_stays_and_falls_as_fractions_of_the_run() -> None:
     schedule = training._Schedule(Config(learning_rate=1.0, warmup=0.1, decay=0.2), 2, 100)
     rates = np.array([schedule.rates(step) for step in range(100)])

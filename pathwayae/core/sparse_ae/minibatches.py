@@ -108,7 +108,7 @@ class InMemory:
 
     def _rows(self, cells: NDArray[np.int64]) -> Batch:
         if isinstance(self.matrix, Tensor):
-            return self.matrix[torch.as_tensor(cells, device=self.matrix.device)]
+            return self.matrix.index_select(0, torch.as_tensor(cells, device=self.matrix.device))  # faster than [ ]
         rows: NDArray[np.float32] = self.matrix[cells].toarray()
         return rows
 

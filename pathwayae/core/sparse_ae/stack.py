@@ -10,15 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
-from pathwayae.core.sparse_ae import sparsity
+from pathwayae.core.sparse_ae import active, sparsity
 from pathwayae.core.sparse_ae.network import Layer, Network, activate_output
 from pathwayae.core.sparse_ae.settings import Config
 
 JUMP_WIDTH = 0.2  # of the kernel of JumpReLU, relative to the threshold at the start
 SMALLEST = 1e-6  # threshold of JumpReLU to start from
-GATHER = 1 / 64  # share of latents that fire up to which, on a CPU, adding up their rows beats a product with all
+FEW = 1 / 8  # share of latents that fire up to which, on a CPU, sums over them beat dense products
 
 
 @dataclass(eq=False)
@@ -62,12 +61,12 @@ class Stack:
 
 
 class Terms(NamedTuple):
-    """Losses of R networks (R,), the codes (R, b, m), the squared error per network and BatchTopK's threshold."""
+    """Losses of R networks (R,), cells in which each latent fires (R, m), squared error and BatchTopK's threshold."""
 
     total: Tensor
     reconstruction: Tensor
     penalty: Tensor
-    codes: Tensor
+    fired: Tensor
     squares: Tensor
     threshold: Tensor | None
 
@@ -77,6 +76,7 @@ def build(configs: Sequence[Config], d: int) -> Stack:
     first, device = configs[0], torch.device(configs[0].device)
     starts = [_start(config, d) for config in configs]
     weights = [torch.stack(parts).to(device) for parts in zip(*[start[0] for start in starts], strict=True)]
+    weights[0] = weights[0].mT.contiguous().mT  # a latent's weights side by side in memory, as in the dictionary
     biases = [torch.stack(parts).to(device) for parts in zip(*[start[1] for start in starts], strict=True)]
     per_model = {
         name: torch.tensor([float(getattr(config, name)) for config in configs], device=device)
@@ -123,23 +123,12 @@ def decode(stack: Stack, codes: Tensor) -> Tensor:
     return activate_output(_precise(codes), stack.config.output)
 
 
-def decode_few(stack: Stack, codes: Tensor) -> Tensor:
-    """The same as :func:`decode` for one layer, from the dictionary's rows of the latents that fire, with gradients."""
-    n_models, n, m = codes.shape
-    dictionary, bias = stack.weights[-1], stack.biases[-1]
-    cells, latents = (codes.detach() > 0).flatten(0, 1).nonzero(as_tuple=True)
-    values = codes.flatten(0, 1)[cells, latents]
-    starts = torch.searchsorted(cells, torch.arange(n_models * n, device=codes.device))
-    rows = latents + m * torch.div(cells, n, rounding_mode="floor")
-    added = embedding_bag(rows, dictionary.flatten(0, 1), starts, per_sample_weights=values, mode="sum")
-    return activate_output(added.view(n_models, n, -1) + bias, stack.config.output)
-
-
-def _few_fire(stack: Stack) -> bool:
-    """Whether so few latents fire that gathering their rows is the faster way; measured on CPUs only."""
-    counted = stack.config.sparsity in ("batchtopk", "topk")
-    few = float(stack.k.max()) <= GATHER * stack.biases[stack.depth - 1].shape[-1]
-    return counted and few and stack.depth == 1 and stack.k.device.type == "cpu"
+def few_fire(stack: Stack) -> bool:
+    """Whether sums over the latents that fire take the place of dense products: few of them, one layer, on a CPU."""
+    counted = stack.config.sparsity in ("batchtopk", "topk") and stack.depth == 1
+    dictionary = stack.weights[-1]
+    few = float(stack.k.max()) <= FEW * dictionary.shape[1]
+    return counted and few and dictionary.device.type == "cpu" and dictionary.dtype == torch.float32
 
 
 def _precise(values: Tensor) -> Tensor:
@@ -159,19 +148,48 @@ def codes_at_inference(stack: Stack, pre: Tensor) -> Tensor:
     return sparsity.above(pre, stack.threshold[:, None, None])
 
 
-def losses(stack: Stack, cells: Tensor) -> tuple[Terms, Tensor, Tensor]:
-    """Losses of a minibatch of standardised cells (b, d), without the auxiliary one; also pre-activations and x̂."""
+def losses(stack: Stack, cells: Tensor) -> tuple[Terms, Tensor]:
+    """Losses of a minibatch of standardised cells (b, d), without the auxiliary one, and their reconstruction."""
     config = stack.config
-    pre = encode(stack, cells)
-    codes, penalty, threshold = _activate(stack, pre)
-    rebuilt = decode_few(stack, codes) if _few_fire(stack) else decode(stack, codes)
+    if few_fire(stack):
+        rebuilt, penalty, fired, threshold = _few(stack, cells)
+    else:
+        codes, penalty, threshold = _activate(stack, encode(stack, cells))
+        rebuilt, fired = decode(stack, codes), (codes.detach() > 0).sum(dim=-2)
     squares = ((rebuilt - cells) ** 2).sum(dim=(-2, -1))
     share = config.loss == "share"
     reconstruction = squares / (cells.shape[0] if share else cells.numel())
     if config.sparsity in ("l1", "batchtopk", "topk") and share:
-        penalty = penalty * codes.shape[-1]
+        penalty = penalty * fired.shape[-1]
     total = reconstruction + stack.weight * penalty
-    return Terms(total, reconstruction, penalty, codes.detach(), squares.detach(), threshold), pre, rebuilt
+    return Terms(total, reconstruction, penalty, fired, squares.detach(), threshold), rebuilt
+
+
+def _few(stack: Stack, cells: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """As :func:`encode`, :func:`_activate` and :func:`decode`, over the latents that fire: x̂, penalty, counts, θ."""
+    threshold = None
+    with torch.no_grad():
+        pre = encode(stack, cells)
+        if stack.config.sparsity == "topk":
+            found = active.find(sparsity.top_k(pre, stack.k.long()))
+        else:
+            threshold = sparsity.batch_threshold(pre, stack.k)
+            found = active.find(pre, threshold[:, None, None])
+    centre = stack.biases[1] if stack.tied else torch.zeros_like(stack.biases[1])
+    encoder = (stack.weights[0], stack.biases[0], centre)
+    rebuilt, total = active.decode_with_gradients(found, cells, encoder, stack.weights[1])
+    rebuilt = activate_output(rebuilt + stack.biases[1], stack.config.output)
+    return rebuilt, total / (pre.shape[-2] * pre.shape[-1]), found.fired, threshold
+
+
+def rebuild(stack: Stack, cells: Tensor) -> Tensor:
+    """Standardised reconstruction (R, b, d) of cells each by itself, without gradients."""
+    codes = codes_at_inference(stack, encode(stack, cells))
+    if few_fire(stack):
+        return activate_output(
+            active.decode(active.find(codes), stack.weights[1]) + stack.biases[1], stack.config.output
+        )
+    return decode(stack, codes)
 
 
 def _activate(stack: Stack, pre: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -209,7 +227,7 @@ def start_jumps(stack: Stack, cells: Tensor) -> None:
     stack.jump.requires_grad_()
 
 
-def auxiliary(stack: Stack, pre: Tensor, residual: Tensor, dead: Tensor) -> Tensor:
+def auxiliary(stack: Stack, cells: Tensor, residual: Tensor, dead: Tensor) -> Tensor:
     """Share of the residual (R, b, d) that dead latents (R, m) leave, (R,): gradients that wake them; 0 where none is.
 
     Of the dead the d/2 largest per cell take part, with the decoder but not its bias. A negative bias, which would keep
@@ -219,15 +237,18 @@ def auxiliary(stack: Stack, pre: Tensor, residual: Tensor, dead: Tensor) -> Tens
     ----------
     Gao et al., Scaling and evaluating sparse autoencoders (2024).
     """
-    lift = torch.relu(-stack.biases[0]).detach()
-    values = torch.relu(pre + lift) * dead[:, None, :]
+    places = dead.any(dim=0).nonzero()[:, 0]  # of those alive in all networks nothing is needed
+    dead, bias = dead[:, None, places], stack.biases[0][..., places]
+    centred = cells - stack.biases[1] if stack.tied else cells
+    pre = _precise(centred @ stack.weights[0].mT.index_select(1, places).mT) + bias
+    values = torch.relu(pre + torch.relu(-bias).detach()) * dead
     most = max(residual.shape[-1] // 2, 1)
     if most < int(dead.sum(dim=-1).max()):
         values = sparsity.top_k(values, torch.full((len(values),), most, device=values.device))
     target = residual.detach()
-    rebuilt = _precise(values @ stack.weights[-1])
+    rebuilt = _precise(values @ stack.weights[-1].index_select(1, places))
     share = ((rebuilt - target) ** 2).sum(dim=(-2, -1)) / (target**2).sum(dim=(-2, -1)).clamp(min=1e-12)
-    return torch.where(dead.any(dim=-1), share, torch.zeros_like(share))
+    return torch.where(dead.any(dim=-1)[:, 0], share, torch.zeros_like(share))
 
 
 def keep_unit_gradients(stack: Stack) -> None:

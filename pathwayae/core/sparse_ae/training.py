@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pathwayae.core.notice import warn
 from pathwayae.core.optimize import BETA, BETA_SQUARES, EPS, threads_for
+from pathwayae.core.sparse_ae import active
 from pathwayae.core.sparse_ae import stack as stacks
 from pathwayae.core.sparse_ae.minibatches import Batch, Cells
 from pathwayae.core.sparse_ae.network import Network
@@ -193,8 +194,7 @@ class Run:
         counts = torch.zeros_like(self.silent, dtype=torch.float64)
         for batch in self.cells.epoch(self.batch_size, rng):
             standard = self._standard(batch)
-            terms, codes = self._step(standard)
-            fired = (codes > 0).sum(dim=-2)
+            terms, fired = self._step(standard)
             counts += fired
             self.silent = torch.where(fired > 0, 0.0, self.silent + len(standard))
             for name, value in terms.items():
@@ -211,16 +211,14 @@ class Run:
             self.dead = self.silent >= self.window
             self.any_dead = bool(self.dead.any())
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
-            terms, pre, rebuilt = stacks.losses(stack, standard)
+            terms, rebuilt = stacks.losses(stack, standard)
             aux = torch.zeros_like(terms.total)
             if self.any_dead:
-                aux = stacks.auxiliary(stack, pre, standard - rebuilt, self.dead)
+                aux = stacks.auxiliary(stack, standard, standard - rebuilt, self.dead)
         total = terms.total + config.revive * aux
         torch.autograd.backward(total.sum())
-        stacks.keep_unit_gradients(stack)
         rates = torch.as_tensor(self.schedule.rates(self.n_steps), dtype=torch.float32, device=self.device)
-        self.adam.move(stack.parameters(), rates)
-        stacks.normalise(stack)
+        self.adam.move(stack, rates)
         if terms.threshold is not None:
             share = 1.0 / min(self.n_steps + 1, TRACK)
             moved = torch.lerp(stack.threshold, terms.threshold, share)
@@ -229,7 +227,7 @@ class Run:
         squares = terms.squares / len(standard)
         found = {"total": total, "reconstruction": terms.reconstruction, "sparsity": terms.penalty}
         found |= {"auxiliary": aux, "squares": squares}
-        return {name: value.detach() for name, value in found.items()}, terms.codes
+        return {name: value.detach() for name, value in found.items()}, terms.fired
 
     @torch.no_grad()
     def _unexplained(self) -> Floats | None:
@@ -239,8 +237,7 @@ class Run:
         sums = torch.zeros(len(self.mean), dtype=torch.float64, device=self.device)
         for batch in self.cells.held_out():
             standard = self._standard(batch)
-            codes = stacks.codes_at_inference(self.stack, stacks.encode(self.stack, standard))
-            difference = stacks.decode(self.stack, codes) - standard
+            difference = stacks.rebuild(self.stack, standard) - standard
             error += (difference**2).sum(dim=-1).double().sum(dim=-1)
             variance += (standard**2).sum(dim=-1).double().sum()
             sums += standard.double().sum(dim=0)
@@ -339,19 +336,31 @@ class _Adam:
         self.n_steps = 0
 
     @torch.no_grad()
-    def move(self, tensors: list[Tensor], rates: Tensor) -> None:
-        """One step along the gradients, which are cleared."""
+    def move(self, stack: Stack, rates: Tensor) -> None:
+        """One step along the gradients, which are cleared; a dictionary of unit length keeps it."""
+        tensors = stack.parameters()
         if not self.mean:
             self.mean = [torch.zeros_like(tensor) for tensor in tensors]
             self.squares = [torch.zeros_like(tensor) for tensor in tensors]
         self.n_steps += 1
-        bias, bias_root = 1 - BETA**self.n_steps, (1 - BETA_SQUARES**self.n_steps) ** 0.5
+        one_pass = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+        if not one_pass:
+            stacks.keep_unit_gradients(stack)
         for tensor, mean, squares in zip(tensors, self.mean, self.squares, strict=True):
-            gradient = tensor.grad
+            gradient, tensor.grad = tensor.grad, None
             if gradient is None:
                 continue
-            mean.lerp_(gradient, 1 - BETA)
-            squares.mul_(BETA_SQUARES).addcmul_(gradient, gradient, value=1 - BETA_SQUARES)
-            change = mean / (squares.sqrt().div_(bias_root).add_(EPS))
-            tensor.sub_(change * (rates / bias).view(-1, *[1] * (tensor.ndim - 1)))
-            tensor.grad = None
+            if one_pass:
+                unit = stack.tied and tensor is stack.weights[-1]
+                active.move(tensor, gradient, mean, squares, rates, step=self.n_steps, unit=unit)
+            else:
+                self._move(tensor, gradient, mean, squares, rates)
+        if not one_pass:
+            stacks.normalise(stack)
+
+    def _move(self, tensor: Tensor, gradient: Tensor, mean: Tensor, squares: Tensor, rates: Tensor) -> None:
+        bias, bias_root = 1 - BETA**self.n_steps, (1 - BETA_SQUARES**self.n_steps) ** 0.5
+        mean.lerp_(gradient, 1 - BETA)
+        squares.mul_(BETA_SQUARES).addcmul_(gradient, gradient, value=1 - BETA_SQUARES)
+        change = mean / (squares.sqrt().div_(bias_root).add_(EPS))
+        tensor.sub_(change * (rates / bias).view(-1, *[1] * (tensor.ndim - 1)))
