@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pathwayae import _keys
+from pathwayae.get._slots import entry_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -92,18 +93,11 @@ def archetypes_entry(adata: AnnData, key: str) -> Mapping[str, Any]:
     KeyError
         If there is none under this key; the message names those that are there.
     """
-    found = {
-        name: entry
-        for name, entry in adata.uns.items()
-        if isinstance(entry, Mapping) and entry.get(_keys.PARAMS, {}).get(_keys.MODEL) == _keys.ARCHETYPES
-    }
-    if key not in found:
-        msg = (
-            f"No archetypes under key {key!r}: run pae.tl.archetypes(adata, n_archetypes, key_added={key!r}) first, or "
-            f"pass key=; keys found: {', '.join(map(repr, found)) or 'none'}."
-        )
-        raise KeyError(msg)
-    return found[key]
+    missing = (
+        f"No archetypes under key {key!r}: run pae.tl.archetypes(adata, n_archetypes, key_added={key!r}) first, or "
+        "pass key="
+    )
+    return entry_of(adata, key, _keys.ARCHETYPES, missing=missing)
 
 
 def _profiles(adata: AnnData, key: str, names: pd.Index) -> pd.DataFrame:

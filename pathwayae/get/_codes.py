@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from pathwayae import _keys
-from pathwayae.get._slots import _matrix, component_names
+from pathwayae.get._slots import _matrix, component_names, entry_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -97,18 +97,10 @@ def sparse_ae_entry(adata: AnnData, key: str) -> Mapping[str, Any]:
     KeyError
         If there is none under this key; the message names those that are there.
     """
-    fits = {
-        name: entry
-        for name, entry in adata.uns.items()
-        if isinstance(entry, Mapping) and entry.get(_keys.PARAMS, {}).get(_keys.MODEL) == _keys.SPARSE_AE
-    }
-    if key not in fits:
-        msg = (
-            f"No sparse autoencoder under key {key!r}: run pae.tl.sparse_ae(adata, key_added={key!r}) first, or pass "
-            f"key=; keys found: {', '.join(map(repr, fits)) or 'none'}."
-        )
-        raise KeyError(msg)
-    return fits[key]
+    missing = (
+        f"No sparse autoencoder under key {key!r}: run pae.tl.sparse_ae(adata, key_added={key!r}) first, or pass key="
+    )
+    return entry_of(adata, key, _keys.SPARSE_AE, missing=missing)
 
 
 def _columns(adata: AnnData, where: str, slot: str, latents: str | Sequence[str] | None, key: str) -> pd.DataFrame:

@@ -312,6 +312,21 @@ def kind_of(adata: AnnData, key: str) -> str:
     return str(params.get(_keys.MODEL, "")) if hasattr(params, "get") else ""
 
 
+def entry_of(adata: AnnData, key: str, kind: str, *, missing: str) -> Mapping[str, Any]:
+    """``uns[key]`` of a model of this kind.
+
+    Raises
+    ------
+    KeyError
+        If there is none under this key: ``missing``, and the keys of those that are there.
+    """
+    found = [name for name in adata.uns if kind_of(adata, name) == kind]
+    if key not in found:
+        msg = f"{missing}; keys found: {', '.join(map(repr, found)) or 'none'}."
+        raise KeyError(msg)
+    return adata.uns[key]
+
+
 def _fit(adata: AnnData, key: str) -> Mapping[str, Any]:
     """Return ``uns[key]``, or say what to do."""
     entry = adata.uns.get(key)

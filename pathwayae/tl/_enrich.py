@@ -10,6 +10,7 @@ import pandas as pd
 
 from pathwayae import _keys, get
 from pathwayae.core import enrichment
+from pathwayae.get._slots import kind_of
 from pathwayae.gs import as_collection
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def enrich(
 
 def _ranked(adata: AnnData, key: str) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """What genes are ranked by, genes × components, and which genes are in the model."""
-    model = adata.uns[key].get(_keys.PARAMS, {}).get(_keys.MODEL, "")
+    model = kind_of(adata, key)
     if model == _keys.SPARSE_AE:
         table = get.features(adata, key=key)
         return table, (table != 0).any(axis=1).to_numpy()
