@@ -132,7 +132,7 @@ def _say_if_all_dead(fit: Fit) -> None:
         return
     gamma = f"γ = ‖mean‖/‖standard deviations‖ = {fit.gamma:.2g}"
     cause = (
-        f"{gamma} with center=False: the mean outweighs what varies. Set center=True; where they still die, lower weight"
+        f"{gamma} with center=False: the mean outweighs what varies. Set center=True, or lower weight"
         if fit.gamma > 1
         else (f"{gamma}, so the mean is not the cause. Lower weight or learning_rate, or raise k or n_epochs")
     )
