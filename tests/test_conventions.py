@@ -17,6 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(file.relative_to(PACKAGE)) for file in FILES]
 READING_ORDER = [
     "notice",
+    "fdr",
     "textfile",
     "gmt",
     "hierarchy",

@@ -155,22 +155,6 @@ def against_chance(
     return Chance(np.where(np.isfinite(auc), unit * np.sqrt((null**2).mean()), np.nan), pvalue)
 
 
-def adjusted(pvalues: Floats) -> Floats:
-    """Benjamini & Hochberg's adjustment (1995, 10.1111/j.2517-6161.1995.tb02031.x); NaN stays and is not counted.
-
-    Examples
-    --------
-    >>> adjusted(np.array([0.01, np.nan, 0.04, 0.03]))
-    array([0.03,  nan, 0.04, 0.04])
-    """
-    result = np.full(len(pvalues), np.nan)
-    tested = np.flatnonzero(np.isfinite(pvalues))
-    order = tested[np.argsort(pvalues[tested])]
-    raw = pvalues[order] * len(order) / np.arange(1, len(order) + 1)
-    result[order] = np.minimum.accumulate(raw[::-1])[::-1]
-    return result
-
-
 def _above(x: Floats, hidden: NDArray[np.bool_], others: NDArray[np.bool_], strata: NDArray[np.intp]) -> float:
     """Sum over the hidden genes of the share of the others in their stratum that lie below them, ties half."""
     total = 0.0

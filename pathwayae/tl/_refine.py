@@ -14,6 +14,7 @@ from tqdm import tqdm
 from pathwayae import _inputs, _keys
 from pathwayae.core import association, heldout
 from pathwayae.core import refine as core
+from pathwayae.core.fdr import adjusted
 from pathwayae.core.moments import Moments
 from pathwayae.core.notice import warn
 from pathwayae.tl._fitted import Fitted, fitted, moments_of
@@ -194,7 +195,7 @@ def _weigh(model: Fitted, data: Moments, *, within: bool, fdr: float, random_sta
     report = pd.DataFrame({"pathway": model.components[: len(size)], "n_genes": size})
     for name, values in columns.items():
         report[name] = _spread(values, possible)
-    report["padj"] = heldout.adjusted(report["pval"].to_numpy())
+    report["padj"] = adjusted(report["pval"].to_numpy())
     report["verdict"] = np.select(
         [~possible, report["padj"].isna(), report["padj"] <= fdr],
         ["not weighed", "too small", "carried"],

@@ -137,10 +137,3 @@ def test_groups_and_donors():
     )
     assert first["pval"] == pytest.approx(model.pvalues[1])
     np.testing.assert_allclose(table["padj"], false_discovery_control(table["pval"]))
-
-
-def test_adjusting_leaves_out_what_was_not_tested():
-    pval = np.array([0.03, np.nan, 0.2, 0.001, 0.04, np.nan])
-    found = features.adjusted(pval)
-    np.testing.assert_allclose(found[[0, 2, 3, 4]], false_discovery_control(pval[[0, 2, 3, 4]]))
-    assert np.isnan(found[[1, 5]]).all()

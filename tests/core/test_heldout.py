@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.stats import false_discovery_control, kstest
+from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 
 from pathwayae.core import association as assoc
-from pathwayae.core.heldout import adjusted, against_chance, expression_strata, held_out_auc
+from pathwayae.core.heldout import against_chance, expression_strata, held_out_auc
 
 
 def cells(n=300, g=240, seed=0, module=0):
@@ -128,14 +128,6 @@ def test_strata_are_of_one_size_and_in_the_order_of_the_mean():
     assert len(np.bincount(strata)) == 10
     assert (np.diff(strata[np.argsort(mean)]) >= 0).all()
     assert expression_strata(mean[:30]).tolist() == [0] * 30
-
-
-def test_adjusted_pvalues_are_those_of_scipy_and_skip_what_was_not_tested():
-    pvalues = np.random.default_rng(7).random(40) ** 3
-    holes = np.insert(pvalues, [0, 20], np.nan)
-    result = adjusted(holes)
-    np.testing.assert_allclose(result[np.isfinite(holes)], false_discovery_control(pvalues), rtol=1e-12)
-    assert np.isnan(result[np.isnan(holes)]).all()
 
 
 def test_a_single_fold_is_refused():

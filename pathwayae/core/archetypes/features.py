@@ -13,6 +13,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata, t
 
+from pathwayae.core import fdr
+
 Floats = NDArray[np.float64]
 
 CLOSEST = 0.1  # share of the cells that count as the closest to an archetype
@@ -163,7 +165,7 @@ def feature_table(names: list[str], archetypes: list[str], effects: Effects, *, 
         What the features are, for the column ``kind``.
     """
     k, g = effects.value.shape
-    padj = adjusted(effects.pval.ravel()).reshape(k, g)
+    padj = fdr.adjusted(effects.pval)
     by_name = np.argsort(np.argsort(np.array(names, dtype=str), kind="stable"))
     rows = []
     for j, archetype in enumerate(archetypes):
@@ -244,7 +246,7 @@ def group_table(
                 }
             )
     found = pd.DataFrame(rows)
-    found["padj"] = adjusted(found["pval"].to_numpy(dtype=np.float64))
+    found["padj"] = fdr.adjusted(found["pval"].to_numpy(dtype=np.float64))
     return found
 
 
@@ -288,19 +290,3 @@ def clustered(values: Floats, member: NDArray[np.bool_], strata: NDArray[np.intp
     sums = Sums(2, 1, n_strata)
     sums.add(values[:, None], weights, strata)
     return float(regression(sums).pval[0, 0]) if n_strata > 1 else float("nan")
-
-
-def adjusted(pval: Floats) -> Floats:
-    """Benjamini and Hochberg (1995), 10.1111/j.2517-6161.1995.tb02031.x; what has no p-value is no test.
-
-    Examples
-    --------
-    >>> adjusted(np.array([0.01, np.nan, 0.04]))
-    array([0.02,  nan, 0.04])
-    """
-    known = np.flatnonzero(np.isfinite(pval))
-    order = known[np.argsort(pval[known], kind="stable")]
-    found = np.full(len(pval), np.nan)
-    scaled = pval[order] * len(order) / np.arange(1, len(order) + 1)
-    found[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return found

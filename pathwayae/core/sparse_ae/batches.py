@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy import stats
 
+from pathwayae.core import fdr
 from pathwayae.core.sparse_ae import measures, ranks, selectivity
 
 MIN_SHARE = 0.1  # of the variance between batches; a latent with more is flagged if its test says so too
@@ -73,7 +74,7 @@ def association(
     tested = freedom > 0
     pval = np.where(tested, stats.chi2.sf(statistic, np.where(tested, freedom, 1.0)), np.nan)
     share = np.divide(between, total, out=np.zeros(m), where=total > 0)
-    padj = selectivity.adjusted(pval)
+    padj = fdr.adjusted(pval)
     area, _ = selectivity.auroc(ranks.rank(held), labels, n_batches)
     best = np.abs(area - 0.5).argmax(axis=1)
     return pd.DataFrame(

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy import stats
 
+from pathwayae.core import fdr
 from pathwayae.core.sparse_ae import measures, ranks
 from pathwayae.core.sparse_ae.ranks import Ranked
 
@@ -61,7 +62,7 @@ def selectivity(codes: Any, labels: Ints, n_labels: int, *, threshold: float | N
     best = best_f1(ranked, labels, n_labels) if threshold is None else f1_at(held, labels, n_labels, threshold)
     inside, outside = means(ranked, labels, n_labels)
     m = held.shape[1]
-    columns = {"auroc": area, "pval": pval, "padj": adjusted(pval), **best, "mean": inside, "mean_rest": outside}
+    columns = {"auroc": area, "pval": pval, "padj": fdr.adjusted(pval), **best, "mean": inside, "mean_rest": outside}
     table = pd.DataFrame({name: values.ravel() for name, values in columns.items()})
     table["latent"], table["label"] = np.repeat(np.arange(m), n_labels), np.tile(np.arange(n_labels), m)
     return table[list(COLUMNS)]
@@ -169,15 +170,6 @@ def means(ranked: Ranked, labels: Ints, n_labels: int) -> tuple[Floats, Floats]:
     total = np.bincount(place, weights=ranked.value, minlength=m * n_labels).reshape(m, n_labels)
     count = np.bincount(labels, minlength=n_labels)
     return total / count, (total.sum(axis=1, keepdims=True) - total) / (ranked.n - count)
-
-
-def adjusted(pval: Floats) -> Floats:
-    """Benjamini–Hochberg over all p-values that are numbers; the others stay NaN."""
-    result = np.full(pval.shape, np.nan)
-    tested = np.isfinite(pval)
-    if tested.any():
-        result[tested] = stats.false_discovery_control(pval[tested], method="bh")
-    return result
 
 
 def specificity(means_of_labels: Floats) -> Floats:
