@@ -108,6 +108,13 @@ def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | None) -> ND
     return mask
 
 
+def check_column(adata: ad.AnnData, name: str, column: str) -> None:
+    """Raise KeyError unless ``obs`` has the column that the parameter ``name`` asks for."""
+    if column not in adata.obs:
+        msg = f"{name}={column!r} is not a column of adata.obs, which has {list(adata.obs.columns)}."
+        raise KeyError(msg)
+
+
 def choice(name: str, value: Any, allowed: Collection[Any]) -> None:
     """Raise ValueError unless ``value`` is one of ``allowed``."""
     if not any(value is option or (type(value) is type(option) and value == option) for option in allowed):

@@ -168,9 +168,7 @@ def _fit_key(adata: AnnData, pathways: str | None) -> str | None:
 
 def _groups(adata: AnnData, weights: pd.DataFrame, column: str, strata: NDArray[np.intp] | None) -> pd.DataFrame:
     """Of every group in a column of ``obs``."""
-    if column not in adata.obs:
-        msg = f"groupby={column!r} is not a column of adata.obs, which has {list(adata.obs.columns)}."
-        raise KeyError(msg)
+    _inputs.check_column(adata, "groupby", column)
     values = pd.Series(np.asarray(adata.obs[column], dtype=object), index=adata.obs_names)
     if pd.api.types.is_float_dtype(adata.obs[column].dtype):
         msg = f"adata.obs[{column!r}] holds numbers with fractions; groupby needs groups."

@@ -116,9 +116,7 @@ def strata(adata: AnnData, sample_key: str) -> NDArray[np.intp]:
     ValueError
         If a cell has no value, or there are fewer than 3 values.
     """
-    if sample_key not in adata.obs:
-        msg = f"sample_key={sample_key!r} is not a column of adata.obs, which has {list(adata.obs.columns)}."
-        raise KeyError(msg)
+    _inputs.check_column(adata, "sample_key", sample_key)
     values = pd.Series(np.asarray(adata.obs[sample_key], dtype=object))  # of a table in memory or read lazily
     if values.isna().any():
         msg = (

@@ -119,9 +119,6 @@ def archetype_selection(
     numbers = _numbers(n_archetypes)
     _check(given)
     obsm = _archetypes_input.chosen(adata, obsm)
-    if obsm is not None and mask_var is not None:
-        msg = f"mask_var chooses among genes, but obsm={obsm!r} is fitted; leave mask_var out, or pass obsm=None."
-        raise ValueError(msg)
     streams = [np.random.default_rng([random_state, i]) for i in range(2)]
     read = _archetypes_input.read(adata, obsm, layer, mask_var)
     cells = _archetype_sample.sample(read, max_cells, streams[0])

@@ -153,9 +153,6 @@ def archetypes(
     given = dict(locals())
     _check(adata, given)
     obsm = _archetypes_input.chosen(adata, obsm)
-    if obsm is not None and mask_var is not None:
-        msg = f"mask_var chooses among genes, but obsm={obsm!r} is fitted; leave mask_var out, or pass obsm=None."
-        raise ValueError(msg)
     cells = _archetypes_input.read(adata, obsm, layer, mask_var)
     first = _archetypes_input.start(start, adata.obs_names, cells.order)
     fit = _fit(cells, given | {"start": first})

@@ -85,8 +85,11 @@ def read(adata: AnnData, obsm: str | None, layer: str | None, mask_var: Any) -> 
     KeyError
         If an embedding, layer or column does not exist.
     TypeError, ValueError
-        If it is no matrix of finite numbers, or gene names repeat.
+        If it is no matrix of finite numbers, gene names repeat, or genes are chosen for an embedding.
     """
+    if obsm is not None and mask_var is not None:
+        msg = f"mask_var chooses among genes, but obsm={obsm!r} is fitted; leave mask_var out, or pass obsm=None."
+        raise ValueError(msg)
     cells = of_genes(adata, layer, None, mask_var) if obsm is None else of_embedding(adata, obsm)
     values, order = in_memory(cells, adata.obs_names, always=obsm is not None)
     names = cells.names.tolist() if obsm is None else dimensions(adata, obsm)

@@ -171,9 +171,7 @@ def _check_strata(adata: AnnData, moments: Moments | None, sample_key: str | Non
         n, what = len(moments.strata), "the moments have"
         remedy = "read them with sample_key= or n_folds="
     elif sample_key is not None:
-        if sample_key not in adata.obs:
-            msg = f"sample_key={sample_key!r} is not a column of adata.obs, which has {list(adata.obs.columns)}."
-            raise KeyError(msg)
+        _inputs.check_column(adata, "sample_key", sample_key)
         values = pd.Series(np.asarray(adata.obs[sample_key], dtype=object))  # of a table in memory or read lazily
         n, what = int(values.nunique()), f"adata.obs[{sample_key!r}] has"
         remedy = "leave sample_key out for random folds of cells"

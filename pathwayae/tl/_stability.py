@@ -45,9 +45,8 @@ def check(
             _inputs.number(name, value, low, integer=True)
         except TypeError as error:
             raise ValueError(str(error)) from error
-    if moments is None and sample_key is not None and sample_key not in adata.obs.columns:
-        msg = f"sample_key={sample_key!r} is not a column of adata.obs, which has {list(adata.obs.columns)}."
-        raise KeyError(msg)
+    if moments is None and sample_key is not None:
+        _inputs.check_column(adata, "sample_key", sample_key)
     if not n_bootstrap:
         return
     if solver == "cells":
