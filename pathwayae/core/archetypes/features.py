@@ -164,7 +164,6 @@ def feature_table(names: list[str], archetypes: list[str], effects: Effects, *, 
     kind
         What the features are, for the column ``kind``.
     """
-    k, g = effects.value.shape
     padj = fdr.adjusted(effects.pval)
     by_name = np.argsort(np.argsort(np.array(names, dtype=str), kind="stable"))
     rows = []
