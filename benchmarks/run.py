@@ -1,7 +1,7 @@
 """All benchmarks with one command: ``python benchmarks/run.py``, or some of them: ``… run.py gram speed``.
 
 Each writes a Markdown table and a JSON file with the machine, the versions and the date beside this script. Those on
-real cells and gene sets read them from ``$PATHWAYAE_DATA`` (default ``../shared/data``).
+real cells and gene sets read them from ``$PATHWAYAE_DATA`` (default ``../shared/data``); gpu needs a CUDA device.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def main(names: list[str]) -> None:
     """Run the benchmarks named, by default all."""
     import archetypes
     import defaults
+    import gpu
     import gram
     import refine
     import relevance
@@ -54,10 +55,12 @@ def main(names: list[str]) -> None:
     import sparse_ae
     import speed
     import theta
+    import torch
 
-    modules = (archetypes, defaults, gram, refine, relevance, restarts, scale, sparse_ae, speed, theta)
+    modules = (archetypes, defaults, gpu, gram, refine, relevance, restarts, scale, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
-    for name in names or benchmarks:
+    usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]
+    for name in names or usual:
         if name not in benchmarks:
             sys.exit(f"{name!r} is no benchmark; choose from {', '.join(benchmarks)}.")
         write(name, *benchmarks[name]())

@@ -79,7 +79,7 @@ def moments(
         workers of a client need as much for every thread in the worst case, where each part has cells of all strata.
     device
         Where cells read in this process are multiplied: ``"cpu"`` in float64; ``"cuda"`` in float32 per block, added
-        up in float64, which agrees with the CPU to about 1e-6; ``"auto"`` for CUDA where there is a device.
+        up in float64, which agrees with the CPU to about 3e-6; ``"auto"`` for CUDA where there is a device.
     random_state
         Seed of random folds.
     progress
