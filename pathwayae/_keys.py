@@ -30,6 +30,15 @@ def scale(key: str) -> str:
     return f"{key}_scale"
 
 
+def encoder(key: str) -> str:
+    """``varm``: genes × components, what turns standardised cells into scores, where it is not the loadings.
+
+    Of a sparse autoencoder: genes × outputs of the first layer, transposed weights. Zero rows for genes outside the
+    model.
+    """
+    return f"{key}_encoder"
+
+
 def batch_means(key: str) -> str:
     """``varm``: genes × batches, mean of the gene in each batch of the fit; 0 for genes outside the model."""
     return f"{key}_batch_means"
@@ -107,11 +116,6 @@ def features(key: str) -> str:
 
 # The network of pae.tl.sparse_ae: what has a gene axis; everything else is in uns[key]["network"].
 NETWORK = "network"
-
-
-def encoder(key: str) -> str:
-    """``varm``: genes × outputs of the first layer, transposed weights; zero rows for genes outside the model."""
-    return f"{key}_encoder"
 
 
 def decoder(key: str) -> str:

@@ -11,16 +11,15 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 
 from pathwayae.core.gram_product import Gram
-from pathwayae.core.loss import Scores
 from pathwayae.core.moments import Matrix, block_rows, dense_block
 
 Floats = NDArray[np.float64]
 
 
 def residual_components(gram: Gram, loadings: Floats, n_extra: int) -> Floats:
-    """Leading eigenvectors of what the loadings leave over: ``(I − QQᵀ) G (I − QQᵀ)``, Q a basis of the loadings.
+    """Leading eigenvectors of what the pathways leave over: ``(I − QQᵀ) G (I − QQᵀ)``, Q a basis of their encoder.
 
-    Closed form, no pass over the data. Columns have unit length, are orthogonal to the loadings and to each
+    Closed form, no pass over the data. Columns have unit length, are orthogonal to the encoder and to each
     other, and have their largest entry positive.
 
     Parameters
@@ -89,17 +88,47 @@ def residual_sum_of_squares(gram: Gram, encoder: Floats, decoder: Floats) -> flo
     return float(gram.trace() - 2.0 * np.sum(ge * decoder) + np.sum((encoder.T @ ge) * (decoder.T @ decoder)))
 
 
-def encoder(loadings: NDArray[Any], n_pathways: int, scores: Scores, ridge: float) -> Floats:
-    """Matrix E with scores ``Z = X̃E``: the loadings, for pathways by least squares ``L(LᵀL + λI)⁻¹``.
+def n_effective(loadings: NDArray[Any]) -> Floats:
+    """Effective number of genes of each column, ``(Σ w²)² / Σ w⁴`` (the inverse participation ratio), shape (k,).
 
-    Free components after the first ``n_pathways`` are orthogonal to them, so they are their own encoder.
+    Examples
+    --------
+    >>> n_effective(np.array([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0]]))
+    array([3., 1.])
     """
-    wide = np.array(loadings, dtype=np.float64)
-    if scores == "least_squares":
-        pathways = wide[:, :n_pathways]
-        normal = pathways.T @ pathways + ridge * np.eye(n_pathways)
-        wide[:, :n_pathways] = np.linalg.solve(normal, pathways.T).T
-    return wide
+    squares = np.asarray(loadings, dtype=np.float64) ** 2
+    fourth = (squares**2).sum(axis=0)
+    return np.divide(squares.sum(axis=0) ** 2, fourth, out=np.zeros_like(fourth), where=fourth > 0)
+
+
+def largest_share(loadings: NDArray[Any]) -> Floats:
+    """Share of the squares of each column that its largest entry has, shape (k,); 0 for a column of zeros."""
+    squares = np.asarray(loadings, dtype=np.float64) ** 2
+    total = squares.sum(axis=0)
+    return np.divide(squares.max(axis=0, initial=0.0), total, out=np.zeros_like(total), where=total > 0)
+
+
+def agreement(gram: Gram, encoder: Floats, others: Floats) -> Floats:
+    """Correlation of each score with another score of the same cells, shape (k,); NaN where one does not vary.
+
+    ``eᵀG f / √(eᵀG e · fᵀG f)`` for columns e and f; a correlation where genes are centred.
+    """
+    first, second = gram @ encoder, gram @ others
+    power = np.einsum("ij,ij->j", encoder, first) * np.einsum("ij,ij->j", others, second)
+    cross = np.einsum("ij,ij->j", encoder, second)
+    varies = power > 1e-20 * np.maximum(power.max(initial=0.0), 1e-300)
+    return np.divide(cross, np.sqrt(np.maximum(power, 0.0)), out=np.full(len(power), np.nan), where=varies)
+
+
+def share_of_part(gram: Gram, encoder: Floats, part: Floats) -> Floats:
+    """Share of the variance of each score that one part of its weights makes, ``fᵀG e / eᵀG e``, shape (k,).
+
+    The shares of parts that add up to the encoder add up to 1; one may be negative, or above 1.
+    """
+    product = gram @ encoder
+    power = np.einsum("ij,ij->j", encoder, product)
+    cross = np.einsum("ij,ij->j", part, product)
+    return np.divide(cross, power, out=np.zeros_like(power), where=power > 0)
 
 
 def project(

@@ -8,22 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pathwayae.core import penalties, reconstruction
+from pathwayae.core import members, penalties, reconstruction
+from pathwayae.core.association import prepare
+from pathwayae.core.encoder import Scores, balanced, expression_bins, score_weights
 from pathwayae.core.gram_product import Data, Gram, Product, operations, relative_product
-from pathwayae.core.loss import Activation, Cells, Objective, Scores, activate, shares
+from pathwayae.core.loss import Activation, Cells, Objective, activate, shares
 from pathwayae.core.optimize import Descent, Progress, minimize, side_by_side, threads_for
 from pathwayae.core.strata import Standardized
 
 SMALL = 0.01  # start of a loading outside its pathway, relative to one inside
 RIDGE = 0.1  # λ of least-squares scores, relative to loadings of unit length
-NOISE = 0.1  # relative, to break ties between pathways with the same genes
+NOISE = 1e-3  # relative: breaks ties between pathways with the same genes, and moves nothing else
 N_ARRAYS = 12  # point, best point, gradient, averages of Adam and what a step needs, each g × k
 # On a CPU a few problems together (4 to 9 of 2000 genes × 70) are the fastest: a larger state only leaves the caches.
 SLICE_BYTES = {"cpu": 2**26, "cuda": 2**32}
@@ -46,7 +48,15 @@ class Config:
     entropy_on_classes, entropy_scaling, zero_norm
         See :mod:`pathwayae.core.penalties`.
     scores, ridge
-        ``"projection"``: ``Z = X̃W``; ``"least_squares"``: ``Z = X̃L(LᵀL + λI)⁻¹`` with λ = ``ridge``.
+        ``"projection"``: ``Z = X̃W``; ``"least_squares"``: ``Z = X̃L(LᵀL + λI)⁻¹`` with λ = ``ridge``; ``"members"``:
+        every pathway by itself in closed form, see :mod:`pathwayae.core.members`, for which only ``balance`` counts.
+    dropout
+        Probability with which an entry of the input is hidden, see :func:`pathwayae.core.reconstruction.hiding`.
+    start
+        Pathways to start from: the membership, or its posterior, see :func:`pathwayae.core.members.posterior`.
+    balance
+        Take from the weights of a score their mean over genes of like mean, see
+        :func:`pathwayae.core.encoder.balanced`; genes must be centred.
     relative
         Divide the RMSE by ``RMS(X̃)``, so that θ means the same on every data set.
     learning_rate, max_iter, min_delta, early_stopping_patience, scheduler_patience, scheduler_factor
@@ -68,6 +78,9 @@ class Config:
     zero_norm: penalties.ZeroNorm = "component"
     scores: Scores = "projection"
     ridge: float = RIDGE
+    dropout: float = 0.0
+    start: Literal["membership", "evidence"] = "membership"
+    balance: bool = False
     relative: bool = True
     min_delta: float = 1e-5
     early_stopping_patience: int = 100
@@ -78,9 +91,21 @@ class Config:
 
 
 class Fit(NamedTuple):
-    """Loadings (g, k) — of unit length per column for least squares —, terms per iteration, and how it ended."""
+    """What a fit found.
+
+    Attributes
+    ----------
+    loadings
+        Shape (g, k); of unit length per column for least squares.
+    weights, encoder
+        Of the genes in the scores, before and after they are balanced, shape (g, k): ``Z = X̃ @ encoder``.
+    history, best_iteration, converged
+        Terms per iteration, and how the descent ended; without a descent there are none.
+    """
 
     loadings: Floats
+    weights: Floats
+    encoder: Floats
     history: dict[str, list[float]]
     best_iteration: int
     converged: bool
@@ -129,22 +154,23 @@ def deactivate(weights: Floats, activation: Activation) -> Floats:
 
 
 def start(
-    membership: NDArray[np.bool_],
+    membership: NDArray[np.bool_] | Floats,
     n_components: int,
     gram: Gram,
     *,
     scores: Scores,
     rng: np.random.Generator,
+    hidden: float = 0.0,
 ) -> Floats:
     """Loadings to start from: the membership, scaled to explain the data as well as one scalar can.
 
-    1 inside a pathway and ``SMALL`` outside, free components all 1, each times seeded noise; columns of unit
-    length; then, for ``scores="projection"``, times s with ``s² = tr A / tr(A B)``, the minimum of
-    ``tr G − 2 s² tr A + s⁴ tr(A B)``.
+    1 inside a pathway and ``SMALL`` outside (or the probability of membership, at least ``SMALL``), free components all
+    1, each times seeded noise; columns of unit length; then, for ``scores="projection"``, times s with
+    ``s² = tr A / tr((A + λ WᵀDW) B)``, the minimum of ``tr G − 2 s² tr A + s⁴ tr((A + λ WᵀDW) B)``; λ is ``hidden``.
     """
     g, p = membership.shape
     weights = np.ones((g, n_components))
-    weights[:, :p] = np.where(membership, 1.0, SMALL)
+    weights[:, :p] = np.maximum(membership, SMALL)
     weights *= 1.0 + NOISE * rng.uniform(-1.0, 1.0, size=weights.shape)
     if n_components > p:
         weights[:, p:] *= rng.uniform(size=(g, n_components - p))
@@ -152,7 +178,8 @@ def start(
     if scores == "least_squares":
         return weights
     a = weights.T @ (gram @ weights)
-    power = float(np.sum(a * (weights.T @ weights)))
+    seen = a + hidden * (weights.T @ (np.asarray(gram.diagonal())[:, None] * weights))
+    power = float(np.sum(seen * (weights.T @ weights)))
     return weights * np.sqrt(np.trace(a) / power) if power > 0 else weights
 
 
@@ -188,7 +215,8 @@ def objective(problems: Sequence[Problem]) -> Objective:
         scores=config.scores,
         zero_norm=config.zero_norm,
         ridge=config.ridge,
-        validation=_cells(held_out, config) if held_out else None,
+        validation=_cells(held_out, replace(config, dropout=0.0)) if held_out else None,
+        hidden=reconstruction.hiding(config.dropout),
     )
 
 
@@ -251,6 +279,12 @@ def fit_many(problems: Iterable[Problem]) -> Iterator[Fit]:
     [(4, 2), (4, 2), (4, 2)]
     """
     slices = _slices(problems)
+    first = next(slices, [])
+    if first and first[0].config.scores == "members":
+        for problem in chain(first, chain.from_iterable(slices)):
+            yield _fit_members(problem)
+        return
+    slices = chain([first] if first else [], slices)
     begin = list(islice(slices, 1 if torch.get_num_threads() == 1 else 2))
     if len(begin) == 2 and torch.device(begin[0][0].config.device).type == "cpu":
         for fits in side_by_side(_fit_slice, chain(begin, slices)):
@@ -278,10 +312,19 @@ def _slices(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
         yield held
 
 
+def _fit_members(problem: Problem) -> Fit:
+    found = members.fit(problem.data, problem.membership, balance=problem.config.balance)
+    return Fit(found.loadings, found.weights, found.encoder, {}, 0, converged=True)
+
+
 def _fit_slice(problems: Sequence[Problem], progress: Progress | None = None) -> list[Fit]:
     config = problems[0].config
+    if config.scores == "members":
+        return [_fit_members(problem) for problem in problems]
     target = objective(problems)
-    point = torch.stack([_start(problem) for problem in problems]).to(config.device).mT
+    sets = _sets_to_start_from(problems)
+    starts = [_start(problem, own) for problem, own in zip(problems, sets, strict=True)]
+    point = torch.stack(starts).to(config.device).mT
     work = sum(operations(problem.data) * problem.n_components for problem in problems)
     with threads_for(work):
         descents = minimize(
@@ -295,24 +338,40 @@ def _fit_slice(problems: Sequence[Problem], progress: Progress | None = None) ->
             scheduler_factor=config.scheduler_factor,
             progress=progress,
         )
-    return [_fit_of(descent, config) for descent in descents]
+    return [_fit_of(descent, problem) for descent, problem in zip(descents, problems, strict=True)]
 
 
-def _fit_of(descent: Descent, config: Config) -> Fit:
+def _fit_of(descent: Descent, problem: Problem) -> Fit:
+    config = problem.config
     loadings, _ = activate(descent.best, config.activation)
     if config.scores == "least_squares":
         loadings, _ = reconstruction.unit_columns(loadings)
     values = np.ascontiguousarray(loadings.cpu().numpy(), dtype=np.float64)
-    return Fit(values, descent.history, descent.best_iteration, descent.converged)
+    weights = score_weights(values, config.scores, config.ridge)
+    encoder = balanced(weights, expression_bins(problem.data.mean)) if config.balance else weights
+    return Fit(values, weights, encoder, descent.history, descent.best_iteration, descent.converged)
 
 
-def _start(problem: Problem) -> Tensor:
+def _start(problem: Problem, sets: NDArray[np.bool_] | Floats) -> Tensor:
     """Unconstrained weights to start from, (k, g): component by component, for the product with G to be one."""
     init, config = problem.init, problem.config
     if init is None:
         rng = np.random.default_rng(config.random_state)
-        init = start(problem.membership, problem.n_components, problem.data.gram, scores=config.scores, rng=rng)
+        hidden = reconstruction.hiding(config.dropout)
+        init = start(sets, problem.n_components, problem.data.gram, scores=config.scores, rng=rng, hidden=hidden)
     return torch.from_numpy(np.ascontiguousarray(deactivate(init, config.activation).T, dtype=np.float32))
+
+
+def _sets_to_start_from(problems: Sequence[Problem]) -> list[NDArray[np.bool_] | Floats]:
+    """The membership, or the probability of it from the cells: once for problems on the very same ones."""
+    known: dict[tuple[int, int], NDArray[np.bool_] | Floats] = {}
+    for problem in problems:
+        key = id(problem.data), id(problem.membership)
+        if problem.init is None and problem.config.start == "evidence" and key not in known:
+            data = problem.data
+            variance = np.asarray(data.gram.diagonal()) * data.scale**2 / data.n
+            known[key] = members.posterior(prepare(data.gram), problem.membership, data.mean, variance)
+    return [known.get((id(problem.data), id(problem.membership)), problem.membership) for problem in problems]
 
 
 def _structure(problem: Problem) -> tuple[Tensor, Tensor, bool, bool]:
@@ -344,7 +403,12 @@ def _cells(data: Sequence[Data], config: Config) -> Cells:
 
     sizes = _once([1.0 if config.relative else cells.n * len(cells.mean) / cells.total for cells in data])
     denominator = torch.tensor(sizes, dtype=torch.float64, device=config.device)
-    return Cells(runs[0][0] if len(runs) == 1 else product, denominator)
+    whole = runs[0][0] if len(runs) == 1 else product
+    if not config.dropout:
+        return Cells(whole, denominator)
+    diagonals = [torch.as_tensor(np.asarray(cells.gram.diagonal()) / cells.total) for cells in data]
+    diagonal = diagonals[0] if len(runs) == 1 else torch.stack(diagonals)
+    return Cells(whole, denominator, diagonal.to(device=config.device, dtype=torch.float32))
 
 
 def _once(values: list[T]) -> T | list[T]:

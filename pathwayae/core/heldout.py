@@ -6,13 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.stats import rankdata
 
-from pathwayae.core.association import Prepared, association
+from pathwayae.core.association import LowRank, Prepared
+from pathwayae.core.pathway_loops import Folds, hidden_ranks
 
 Floats = NDArray[np.float64]
 
-CHUNK = 250  # random sets at a time, to bound memory
+CHUNK = 250  # random sets at a time, and
+VALUES = 2**20  # associations at a time, to bound memory
 FEWEST = 50  # genes in a stratum, and
 STRATA = 10  # strata at most
 
@@ -86,19 +89,54 @@ def held_out_auc(
         raise ValueError(msg)
     g, p = membership.shape
     strata = np.zeros(g, dtype=np.intp) if strata is None else strata
-    rng = np.random.default_rng(random_state)
-    fold = np.full((g, p), -1)
-    for j in range(p):
-        genes = np.flatnonzero(membership[:, j])
-        fold[rng.permutation(genes), j] = np.arange(len(genes)) % n_folds
+    order = np.argsort(strata, kind="stable")
+    by_stratum = (order, np.searchsorted(strata[order], np.arange(strata.max(initial=0) + 2)))
     size = membership.sum(axis=0)
+    folds, pathway = _folds(membership, n_folds, np.random.default_rng(random_state))
     total = np.zeros(p)
-    for k in range(n_folds):
-        hidden = fold == k
-        x = association(prepared, membership & ~hidden).mean(axis=2)
-        for j in np.flatnonzero(hidden.any(axis=0) & (size < g)).tolist():
-            total[j] += _above(x[:, j], hidden[:, j], ~membership[:, j], strata)
+    step = max(1, VALUES // max(g, 1))
+    for first in range(0, len(pathway), step):
+        some = _part(folds, first, first + step)
+        views = (_product(prepared.similarity, some), _product(prepared.inverse, some))
+        diagonals = (prepared.similarity.diagonal(), prepared.inverse.diagonal())
+        np.add.at(total, pathway[first : first + step], hidden_ranks(views, diagonals, some, by_stratum))
     return np.where((size >= 2) & (size < g), total / np.maximum(size, 1), np.nan)
+
+
+def _folds(membership: NDArray[np.bool_], n_folds: int, rng: np.random.Generator) -> tuple[Folds, NDArray[np.intp]]:
+    """Every set of two genes or more, but not all, once for each of its folds, and the number of its pathway."""
+    g, p = membership.shape
+    size = membership.sum(axis=0)
+    members = np.split(np.nonzero(membership.T)[1], np.cumsum(size)[:-1])
+    genes, hidden, times = [np.zeros(0, dtype=np.intp)], [np.zeros(0, dtype=bool)], np.zeros(p, dtype=np.intp)
+    for j in range(p):
+        shuffled = rng.permutation(members[j])
+        if 2 <= len(shuffled) < g:
+            times[j] = min(n_folds, len(shuffled))
+            genes.append(np.tile(shuffled, times[j]))
+            hidden.append((np.arange(len(shuffled)) % n_folds == np.arange(times[j])[:, None]).ravel())
+    pathway = np.repeat(np.arange(p), times)
+    bounds = np.append(0, np.cumsum(size[pathway]))
+    return Folds(bounds, np.concatenate(genes), np.concatenate(hidden)), pathway
+
+
+def _part(folds: Folds, first: int, last: int) -> Folds:
+    """Some of the sets."""
+    bounds = folds.bounds[first : last + 1]
+    inside = slice(bounds[0], bounds[-1])
+    return Folds(bounds - bounds[0], folds.genes[inside], folds.hidden[inside])
+
+
+def _product(operator: LowRank, folds: Folds) -> Floats:
+    """The operator times the indicator of the genes left in each set, sets × genes."""
+    left = ~folds.hidden
+    row = np.repeat(np.arange(len(folds.bounds) - 1), np.diff(folds.bounds))[left]
+    genes = folds.genes[left]
+    shape = (len(folds.bounds) - 1, len(operator.own))
+    sets = sparse.csr_array((np.ones(len(genes)), (row, genes)), shape=shape)
+    product: Floats = (operator.sign * (sets @ operator.factors)) @ operator.factors.T
+    product[row, genes] += operator.own[genes]
+    return product
 
 
 def against_chance(
@@ -144,10 +182,14 @@ def against_chance(
         return Chance(np.full(len(auc), np.nan), np.full(len(auc), np.nan))
     models = used[rng.permutation(n_sets) % len(used)]
     deviations = []
+    genes = [np.flatnonzero(strata == stratum) for stratum in range(strata.max() + 1)]
+    counts = {j: np.bincount(strata[membership[:, j]]).tolist() for j in used.tolist()}
     for begin in range(0, n_sets, CHUNK):
         chosen = models[begin : begin + CHUNK]
-        sets = np.column_stack([_random_set(membership[:, j], strata, rng) for j in chosen])
-        found = held_out_auc(prepared, sets, strata=strata, random_state=int(rng.integers(2**31)))
+        sets = np.zeros((len(chosen), g), dtype=bool)
+        for row, j in zip(sets, chosen.tolist(), strict=True):
+            row[_random_genes(genes, counts[j], rng)] = True
+        found = held_out_auc(prepared, sets.T, strata=strata, random_state=int(rng.integers(2**31)))
         deviations.append((found - 0.5) / unit[chosen])
     null = np.sort(np.concatenate(deviations))
     above = n_sets - np.searchsorted(null, (auc - 0.5) / unit, side="left")
@@ -155,22 +197,7 @@ def against_chance(
     return Chance(np.where(np.isfinite(auc), unit * np.sqrt((null**2).mean()), np.nan), pvalue)
 
 
-def _above(x: Floats, hidden: NDArray[np.bool_], others: NDArray[np.bool_], strata: NDArray[np.intp]) -> float:
-    """Sum over the hidden genes of the share of the others in their stratum that lie below them, ties half."""
-    total = 0.0
-    for stratum in np.unique(strata[hidden]).tolist():
-        here = strata == stratum
-        found, rest = x[hidden & here], x[others & here]
-        rest = np.sort(rest if len(rest) else x[others])
-        below = np.searchsorted(rest, found, side="left") + np.searchsorted(rest, found, side="right")
-        total += float(below.sum()) / (2 * len(rest))
-    return total
-
-
-def _random_set(member: NDArray[np.bool_], strata: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """As many genes from every stratum as the set has."""
-    drawn = np.zeros(len(member), dtype=bool)
-    for stratum, count in enumerate(np.bincount(strata[member]).tolist()):
-        if count:
-            drawn[rng.choice(np.flatnonzero(strata == stratum), count, replace=False)] = True
-    return drawn
+def _random_genes(genes: list[NDArray[np.intp]], counts: list[int], rng: np.random.Generator) -> NDArray[np.intp]:
+    """So many genes from every stratum."""
+    drawn = [rng.choice(here, count, replace=False) for here, count in zip(genes, counts, strict=False) if count]
+    return np.concatenate(drawn)

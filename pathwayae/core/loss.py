@@ -10,20 +10,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pathwayae.core import penalties, reconstruction
+from pathwayae.core.encoder import Scores
 from pathwayae.core.gram_product import Product
 from pathwayae.core.optimize import Step
 
 Activation = Literal["softplus", "sigmoid", "identity"]
-Scores = Literal["projection", "least_squares"]
 
 MAX_THETA = 1.0 - 1e-3  # θ = 1 would be structure without data
 
 
 class Cells(NamedTuple):
-    """``W ↦ G W / tr G`` on the device, and what the squared error over tr G is divided by, () or (R,)."""
+    """``W ↦ G W / tr G`` on the device, and what the squared error over tr G is divided by, () or (R,).
+
+    Where entries are hidden also ``diag G / tr G``, shape (g,) or (R, g).
+    """
 
     product: Product
     denominator: Tensor
+    diagonal: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Objective:
         ``1 − θ``, ``θ (1 − ε)`` and ``θ ε``, see :func:`shares`.
     entropy_counts
         Whether any ``θ ε`` is above 0.
+    hidden
+        λ of :func:`pathwayae.core.reconstruction.hiding`, of the cells to fit; held-out cells are seen whole.
     """
 
     data: Cells
@@ -60,6 +66,7 @@ class Objective:
     zero_norm: penalties.ZeroNorm
     ridge: float
     validation: Cells | None = None
+    hidden: float = 0.0
 
     def __call__(self, point: Tensor) -> Step:
         """Loss, terms and gradient at unconstrained weights of shape (…, g, k)."""
@@ -88,7 +95,9 @@ class Objective:
     def _rmse(self, loadings: Tensor, data: Cells, share: Tensor) -> tuple[Tensor, Tensor]:
         """The RMSE, and ``share`` times its gradient."""
         if self.scores == "projection":
-            squared, gradient = reconstruction.projection(loadings, data.product, 1.0)
+            squared, gradient = reconstruction.projection(
+                loadings, data.product, 1.0, hidden=self.hidden, diagonal=data.diagonal
+            )
         else:
             squared, gradient = reconstruction.least_squares(loadings, data.product, 1.0, self.ridge)
         rmse = (squared / data.denominator).clamp_min(1e-24).sqrt().to(loadings.dtype)

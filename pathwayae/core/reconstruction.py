@@ -15,20 +15,42 @@ from torch import Tensor
 Product = Callable[[Tensor], Tensor]
 
 
-def projection(loadings: Tensor, gram_product: Product, total: float) -> tuple[Tensor, Tensor]:
+def projection(
+    loadings: Tensor, gram_product: Product, total: float, *, hidden: float = 0.0, diagonal: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Tied weights, ``Z = X̃W`` and ``X̂ = ZWᵀ``.
 
     ``‖X̃ − X̃WWᵀ‖² = tr G − 2 tr A + tr(A B)`` with ``H = G W``, ``A = WᵀH``, ``B = WᵀW``; the gradient is
     ``−4 H + 2 H B + 2 W A``.
+
+    With entries of the input hidden with probability p (and the others divided by 1 − p), the expected error has
+    ``A + λ WᵀDW`` in the place of A in ``tr(A B)``: ``hidden`` is ``λ = p / (1 − p)``, ``diagonal`` is that of G,
+    shape (…, g), and D the matrix with it (:func:`hiding`). The gradient gains ``λ (2 W WᵀDW + 2 D W B)``.
     """
     h = gram_product(loadings)
     a = loadings.mT @ h
     b = loadings.mT @ loadings
-    cross = a.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)
+    trace = a.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)
+    if hidden and diagonal is not None:
+        noise = (hidden * diagonal)[..., None] * loadings
+        a = a + loadings.mT @ noise
+        power = (a * b).sum((-2, -1), dtype=torch.float64)
+        gradient = ((h + noise) @ b).sub_(h, alpha=2.0).add_(loadings @ a)
+        return total - 2.0 * trace + power, gradient.mul_(2.0)
     power = (a * b).sum((-2, -1), dtype=torch.float64)
     b.diagonal(dim1=-2, dim2=-1).sub_(2.0)
     # Factors of the gradient are applied to the small matrices.
-    return total - 2.0 * cross + power, (h @ b.mul_(2.0)).add_(loadings @ a.mul_(2.0))
+    return total - 2.0 * trace + power, (h @ b.mul_(2.0)).add_(loadings @ a.mul_(2.0))
+
+
+def hiding(dropout: float) -> float:
+    """``λ = p / (1 − p)``: what hiding entries of the input with probability p adds to the error.
+
+    With M the mask of what is seen, ``E‖X̃ − (X̃∘M/(1−p)) W Wᵀ‖² = ‖X̃ − X̃WWᵀ‖² + λ tr(WᵀW WᵀDW)``, D the diagonal of
+    ``X̃ᵀX̃``: the masks of two entries are independent, so only the squares of entries remain. This is the denoising
+    autoencoder of Vincent et al. (2008, 10.1145/1390156.1390294) with dropout noise, in closed form.
+    """
+    return dropout / (1.0 - dropout)
 
 
 def least_squares(loadings: Tensor, gram_product: Product, total: float, ridge: float) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,8 @@ among non-members and f₁ among members, ``f₁ = f₀ · exp(b·x − κ)``, a
 ``logit P(z | A, x) = log-odds of the annotation + (b·x − κ)``: prior plus evidence. α, β and b are estimated by EM:
 the annotations themselves are noisy labels (logistic regression with label noise; Bootkrajang & Kabán 2012,
 10.1007/978-3-642-33460-3_15), and what is estimated for one pathway is drawn to what holds for all, as strongly as the
-pathways agree (empirical Bayes). Two groups and local FDR: Efron 2008, 10.1214/07-STS236.
+pathways agree (empirical Bayes), or, every pathway by itself, to what is usual. Two groups and local FDR: Efron 2008,
+10.1214/07-STS236.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, logsumexp
+
+from pathwayae.core.pathway_loops import Genes, Sums, posterior_sums
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +32,12 @@ FALSE = (2.0, 8.0)  # and of ten annotated genes about two are no members; ten g
 STEP = 1.0  # longest step of a coefficient
 CENTRE = 0.1  # precision that draws their mean to 0, so that it stays finite where two groups separate
 SHRINK = (1.0, 1e4)  # bounds of the precision that draws the coefficients of one pathway to those of all
+
+# Where every pathway is weighed by itself:
+WORTH = 1.0  # a standard unit of a view is worth one log-odds,
+WORTH_PRECISION = 0.3  # give or take two: from none at all to more than a clear pathway shows
+COVARIATE_PRECISION = 3.0  # give or take half a log-odds: being seen alone does not make a member
+VALUES = 2**22  # associations at a time, to bound memory
 
 
 class Refinement(NamedTuple):
@@ -52,7 +61,7 @@ class Refinement(NamedTuple):
     slopes
         b: what one standard unit of each association is worth, shape (p, f).
     n_iterations
-        Number of EM steps taken.
+        Number of EM steps taken, the largest of all pathways.
     """
 
     prior: Floats
@@ -66,12 +75,11 @@ class Refinement(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Coefficients (p, f + c + 1), the intercept last; α (p,); false share (p,); precision of shrinkage (f + c,)."""
+    """Coefficients (p, f + c + 1), the intercept last; α (p,); share of the annotated that are no members (p,)."""
 
     coefficients: Floats
     alpha: Floats
     false: Floats
-    precision: Floats
 
 
 def refine(
@@ -79,6 +87,7 @@ def refine(
     membership: NDArray[np.bool_],
     *,
     covariates: Floats | None = None,
+    pooled: bool = True,
     max_iter: int = 100,
     tolerance: float = 1e-3,
 ) -> Refinement:
@@ -92,10 +101,14 @@ def refine(
     membership
         Gene i is annotated to pathway j, shape (g, p); at least one gene and not all of them in each.
     covariates
-        What else makes a membership likely, in standard units, shape (g, c) or (g, p, c), for instance
+        What else makes a gene a likely member, in standard units, shape (g, c), for instance
         :func:`pathwayae.core.association.visibility`. They enter the prior; their weight is learned.
+    pooled
+        Draw the coefficients of each pathway to the mean of all, as strongly as the pathways agree. If not, to one
+        log-odds per standard unit of a view and to no effect of the covariates, as strongly as module constants say:
+        a pathway's results then depend on no other pathway.
     max_iter, tolerance
-        EM ends when no posterior changes by more than `tolerance`.
+        EM ends when no posterior changes by more than `tolerance`: of any pathway, or, if not pooled, of this one.
 
     Returns
     -------
@@ -117,16 +130,26 @@ def refine(
     >>> bool(found.posterior[:40].min() > found.posterior[40:].max())
     True
     """
-    x, n_views = _design(associations, membership, covariates)
-    state = _start(membership, x.shape[1], n_views)
-    responsible = _responsibility(x, membership, state)
-    n_iterations, change = 0, np.inf
-    while n_iterations < max_iter and change >= tolerance:
-        state = _maximise(x, membership, responsible, state, n_views)
-        before, responsible = responsible, _responsibility(x, membership, state)
-        change = float(np.abs(responsible - before).max())
-        n_iterations += 1
-    return _result(x, membership, state, n_views, n_iterations)
+    x, seen, member = _checked(associations, membership, covariates)
+    p, g = member.shape
+    few = max(1, VALUES // (g * x.shape[2]))
+    step = p if pooled else few
+    fields, states, steps = [np.empty((p, g)) for _ in range(4)], [], 0
+    for first in range(0, p, max(1, step)):
+        some = slice(first, first + step)
+        genes = Genes(np.ascontiguousarray(x[:, some].transpose(1, 2, 0)), seen, member[some])
+        state, taken = _em(genes, pooled=pooled, max_iter=max_iter, tolerance=tolerance)
+        for begin in range(0, len(state.alpha), few):
+            part = slice(begin, begin + few)
+            values = _weighed(genes._replace(views=genes.views[part], member=genes.member[part]), _part(state, part))
+            for whole, own in zip(fields, values, strict=True):
+                whole[some][part] = own
+        states.append(state)
+        steps = max(steps, taken)
+    coefficients, alpha, false = (np.concatenate(parts) for parts in zip(*states, strict=True))
+    prior, evidence, posterior, local_fdr = (field.T for field in fields)
+    slopes = coefficients[:, : x.shape[2]]
+    return Refinement(prior, evidence, posterior, local_fdr, alpha, false, slopes, steps)
 
 
 def calls(
@@ -194,21 +217,20 @@ def _threshold(error: Floats, fdr: float) -> float:
     return float(last if with_ties <= fdr else np.nextafter(last, -1.0))
 
 
-def _design(associations: Floats, membership: NDArray[np.bool_], covariates: Floats | None) -> tuple[Floats, int]:
-    """Pathways × (views, covariates, 1) × genes, and the number of views."""
+def _checked(
+    associations: Floats, membership: NDArray[np.bool_], covariates: Floats | None
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Associations (g, p, f), covariates (c, g) and membership (p, g)."""
     x = np.asarray(associations, dtype=np.float64)
     g, p = membership.shape
     if x.ndim != 3 or x.shape[:2] != (g, p):
         msg = f"associations have shape {x.shape}; for this membership ({g}, {p}, number of views) is needed."
         raise ValueError(msg)
-    if covariates is not None:
-        more = np.asarray(covariates, dtype=np.float64)
-        more = np.broadcast_to(more[:, None, :], (len(more), p, more.shape[1])) if more.ndim == 2 else more
-        if more.ndim != 3 or more.shape[:2] != (g, p):
-            msg = f"covariates have shape {np.shape(covariates)}; ({g}, number) or ({g}, {p}, number) is needed."
-            raise ValueError(msg)
-        x = np.concatenate([x, more], axis=2)
-    if not np.isfinite(x).all():
+    seen = np.zeros((g, 0)) if covariates is None else np.asarray(covariates, dtype=np.float64)
+    if seen.ndim != 2 or len(seen) != g:
+        msg = f"covariates have shape {seen.shape}; ({g}, number of covariates) is needed."
+        raise ValueError(msg)
+    if not all(np.isfinite([values.min(initial=0.0), values.max(initial=0.0)]).all() for values in (x, seen)):
         msg = "associations or covariates hold values that are not finite; leave out genes that do not vary."
         raise ValueError(msg)
     size = membership.sum(axis=0)
@@ -216,71 +238,116 @@ def _design(associations: Floats, membership: NDArray[np.bool_], covariates: Flo
         j = int(np.flatnonzero((size == 0) | (size == g))[0])
         msg = f"Pathway {j} has {size[j]} of {g} genes; a pathway needs members and genes that are none. Leave it out."
         raise ValueError(msg)
-    whole = np.concatenate([x, np.ones((g, p, 1))], axis=2)
-    return np.ascontiguousarray(whole.transpose(1, 2, 0)), associations.shape[2]
+    return x, np.ascontiguousarray(seen.T), np.ascontiguousarray(membership.T, dtype=bool)
 
 
-def _start(membership: NDArray[np.bool_], n_columns: int, n_views: int) -> _State:
+def _part(state: _State, some: slice | NDArray[np.intp]) -> _State:
+    """State of some pathways."""
+    return _State(*(values[some] for values in state))
+
+
+def _em(genes: Genes, *, pooled: bool, max_iter: int, tolerance: float) -> tuple[_State, int]:
+    """Coefficients and shares of all pathways, and the number of steps taken."""
+    size = genes.member.sum(axis=1)
+    g, n_views, n_covariates = genes.member.shape[1], genes.views.shape[1], len(genes.covariates)
+    state = _start(size, g, n_views, n_covariates)
+    precision = np.full(n_views + n_covariates, 20.0)
+    posterior = np.zeros(genes.member.shape)
+    moving = np.arange(len(size))
+    sums = posterior_sums(genes, moving, state.coefficients, _annotation(size, g, state), posterior)
+    steps = 0
+    while steps < max_iter and len(moving):
+        part, n = _part(state, moving), size[moving]
+        if pooled:
+            coefficients, precision = _pooled(part.coefficients, sums, precision, n_views)
+        else:
+            coefficients = _alone(part.coefficients, sums, n_views)
+        part = _State(coefficients, *_shares(sums, n))
+        for whole, values in zip(state, part, strict=True):
+            whole[moving] = values
+        sums = posterior_sums(genes, moving, part.coefficients, _annotation(n, g, part), posterior)
+        going = sums.change >= tolerance
+        going |= pooled and going.any()
+        moving, sums = moving[going], Sums(*(values[going] for values in sums))
+        steps += 1
+    return state, steps
+
+
+def _start(size: NDArray[np.intp], g: int, n_views: int, n_covariates: int) -> _State:
     """Members as many as annotated, each view worth its share of one log-odds per standard unit."""
-    g, p = membership.shape
-    coefficients = np.zeros((p, n_columns))
+    p = len(size)
+    coefficients = np.zeros((p, n_views + n_covariates + 1))
     coefficients[:, :n_views] = 1.0 / n_views
-    coefficients[:, -1] = logit(membership.sum(axis=0) / g) - 1.0
-    precision = np.full(n_columns - 1, 20.0)
-    return _State(coefficients, np.full(p, ANNOTATED[0] / sum(ANNOTATED)), np.full(p, FALSE[0] / sum(FALSE)), precision)
+    coefficients[:, -1] = logit(size / g) - 1.0
+    return _State(coefficients, np.full(p, ANNOTATED[0] / sum(ANNOTATED)), np.full(p, FALSE[0] / sum(FALSE)))
 
 
-def _annotation(membership: NDArray[np.bool_], state: _State) -> Floats:
-    """Log-likelihood ratio of the annotation, (g, p): log α/β where annotated, log (1 − α)/(1 − β) where not."""
-    n = membership.sum(axis=0)
-    g = len(membership)
-    members = np.minimum((1.0 - state.false) * n / state.alpha, g - 1.0)
-    beta = np.minimum(state.false * n / (g - members), 1.0 - 1e-9)
-    return np.where(membership, np.log(state.alpha / beta), np.log1p(-state.alpha) - np.log1p(-beta))
+def _annotation(size: NDArray[np.intp], g: int, state: _State) -> Floats:
+    """Log-likelihood ratio of the annotation: log (1 − α)/(1 − β) where it says no, log α/β where yes; (p, 2)."""
+    members = np.minimum((1.0 - state.false) * size / state.alpha, g - 1.0)
+    beta = np.minimum(state.false * size / (g - members), 1.0 - 1e-9)
+    return np.column_stack([np.log1p(-state.alpha) - np.log1p(-beta), np.log(state.alpha / beta)])
 
 
-def _responsibility(x: Floats, membership: NDArray[np.bool_], state: _State) -> Floats:
-    """Posterior of membership, (g, p)."""
-    linear = np.matmul(state.coefficients[:, None, :], x)[:, 0].T
-    return expit(linear + _annotation(membership, state))
+def _shares(sums: Sums, size: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """α and the share of the annotated genes that are no members, with ten genes' worth of belief."""
+    alpha = (sums.inside + ANNOTATED[0]) / (sums.total + sum(ANNOTATED))
+    false = (size - sums.inside + FALSE[0]) / (size + sum(FALSE))
+    return np.clip(alpha, 0.01, 0.999), np.clip(false, 0.001, 0.99)
 
 
-def _maximise(x: Floats, membership: NDArray[np.bool_], responsible: Floats, state: _State, n_views: int) -> _State:
-    """One EM step: shares of the annotation, then one Newton step of the coefficients on the posteriors as labels."""
-    n = membership.sum(axis=0)
-    inside = (responsible * membership).sum(axis=0)
-    alpha = (inside + ANNOTATED[0]) / (responsible.sum(axis=0) + sum(ANNOTATED))
-    false = (n - inside + FALSE[0]) / (n + sum(FALSE))
-    current = state.coefficients
-    fitted = expit(np.matmul(current[:, None, :], x)[:, 0])
-    weight = fitted * (1.0 - fitted)
-    gradient = np.matmul(x, (responsible.T - fitted)[:, :, None])[:, :, 0]
-    ridge = np.append(state.precision, 0.0)
-    hessian = np.matmul(x * weight[:, None, :], x.transpose(0, 2, 1)) + np.diag(np.append(state.precision, 1e-6))
-    covariance = np.linalg.inv(hessian)
+def _newton(current: Floats, sums: Sums, precision: Floats) -> tuple[Floats, Floats]:
+    """Where one step leads from the current coefficients if they are drawn to 0, and their covariances."""
+    ridge = np.append(precision, 0.0)
+    covariance = np.linalg.inv(sums.hessian + np.diag(np.append(precision, 1e-6))).astype(np.float64, copy=False)
+    return current + _times(covariance, sums.gradient - ridge * current), covariance
+
+
+def _times(matrices: Floats, vectors: Floats) -> Floats:
+    """Matrix by matrix, (p, k, k) and (p, k) or (k,)."""
+    product: Floats = np.matmul(matrices, vectors[..., None])[..., 0]
+    return product
+
+
+def _moved(current: Floats, target: Floats, n_views: int) -> Floats:
+    """No step is longer than ``STEP``, and association never speaks against membership."""
+    moved = current + np.clip(target - current, -STEP, STEP)
+    moved[:, :n_views] = np.maximum(moved[:, :n_views], 0.0)
+    return moved
+
+
+def _pooled(current: Floats, sums: Sums, precision: Floats, n_views: int) -> tuple[Floats, Floats]:
+    """One Newton step on the posteriors as labels, and the precision that fits how much the pathways differ."""
+    alone, covariance = _newton(current, sums, precision)
+    ridge = np.append(precision, 0.0)
     # Jointly with the centre μ all pathways are drawn to: δ = C(gradient + R(μ − b)), μ = mean(b + δ).
-    alone = current + np.matmul(covariance, (gradient - ridge * current)[:, :, None])[:, :, 0]
     pull = (covariance * ridge).mean(axis=0)[:-1, :-1]
-    loose = np.diag(CENTRE / (len(current) * state.precision))
+    loose = np.diag(CENTRE / (len(current) * precision))
     centre = np.append(np.linalg.solve(np.eye(len(pull)) - pull + loose, alone.mean(axis=0)[:-1]), 0.0)
-    move = alone + np.matmul(covariance, (ridge * centre)[:, None])[:, :, 0] - current
-    moved = current + np.clip(move, -STEP, STEP)
-    moved[:, :n_views] = np.maximum(moved[:, :n_views], 0.0)  # association never speaks against membership
+    moved = _moved(current, alone + _times(covariance, ridge * centre), n_views)
     spread = (moved - moved.mean(axis=0)) ** 2 + np.diagonal(covariance, axis1=1, axis2=2)
-    precision = np.clip(1.0 / spread[:, :-1].mean(axis=0), *SHRINK)
-    return _State(moved, np.clip(alpha, 0.01, 0.999), np.clip(false, 0.001, 0.99), precision)
+    return moved, np.clip(1.0 / spread[:, :-1].mean(axis=0), *SHRINK)
 
 
-def _result(x: Floats, membership: NDArray[np.bool_], state: _State, n_views: int, n_iterations: int) -> Refinement:
-    """Split the posterior log-odds into prior and evidence, the evidence being a ratio of two densities."""
-    slopes = state.coefficients[:, :n_views]
-    tilt = np.matmul(slopes[:, None, :], x[:, :n_views])[:, 0].T
-    rest = np.matmul(state.coefficients[:, None, n_views:], x[:, n_views:])[:, 0].T
-    log_odds = tilt + rest + _annotation(membership, state)
-    posterior = expit(log_odds)
+def _alone(current: Floats, sums: Sums, n_views: int) -> Floats:
+    """One Newton step of every pathway by itself, drawn to what is usual."""
+    precision = np.full(current.shape[1] - 1, COVARIATE_PRECISION, dtype=np.float64)
+    precision[:n_views] = WORTH_PRECISION
+    centre = np.zeros(current.shape[1])
+    centre[:n_views] = WORTH
+    alone, covariance = _newton(current, sums, precision)
+    return _moved(current, alone + _times(covariance, np.append(precision, 0.0) * centre), n_views)
+
+
+def _weighed(genes: Genes, state: _State) -> tuple[Floats, Floats, Floats, Floats]:
+    """Prior, evidence, posterior and local FDR, pathways × genes; the evidence is a ratio of two densities."""
+    n_views = genes.views.shape[1]
+    tilt = np.matmul(state.coefficients[:, None, :n_views], genes.views)[:, 0]
+    rest = np.matmul(state.coefficients[:, None, n_views:-1], genes.covariates)[:, 0] + state.coefficients[:, -1:]
+    ratio = _annotation(genes.member.sum(axis=1), genes.member.shape[1], state)
+    log_odds = tilt + rest + np.where(genes.member, ratio[:, 1:], ratio[:, :1])
+    posterior: Floats = expit(log_odds)
     outside = 1.0 - posterior
-    evidence = tilt - (logsumexp(tilt, b=outside, axis=0) - np.log(outside.sum(axis=0)))
-    local_fdr = np.where(membership & (posterior < 0.5), posterior, outside)
-    return Refinement(
-        log_odds - evidence, evidence, posterior, local_fdr, state.alpha, state.false, slopes, n_iterations
-    )
+    evidence = tilt - (logsumexp(tilt, b=outside, axis=1) - np.log(outside.sum(axis=1)))[:, None]
+    local_fdr = np.where(genes.member & (posterior < 0.5), posterior, outside)
+    return log_odds - evidence, evidence, posterior, local_fdr

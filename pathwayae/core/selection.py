@@ -147,7 +147,7 @@ def theta_path(
         configs = [replace(design.config, theta=theta) for theta in thetas]
         fits = grouped_ae.fit_many(_problem(train, seen, config) for config in configs)
         for t, fit in enumerate(fits):
-            basis = _basis(train, fit.loadings, n_extra)
+            basis = _basis(train, fit.encoder, n_extra)
             error[f, t] = 1.0 - _explained(held_out, basis).sum()
             auc[f, t] = recovery(fit.loadings, hidden == f, design.membership)
             inside[f, t] = _inside(fit.loadings, seen)
@@ -233,8 +233,7 @@ def extra_path(design: Design, n_max: int, *, advance: Advance | None = None) ->
     explained, held, predicted = np.zeros((3, n_folds, n_max + 1))
     for f, (train, held_out) in enumerate(_splits(design)):
         problem = _problem(train, design.membership, design.config)
-        loadings = next(iter(grouped_ae.fit_many([problem]))).loadings
-        basis = _basis(train, loadings, n_max)
+        basis = _basis(train, next(iter(grouped_ae.fit_many([problem]))).encoder, n_max)
         p = basis.shape[1] - n_max
         explained[f] = np.cumsum(_explained(train, basis))[max(p - 1, 0) :]
         held[f] = np.cumsum(_explained(held_out, basis))[max(p - 1, 0) :]
@@ -302,10 +301,10 @@ def _problem(train: Standardized, membership: NDArray[np.bool_], config: Config)
     return Problem(train, membership, np.ones(g, dtype=bool), p, config)
 
 
-def _basis(train: Standardized, loadings: Floats, n_extra: int) -> Floats:
-    """Orthonormal basis of the loadings, then the free components."""
-    free = components.residual_components(train.gram, loadings, n_extra)
-    return np.column_stack([scipy.linalg.orth(loadings), free])
+def _basis(train: Standardized, encoder: Floats, n_extra: int) -> Floats:
+    """Orthonormal basis of the encoder of the pathways, then the free components."""
+    free = components.residual_components(train.gram, encoder, n_extra)
+    return np.column_stack([scipy.linalg.orth(encoder), free])
 
 
 def _explained(cells: Standardized, basis: Floats) -> Floats:

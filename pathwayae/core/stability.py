@@ -255,9 +255,10 @@ def table(
 def verdicts(low: Floats, own: Floats, variance: Floats, chance: Floats, *, drawn: bool) -> NDArray[np.object_]:
     """A word per component, the first of these that applies.
 
-    - *not used*: the score explains no more than 1.5 times what it would of genes that have nothing to do with each
-      other, or the genes of the pathway carry less than half of its squared loadings, so that the data have made
-      something else of it;
+    - *no signal*: the score explains no more than 1.5 times what it would of genes that have nothing to do with each
+      other;
+    - *taken over*: the genes of the pathway carry less than half of the squared weights of its score, so that the data
+      have made something else of it;
     - *unstable*: in more than 5 % of the refits the scores correlate by less than 0.9 with those of the fit;
     - *untested*: a free component without draws. It follows from the moments in closed form, so that all starts agree
       on it whether or not other cells would;
@@ -274,7 +275,8 @@ def verdicts(low: Floats, own: Floats, variance: Floats, chance: Floats, *, draw
     """
     free = np.isnan(own)
     word = np.where(low >= HOLDS, np.where(free & (not drawn), "untested", "stable"), "unstable")
-    return np.where((variance <= COHERENT * chance) | (own < OWN), "not used", word).astype(object)
+    word = np.where(own < OWN, "taken over", word)
+    return np.where(variance <= COHERENT * chance, "no signal", word).astype(object)
 
 
 def _root(squares: Floats) -> Floats:

@@ -33,6 +33,7 @@ from pathwayae.get._slots import (
     variance,
 )
 from pathwayae.get._stability import stability, top_genes
+from pathwayae.get._trust import pathways, trust
 
 __all__ = [
     "ablation",
@@ -44,6 +45,6 @@ __all__ = [
 ]
 __all__ += ["archetypes", "batch_variance", "codes", "component_names", "enrichment", "features"]
 __all__ += ["free_components", "gene_names", "history", "latent_agreement", "latent_batches", "latent_genes"]
-__all__ += ["loadings", "n_extra_path", "refined", "refinement", "refinement_summary", "relevance"]
+__all__ += ["loadings", "n_extra_path", "pathways", "refined", "refinement", "refinement_summary", "relevance"]
 __all__ += ["scores", "selectivity", "sparsity", "stability", "sweep", "theta_path"]
-__all__ += ["to_anndata", "top_genes", "variance"]
+__all__ += ["to_anndata", "top_genes", "trust", "variance"]

@@ -35,17 +35,18 @@ def stability(
     pandas.DataFrame
         One row per component:
 
-        - ``component``, and its ``verdict``, the first of these that applies: ``"not used"`` (the score explains no
-          more than 1.5 times what it would of genes that have nothing to do with each other, or the genes of the
-          pathway carry less than half of its squared loadings), ``"unstable"`` (in more than 5 % of the refits the
-          scores correlate by less than 0.9 with those of the fit), ``"untested"`` (a free component without draws: all
-          starts agree on it) or ``"stable"``;
+        - ``component``, and its ``verdict``, the first of these that applies: ``"no signal"`` (the score explains no
+          more than 1.5 times what it would of genes that have nothing to do with each other), ``"taken over"`` (the
+          genes of the pathway carry less than half of the squared weights of its score), ``"unstable"`` (in more than
+          5 % of the refits the scores correlate by less than 0.9 with those of the fit), ``"untested"`` (a free
+          component without draws: all starts agree on it) or ``"stable"``;
         - ``scores`` and ``scores_low``: median and 5 % quantile, over the draws, of the correlation between the scores
           of the refit and those of the fit, on the cells of the fit. Without draws, over the restarts: then nothing is
           said about other cells;
         - ``loadings``: median over the same refits of the cosine between their loadings and those of the fit;
         - ``restarts``: 5 % quantile of the correlation of the scores over the restarts; NaN without restarts;
-        - ``own``: share of the squared loadings that the genes of the pathway carry; NaN for free components;
+        - ``own``: share of the squared weights of the score that the genes of the pathway carry; NaN for free
+          components;
         - ``variance_ratio`` and ``chance``: share of the variance that the score explains alone, and that it would
           explain of genes that have nothing to do with each other;
         - ``n_draws`` and ``n_restarts``: numbers of draws, and of starts with that of the fit.
@@ -59,7 +60,7 @@ def stability(
     --------
     >>> import pathwayae as pae
     >>> adata = pae.datasets.simulate(300, 150, 3)
-    >>> pae.tl.fit(adata, "pathways", n_extra=1, n_restarts=4, progress=False)
+    >>> pae.tl.fit(adata, "pathways", n_extra=1, scores="projection", n_restarts=4, progress=False)
     >>> pae.get.stability(adata)["verdict"].tolist()
     ['stable', 'stable', 'stable', 'untested']
     """

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from pathwayae import _inputs
 from pathwayae.core import components, gram_product, grouped_ae, moments
-from pathwayae.core.notice import warn
+from pathwayae.models._feature_classes import membership_of
 
 __all__ = ["GroupedAutoencoder"]
 
@@ -75,8 +75,9 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     min_delta
         Least change of the loss that counts as an improvement.
     init
-        ``"membership"``: start from the classes, scaled to the data; ``"random"``: weights near the centre of the
-        activation; or loadings (g × k).
+        ``"membership"``: start from the classes, scaled to the data; ``"evidence"``: from the probability that a
+        feature belongs to a class, given how it goes with the others of it (needs `center`); ``"random"``: weights
+        near the centre of the activation; or loadings (g × k).
     center
         Subtract the mean of each feature.
     scale
@@ -89,10 +90,20 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     solver
         Iterate on the ``"gram"`` matrix, through the samples (``"cells"``) or on whichever costs less (``"auto"``: the
         samples where they are fewer than half the features or the Gram matrix is too large); the results are equal.
+    dropout
+        Probability p with which every entry of the input is hidden while it is encoded, from 0 to below 1 (a denoising
+        autoencoder); the expectation over the masks adds
+        :math:`\frac{p}{1 - p} \mathrm{tr}(W^\top W\, W^\top D W)`, D the diagonal of the Gram matrix, to the squared
+        error. Only with ``scores="projection"``.
+    balance
+        Take from the weights of a score their mean over features of similar mean, so that a score does not follow a
+        sample's overall level (needs `center`).
 
     Attributes
     ----------
     loadings_ : ndarray of shape (n_features, n_components)
+    encoder_ : ndarray of shape (n_features, n_components)
+        :math:`Z = \tilde X E`; the loadings, but for least squares and `balance`.
     mean_, scale_ : ndarray of shape (n_features,)
     history_ : dict of lists
         ``loss``, ``reconstruction``, ``zero``, ``entropy`` (and ``validation_loss``) at every iteration.
@@ -135,12 +146,14 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         device: str = "cpu",
         max_iter: int = 100_000,
         min_delta: float = 1e-5,
-        init: Literal["membership", "random"] | ArrayLike = "membership",
+        init: Literal["membership", "evidence", "random"] | ArrayLike = "membership",
         center: bool = False,  # noqa: FBT001
         scale: Literal["unit", "pareto"] | None = None,
         scores: Literal["projection", "least_squares"] = "projection",
         zero_norm: Literal["feature", "component"] = "feature",
         solver: Literal["auto", "gram", "cells"] = "auto",
+        dropout: float = 0.0,
+        balance: bool = False,  # noqa: FBT001
     ) -> None:
         self.n_components = n_components
         self.feature_classes = feature_classes
@@ -166,6 +179,8 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.scores = scores
         self.zero_norm = zero_norm
         self.solver = solver
+        self.dropout = dropout
+        self.balance = balance
 
     def fit(self, X: ArrayLike, y: Any = None, X_val: ArrayLike | None = None) -> Self:  # noqa: ARG002
         """Fit the loadings.
@@ -186,7 +201,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """
         X = self._validated(X, reset=True)
         config = self._config()
-        membership, penalised = self._membership(X.shape[1])
+        membership, penalised = membership_of(self.feature_classes, X.shape[1], self.n_components)
         data = self._standardized(X)
         if data.total <= 0:
             every = "its feature's mean" if self.center else "0"
@@ -205,7 +220,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             validation=validation,
             progress=self._report if self.verbose else None,
         )
-        self.loadings_ = result.loadings.astype(np.float32)
+        self.loadings_, self.encoder_ = result.loadings.astype(np.float32), result.encoder
         self.mean_, self.scale_ = data.mean, data.scale
         self.history_ = result.history
         self.n_iter_ = len(result.history["loss"])
@@ -217,8 +232,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """Scores of samples, shape (n_samples, n_components), in the float type of X."""
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        encoder = components.encoder(self.loadings_, self.n_components, self.scores, grouped_ae.RIDGE)
-        return components.project(X, self.mean_, self.scale_, encoder).astype(X.dtype)
+        return components.project(X, self.mean_, self.scale_, self.encoder_).astype(X.dtype)
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
         """Samples from scores: ``Z Wᵀ`` in the units of the data, shape (n_samples, n_features)."""
@@ -246,8 +260,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         check_is_fitted(self)
         X = self._validated(X, reset=False)
         data = self._standardized(X, like=(self.mean_, self.scale_))
-        encoder = components.encoder(self.loadings_, self.n_components, self.scores, grouped_ae.RIDGE)
-        error = components.residual_sum_of_squares(data.gram, encoder, self.loadings_.astype(np.float64))
+        error = components.residual_sum_of_squares(data.gram, self.encoder_, self.loadings_.astype(np.float64))
         variance = float((data.n * gram_product.mean_and_variance(X)[1] / self.scale_**2).sum())
         return 1.0 - error / variance if variance > 0 else 0.0
 
@@ -311,6 +324,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             ("zero_norm", ("feature", "component")),
         ):
             _inputs.choice(name, getattr(self, name), allowed)
+        self._check_dropout()
         return grouped_ae.Config(
             theta=float(self.theta),
             epsilon=float(self.epsilon),
@@ -322,6 +336,9 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             entropy_scaling=self.entropy_scaling,
             zero_norm=self.zero_norm,
             scores=self.scores,
+            dropout=float(self.dropout),
+            start="evidence" if self._starts_from("evidence") else "membership",
+            balance=bool(self.balance),
             relative=False,
             min_delta=float(self.min_delta),
             early_stopping_patience=int(self.early_stopping_patience),
@@ -331,53 +348,28 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             device=_inputs.device(self.device),
         )
 
-    def _membership(self, n_features: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Membership (g × p) and which features are regularised (g,) from whatever `feature_classes` is."""
-        given = -1.0 if self.feature_classes is None else self.feature_classes
-        values = given.toarray() if sp.issparse(given) else np.asarray(given)
-        if values.ndim == 2:
-            return self._matrix(values, n_features)
-        classes = np.broadcast_to(values.astype(float), (n_features,)) if values.ndim == 0 else values.astype(float)
-        if classes.shape != (n_features,):
-            msg = f"feature_classes has shape {classes.shape}; one class per feature ({n_features}) is needed."
-            raise ValueError(msg)
-        penalised = ~np.isnan(classes)
-        known = classes[penalised]
-        if (known != np.floor(known)).any() or (known < -1).any():
-            strange = known[(known != np.floor(known)) | (known < -1)]
-            msg = f"feature_classes must be whole numbers from −1 on, or NaN; found {strange[0]}."
-            raise ValueError(msg)
-        if (known >= self.n_components).any():
-            msg = (
-                f"feature_classes holds class {int(known.max())}, but n_components={self.n_components} allows classes "
-                f"0 to {self.n_components - 1}; raise n_components."
-            )
-            raise ValueError(msg)
-        n_classes = int(known.max(initial=-1)) + 1
-        return classes[:, None] == np.arange(n_classes), penalised
+    def _starts_from(self, name: str) -> bool:
+        return isinstance(self.init, str) and self.init == name
 
-    def _matrix(self, values: NDArray[Any], n_features: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        if values.shape[0] != n_features or values.shape[1] > self.n_components:
-            msg = (
-                f"feature_classes has shape {values.shape}; a membership of {n_features} features and at most "
-                f"n_components={self.n_components} classes is needed."
-            )
+    def _check_dropout(self) -> None:
+        """What hiding and comparing features needs."""
+        _inputs.number("dropout", self.dropout, 0)
+        _inputs.choice("balance", self.balance, (True, False))
+        if self.dropout >= 1:
+            msg = f"dropout={self.dropout!r} hides the whole input; choose a probability from 0 to below 1."
             raise ValueError(msg)
-        if not np.isin(values, (0, 1)).all():
-            msg = "feature_classes as a matrix must be a membership of True/False or 1/0."
+        if self.dropout and self.scores != "projection":
+            msg = f"dropout={self.dropout!r} is of scores='projection', not of {self.scores!r}; leave it out."
             raise ValueError(msg)
-        membership = values.astype(bool)
-        empty = np.flatnonzero(~membership.any(axis=0))
-        if len(empty):
-            msg = f"{len(empty)} classes have no feature, the first is {empty[0]}; their components are free."
-            warn(msg)
-        return membership, np.ones(n_features, dtype=bool)
+        if (self.balance or self._starts_from("evidence")) and not self.center:
+            msg = "balance=True and init='evidence' compare features by their means and correlations: pass center=True."
+            raise ValueError(msg)
 
     def _init(self, n_features: int) -> NDArray[np.float64] | None:
         """Loadings to start from; None for the data-driven start."""
         if isinstance(self.init, str):
-            _inputs.choice("init", self.init, ("membership", "random"))
-            if self.init == "membership":
+            _inputs.choice("init", self.init, ("membership", "evidence", "random"))
+            if self.init != "random":
                 return None
             point = np.random.default_rng(self.random_state).normal(0.0, 0.1, (n_features, self.n_components))
             activation = self.activation if self.non_negative else "identity"

@@ -57,6 +57,12 @@ def history(
     >>> pae.pl.history(adata)  # doctest: +SKIP
     """
     table = get.history(adata, key=key)
+    if table.empty:
+        msg = (
+            f"The fit {key!r} had no descent, so there is no course to show: scores='members' are closed form. Fit "
+            "with scores='projection' or 'least_squares' for one."
+        )
+        raise ValueError(msg)
     table = table.drop(columns=_without_weight(adata.uns[key].get(_keys.PARAMS, {}), table))
     ax = _axes.single(ax, (6.4, 3.2))
     for name, values in table.items():

@@ -49,9 +49,10 @@ def loadings(
 ) -> Axes | NDArray[np.object_]:
     """Genes that load most on pathways, with annotated members told apart from genes the data added.
 
-    Genes below 1 % of the largest loading of their component are left out. After a fit with ``n_bootstrap`` whiskers
-    are the 95 % intervals of the loadings, and the title gives the verdict and the correlation of the scores that 95 %
-    of the draws reach or exceed; after one with ``n_restarts`` alone, of the restarts.
+    Genes below 1 % of the largest loading of their component are left out. Under the name stand the effective number of
+    genes, how many of the pathway are in the model, and its flag, see :func:`pathwayae.get.pathways`. After a fit with
+    ``n_bootstrap`` whiskers are the 95 % intervals of the loadings, and the title gives the verdict and the correlation
+    of the scores that 95 % of the draws reach or exceed; after one with ``n_restarts`` alone, of the restarts.
 
     Parameters
     ----------
@@ -102,10 +103,11 @@ def loadings(
     free = set(table.loc[table["kind"] == "free", "component"])
     axes, figure = _axes.panels(ax, len(chosen), n_cols=n_cols, size=(3.2, 0.9 + 0.19 * max(n_rows, 4)))
     handles: dict[str, Artist] = {}
-    verdicts = _verdicts(adata, key)
+    verdicts, numbers = _verdicts(adata, key), _numbers(adata, key)
     for panel, name in zip(axes, chosen, strict=True):
         _panel(panel, genes[genes["component"] == name], n_rows=n_rows, free=name in free, handles=handles)
-        panel.set_title("\n".join([_axes.wrap(name, 28), *verdicts.get(name, [])]), fontsize="medium")
+        lines = [*numbers.get(name, []), *verdicts.get(name, [])]
+        panel.set_title("\n".join([_axes.wrap(name, 28), *lines]), fontsize="medium")
     kinds = [kind for kind in (*STYLE, INTERVAL) if kind in handles]
     if figure is not None:
         columns = min(len(chosen), n_cols, len(kinds))
@@ -163,6 +165,16 @@ def _verdicts(adata: AnnData, key: str) -> dict[str, list[str]]:
         return {}
     columns = zip(table["component"], table["verdict"], table["scores_low"], strict=True)
     return {name: [f"{verdict} (r ≥ {_down(low)})"] for name, verdict, low in columns}
+
+
+def _numbers(adata: AnnData, key: str) -> dict[str, list[str]]:
+    """Effective and real number of the genes of each pathway, and its flag where it has one."""
+    try:
+        table = get.pathways(adata, key=key)
+    except KeyError:
+        return {}
+    columns = zip(table["pathway"], table["n_effective"], table["n_matched"], table["flag"], strict=True)
+    return {name: [f"{own:.0f} effective of {n} genes{f': {flag}' if flag else ''}"] for name, own, n, flag in columns}
 
 
 def _down(value: float) -> str:

@@ -25,6 +25,7 @@ def scores(
     groupby: str,
     *,
     pathways: str | Sequence[str] | None = None,
+    only: str | None = None,
     n_pathways: int = 20,
     key: str = _keys.DEFAULT,
     standard_scale: bool = True,
@@ -47,6 +48,8 @@ def scores(
     pathways
         Names of components, free ones too. ``None`` for the `n_pathways` pathways whose scores differ most between
         the groups (share of their variance that lies between groups).
+    only
+        Only pathways with this verdict of :func:`pathwayae.get.trust`, such as ``"used"``, if `pathways` is ``None``.
     n_pathways
         Number of pathways if `pathways` is ``None``.
     key
@@ -71,7 +74,7 @@ def scores(
     KeyError
         If nothing was fitted under `key`, `groupby` is not in ``obs``, or a name is unknown.
     ValueError
-        If `groupby` holds numbers with fractions, or no cell has a group.
+        If `groupby` holds numbers with fractions, no cell has a group, or no pathway has the verdict `only`.
 
     Examples
     --------
@@ -86,6 +89,8 @@ def scores(
         table = table[get.component_names(adata, pathways, key=key)]
     elif n_all := int(adata.uns[key][_keys.N_PATHWAYS]):
         table = table.iloc[:, :n_all]
+        if only is not None:
+            table = table[_with_verdict(adata, table.columns.tolist(), only, key)]
     means, between = _means(table, group, standard_scale=standard_scale)
     if pathways is None:
         means = means.loc[between.sort_values(ascending=False, kind="stable").index[:n_pathways]]
@@ -110,6 +115,16 @@ def scores(
     ax.figure.colorbar(image, ax=ax, label=label, extend=extend, shrink=length, aspect=14, pad=0.02)
     _axes.finish(show=show)
     return ax
+
+
+def _with_verdict(adata: AnnData, names: list[str], verdict: str, key: str) -> list[str]:
+    """Pathways with a verdict of ``pae.get.trust``."""
+    table = get.trust(adata, names, key=key)
+    if not (found := table.loc[table["verdict"] == verdict, "component"].tolist()):
+        counts = table["verdict"].value_counts().to_dict()
+        msg = f"only={verdict!r}, but the verdicts of the {len(names)} pathways are {counts}; see pae.get.trust."
+        raise ValueError(msg)
+    return found
 
 
 def _limit(means: pd.DataFrame, *, standard_scale: bool) -> float:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
-import scipy.sparse as sp
+import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -17,13 +16,17 @@ from pathwayae import _inputs, _keys
 from pathwayae.core import grouped_ae, selection
 from pathwayae.core.gram_product import StandardizedCells
 from pathwayae.core.moments import Moments
-from pathwayae.tl import _batches, _cells, _pathways, _selection, _stability
+from pathwayae.tl import _batches, _cells, _pathways, _quality, _selection, _stability
 from pathwayae.tl._project import Projection, opened, project
-from pathwayae.tl._write import Model, complete, component_names, write
+from pathwayae.tl._write import complete, component_names, write
 
 logger = logging.getLogger("pathwayae")
 
 CONFIG = ("theta", "epsilon", "l1_ratio", "scores", "zero_norm", "learning_rate", "max_iter", "device", "random_state")
+CONFIG += ("balance",)
+DESCENT = {"theta": 0.3, "epsilon": 0.0, "l1_ratio": 0.5, "zero_norm": "component", "init": "evidence"}
+DESCENT |= {"dropout": None, "learning_rate": 0.03, "max_iter": 100, "n_restarts": 1}
+DROPOUT = 0.9  # of projection
 STORED = ("layer", "mask_var", "gene_symbols", "min_genes", "max_genes", "n_extra", "center", "scale", "batch_key")
 STORED += ("condition_key", "normalize", "solver", "n_restarts", "n_bootstrap", "sample_key")
 
@@ -46,7 +49,10 @@ def fit(
     scale: Literal["unit", "pareto"] | None = "pareto",
     batch_key: str | None = None,
     condition_key: str | None = None,
-    scores: Literal["projection", "least_squares"] = "projection",
+    scores: Literal["members", "projection", "least_squares"] = "members",
+    balance: bool = True,
+    init: Literal["evidence", "membership"] = "evidence",
+    dropout: float | None = None,
     zero_norm: Literal["component", "feature"] = "component",
     learning_rate: float = 0.03,
     max_iter: int = 100,
@@ -62,16 +68,27 @@ def fit(
 ) -> AnnData | None:
     r"""Fit a grouped autoencoder: a score per cell and a loading per gene for every pathway.
 
-    The model needs one pass over the cells, scores take a second one. With :math:`\tilde X = (X - \mu)/\sigma` the
-    loadings :math:`W \ge 0` minimise
+    The model needs one pass over the cells, scores take a second one. With :math:`\tilde X = (X - \mu)/\sigma` scores
+    are :math:`Z = \tilde X E`. By default (``scores="members"``) each pathway has an encoder of its own, in closed
+    form: its genes, weighted by how well each goes with the others of the pathway,
+
+    .. math:: w_{ij} = \max(\rho_{ij}, 0) + 0.4 \quad\text{for the genes } i \text{ of pathway } j,
+
+    with ρ the correlation of a gene with the score of the *rest* of the pathway. From these weights their mean over
+    genes of similar expression is taken (`balance`), so that a score does not follow a cell's overall level. A score is
+    made by the genes of its pathway alone; it depends on no seed, on no number of steps and on no other pathway.
+    Loadings are these weights, and for genes outside the pathway the like times the probability that they belong to it.
+    Free components are the leading eigenvectors of what the scores of the pathways leave over.
+
+    With ``scores="projection"`` or ``"least_squares"`` the pathways compete in a descent instead: the loadings
+    :math:`W \ge 0` minimise
 
     .. math:: (1-\theta)\,\frac{\|\tilde X - \hat X\|_F}{\|\tilde X\|_F}
               + \theta\,[(1-\varepsilon)\,\mathrm{zero} + \varepsilon\,\mathrm{entropy}]
 
     where *zero* is what the components load outside their pathways and *entropy* how spread out the genes are
-    (over ln k). The descent starts from the pathways themselves and is ended early, after `max_iter` steps: the
-    loadings improve on the pathways without leaving them. Free components are then the leading eigenvectors of
-    what the pathways leave over. The defaults were chosen by measurement, see ``benchmarks/defaults.md``.
+    (over ln k). It starts from the pathways and is ended early, after `max_iter` steps. The defaults were chosen by
+    measurement, see ``benchmarks/defaults.md``; the mathematics is in ``docs/mathematics.md``.
 
     Parameters
     ----------
@@ -98,7 +115,7 @@ def fit(
         Number of free components, named ``free_1``, ``free_2``, … in the order of the variance they add to the
         pathways; their loadings have both signs. ``"auto"``: chosen as in :func:`pathwayae.tl.n_extra_path`.
     theta, epsilon, l1_ratio
-        Strength of the structure, share of entropy in it, and mix of the two terms of
+        Of a descent: strength of the structure, share of entropy in it, and mix of the two terms of
         ``zero_norm="feature"``; each from 0 to 1. θ is clipped to 0.999. ``theta="auto"``: chosen by cells and genes
         held out, as in :func:`pathwayae.tl.theta_path`; about 40 fits.
     center
@@ -112,12 +129,23 @@ def fit(
     condition_key
         Column of ``obs`` with the groups that will be compared: batches that hold one of them alone are warned of.
     scores
-        ``"projection"``: :math:`Z = \tilde X W`; ``"least_squares"``:
-        :math:`Z = \tilde X L(L^\top L + 0.1\,I)^{-1}`, where pathways may share genes.
+        ``"members"``: every pathway by itself. ``"projection"``: :math:`Z = \tilde X W`; ``"least_squares"``:
+        :math:`Z = \tilde X L(L^\top L + 0.1\,I)^{-1}`, where what pathways share is divided among them.
+    balance
+        Take from the weights of a score their mean over genes of similar mean expression (25 bins; fewer below 1 500
+        genes). Without it, cells in which everything is higher score higher on every pathway.
+    init
+        A descent starts from the probability that a gene belongs to a pathway (``"evidence"``) or from the
+        ``"membership"`` as given.
+    dropout
+        Of ``scores="projection"``: probability with which every entry of the input is hidden while it is encoded, from
+        0 to below 1, in expectation over the masks. Where nothing is hidden, a component explains most by copying one
+        gene. By default 0.9.
     zero_norm
-        Outside loadings relative to the gene's (``"feature"``) or to the component's size (``"component"``).
+        Of a descent: outside loadings relative to the gene's (``"feature"``) or to the component's size
+        (``"component"``).
     learning_rate, max_iter
-        Of Adam. More iterations follow the data further from the pathways.
+        Of Adam, in a descent. More iterations follow the data further from the pathways.
     solver
         Iterate on the ``"gram"`` matrix of the genes (8 g² bytes), through the ``"cells"``, which are then held in
         memory (36 bytes per stored value where sparse, at most 16 per value where dense), or on what costs less
@@ -126,8 +154,9 @@ def fit(
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     n_restarts
-        Number of starts, with the seeds `random_state`, `random_state` + 1, …; the fit with the lowest loss is kept,
-        and ``uns["pae"]["params"]["random_state"]`` is its seed. They share the moments and are fitted together.
+        Number of starts of a descent, with the seeds `random_state`, `random_state` + 1, …; the fit with the lowest
+        loss is kept, and ``uns["pae"]["params"]["random_state"]`` is its seed. They share the moments and are fitted
+        together.
     n_bootstrap
         Number of refits of cells drawn with replacement, for intervals of the loadings and a verdict per component:
         donors are drawn where `sample_key` or the strata of `moments` name them, else 20 random folds of the cells.
@@ -149,18 +178,21 @@ def fit(
     -------
     None, or the changed copy. Writes, in the place of an earlier fit under the same key,
 
-    - ``obsm["X_pae"]``: scores, float32, cells × components. Every component has unit length, so scores are
-      coordinates in standardised expression and comparable with each other: their unit is one standardised gene (a
-      standard deviation of it with ``scale="unit"``, the square root of one with ``"pareto"``). 0 is the mean of the
-      cells (of the batch, with `batch_key`); pathways load ≥ 0, so a higher score means more of their genes.
+    - ``obsm["X_pae"]``: scores, float32, cells × components; a higher score means more of the genes of the pathway (of
+      genes of like expression, with `balance`), and 0 is the mean of the cells (of the batch, with `batch_key`). They
+      are coordinates along encoders of unit length in standardised expression, divided by the root of how many
+      pathways say the same, so that distances between cells count what pathways share once.
+      ``pae.get.scores(adata, standardize=True)`` gives every score the same spread.
     - ``varm["pae_loadings"]``: float32, genes × components, columns of unit length; zero for genes outside the model.
+    - ``varm["pae_encoder"]``: float32, genes × components, the matrix from standardised cells to scores; not there with
+      ``scores="projection", balance=False``, whose loadings it is.
     - ``varm["pae_membership"]``: sparse boolean, genes × pathways.
     - ``varm["pae_batch_means"]``: with `batch_key`, genes × batches; zero for genes outside the model.
     - ``var["pae_mean"]``, ``var["pae_scale"]``: standardisation; NaN for genes outside the model.
     - ``uns["pae"]``: ``params``, ``component_names``, ``n_pathways``, ``variance_ratio`` (share of the variance that
       each score explains alone), ``variance_ratio_total``, ``history``, ``pathways`` and ``dropped`` (reports). The
-      column ``flag`` of ``pathways`` says ``"constant"`` where a score does not vary, ``"collapsed"`` where the descent
-      gave the pathway up, ``"duplicate"`` where its genes in the model are those of another; it is empty elsewhere.
+      table ``pathways`` says how well each score speaks for its pathway, and its column ``flag`` where it does not, see
+      :func:`pathwayae.get.pathways`. Without a descent ``history`` is empty.
       With `batch_key` also ``batches`` (names) and ``batch_variance``, see :func:`pathwayae.get.batch_variance`; with
       `n_restarts` or `n_bootstrap` also ``stability``, see :func:`pathwayae.get.stability`; with
       ``"auto"`` also ``theta_path`` and ``n_extra_path``, and ``params`` hold the numbers that were chosen.
@@ -199,10 +231,11 @@ def fit(
     """
     given = dict(locals())
     _check(given)
+    auto = _selection.Auto(theta == "auto", n_extra == "auto")
+    _selection.check(auto, scores, solver, moments)
     _batches.check(batch_key, condition_key, center=center, solver=solver)
     _stability.check(adata, n_restarts, n_bootstrap, sample_key, solver, moments)
-    auto = _selection.Auto(theta == "auto", n_extra == "auto")
-    _selection.check(auto, solver, moments)
+    _check_scores(given)
     config = _config(given | ({"theta": _selection.THETA} if auto.theta else {}))
     normalize = "" if moments is None else moments.normalize
     source = opened(adata, layer, gene_symbols, normalize, needed=moments is None)
@@ -242,12 +275,12 @@ def fit(
         progress=progress,
     )
     problem = grouped_ae.Problem(data, membership.toarray(), np.ones(len(genes), dtype=bool), len(kept), config)
-    problem, descents = _descents(problem, n_restarts, progress=progress)
-    model = complete(data.gram, descents[0], n_extra, config)
+    problem, fits = _fits(problem, n_restarts, progress=progress)
+    model = complete(data.gram, fits[0], n_extra, config)
     outcome = _stability.assess(
         problem,
         model,
-        descents[1:],
+        fits[1:],
         names=names[genes],
         labels=component_names(kept["pathway"].tolist(), n_extra),
         moments=moments,
@@ -257,7 +290,7 @@ def fit(
         random_state=random_state,
         progress=progress,
     )
-    kept["flag"] = _flags(problem, model, kept["pathway"])
+    kept = pd.concat([kept, _quality.assess(problem, model, kept["pathway"].tolist())], axis=1)
     shifts = _batches.shifts(labels, batches, data, model.encoder)
     scores_of = Projection(genes, data.mean, data.scale, model.encoder, *shifts)
     written = None if source is None else project(source, scores_of, progress=progress)
@@ -288,15 +321,42 @@ def _check(given: dict[str, Any]) -> None:
         raise ValueError(msg)
 
 
+def _check_scores(given: dict[str, Any]) -> None:
+    """Settings that only some kinds of scores know."""
+    scores, dropout = given["scores"], given["dropout"]
+    _inputs.choice("scores", scores, ("members", "projection", "least_squares"))
+    _inputs.choice("balance", given["balance"], (True, False))
+    _inputs.choice("init", given["init"], ("evidence", "membership"))
+    if dropout is not None:
+        _inputs.number("dropout", dropout, 0)
+        if dropout >= 1:
+            msg = (
+                f"dropout={dropout!r} hides the whole input; choose a probability from 0 to below 1, for instance 0.9."
+            )
+            raise ValueError(msg)
+    if scores == "members":
+        _quality.check_members(given, DESCENT)
+    elif scores == "least_squares" and dropout:
+        msg = f"dropout={dropout!r} is of scores='projection'; least_squares scores hide nothing. Leave it out."
+        raise ValueError(msg)
+    if not given["center"] and (scores == "members" or given["balance"] or given["init"] == "evidence"):
+        msg = (
+            f"center=False, but scores={scores!r}, balance={given['balance']}, init={given['init']!r} compare genes by "
+            "correlations and means. Leave center out, or pass scores='projection', balance=False, init='membership'."
+        )
+        raise ValueError(msg)
+
+
 def _config(given: dict[str, Any]) -> grouped_ae.Config:
     """Checked settings of the core."""
     values = {name: given[name] for name in CONFIG}
+    hidden = DROPOUT if given["dropout"] is None and given["scores"] == "projection" else given["dropout"] or 0.0
+    values |= {"start": given["init"], "dropout": float(hidden)}
     for name in ("theta", "epsilon", "l1_ratio"):
         _inputs.number(name, values[name], 0, 1)
     _inputs.number("learning_rate", values["learning_rate"], 1e-12)
     _inputs.number("max_iter", values["max_iter"], 1, integer=True)
     _inputs.number("random_state", values["random_state"], 0, integer=True)
-    _inputs.choice("scores", values["scores"], ("projection", "least_squares"))
     _inputs.choice("zero_norm", values["zero_norm"], ("component", "feature"))
     return grouped_ae.Config(**values | {"device": _inputs.device(values["device"])})
 
@@ -317,13 +377,6 @@ def _constant(names: NDArray[np.str_], used: NDArray[np.str_], moments: Moments 
     return lost if moments is None else lost[np.isin(lost, np.array(moments.genes))]
 
 
-def _flags(problem: grouped_ae.Problem, model: Model, names: Iterable[str]) -> NDArray[np.object_]:
-    data, n_pathways = problem.data, problem.n_components
-    encoder = model.encoder[:, :n_pathways]
-    power = np.einsum("ij,ij->j", encoder, data.gram @ encoder) / (data.total / len(data.mean))
-    return _pathways.flags(sp.csr_matrix(problem.membership), model.norm[:n_pathways], power, list(names))
-
-
 def _strata(given: dict[str, Any], genes: NDArray[np.str_], device: str) -> Moments:
     """Moments of donors, batches or folds, from one pass."""
     names = ("layer", "gene_symbols", "batch_key", "sample_key", "random_state", "progress")
@@ -335,7 +388,7 @@ def _strata(given: dict[str, Any], genes: NDArray[np.str_], device: str) -> Mome
     return moments
 
 
-def _descents(
+def _fits(
     problem: grouped_ae.Problem, n_restarts: int, *, progress: bool
 ) -> tuple[grouped_ae.Problem, list[grouped_ae.Fit]]:
     """The problem that is kept, its fit, and those of other starts."""

@@ -11,7 +11,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _inputs, _keys, get, pp
-from pathwayae.core import batches, components, grouped_ae
+from pathwayae.core import batches, grouped_ae
 from pathwayae.core.moments import Moments, Standardized
 from pathwayae.tl._batches import check_known
 
@@ -90,10 +90,27 @@ def fitted(adata: AnnData, key: str) -> Fitted:
     index = index[np.argsort(own[index], kind="stable")]
     loadings = np.asarray(adata.varm[_keys.loadings(key)], dtype=np.float64)[index]
     membership = sp.csr_matrix(adata.varm[_keys.membership(key)])[index].astype(bool)
-    encoder = components.encoder(loadings, membership.shape[1], params["scores"], float(params["ridge"]))
+    encoder = np.asarray(encoder_of(adata, key, params), dtype=np.float64)[index]
     mean, scale = (adata.var[slot].to_numpy(dtype=np.float64)[index] for slot in (_keys.mean(key), _keys.scale(key)))
     levels = tuple(str(name) for name in np.asarray(adata.uns[key].get(_keys.BATCHES, ())))
     return Fitted(index, own[index], names, membership, loadings, encoder, mean, scale, params, levels)
+
+
+def encoder_of(adata: AnnData, key: str, params: dict[str, Any]) -> Any:
+    """The matrix from standardised cells to scores, genes × components: the loadings where weights are tied.
+
+    Raises
+    ------
+    KeyError
+        If the fit had an encoder of its own and it is not there.
+    """
+    slot = _keys.encoder(key)
+    if params["scores"] == "projection" and not params["balance"]:
+        slot = _keys.loadings(key)
+    if slot not in adata.varm:
+        msg = f"adata.varm[{slot!r}] is missing: run pae.tl.fit(adata, pathways, key_added={key!r}) again."
+        raise KeyError(msg)
+    return adata.varm[slot]
 
 
 def moments_of(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,7 @@ from numpy.typing import NDArray
 from pathwayae import _keys
 from pathwayae.core.membership import guess_identifiers, mismatch_message
 from pathwayae.core.notice import warn
-from pathwayae.core.strata import CONSTANT
 from pathwayae.gs import GeneSetCollection, as_collection
-
-COLLAPSED = 0.01  # length of a column; one that reconstructs its genes has a length near 1
-MEANING = {
-    "constant": "have a score that does not vary (flag 'constant')",
-    "collapsed": "were given up by the descent, and their loadings say nothing (flag 'collapsed')",
-    "duplicate": "have the same genes in the model as another, so that the data cannot tell them apart (flag "
-    "'duplicate'; keep one of each)",
-}
 
 
 def collect(adata: AnnData, pathways: Any, names: NDArray[np.str_]) -> GeneSetCollection:
@@ -140,41 +130,6 @@ def _report_constant(collection: GeneSetCollection, dropped: pd.DataFrame, min_g
             f"{_listed(dropped.loc[flat, 'pathway'])}."
         )
         warn(msg)
-
-
-def flags(
-    membership: sp.csr_matrix, norm: NDArray[np.float64], power: NDArray[np.float64], names: Sequence[str]
-) -> NDArray[np.object_]:
-    """What is wrong with the score of a pathway, ``""`` for nothing; flagged ones are warned of.
-
-    Parameters
-    ----------
-    membership
-        Genes of the model × pathways, shape (g, p).
-    norm
-        Length of the column of each pathway at the end of the descent, shape (p,).
-    power
-        Variance of each score in the cells of the fit, relative to that of a gene, shape (p,).
-    names
-        Of the pathways.
-
-    Returns
-    -------
-    Text per pathway: ``"constant"`` (the score does not vary), ``"collapsed"`` (the descent gave the pathway up, its
-    column being a hundred times shorter than one that reconstructs its genes), ``"duplicate"`` (the same genes in the
-    model as another pathway, so that the data cannot tell the two apart).
-    """
-    columns = membership.tocsc()
-    members = [columns.indices[a:b] for a, b in itertools.pairwise(columns.indptr)]
-    keys = pd.Series([np.sort(genes).tobytes() for genes in members])
-    result = np.where(keys.duplicated(keep=False), "duplicate", "").astype(object)
-    result[norm < COLLAPSED] = "collapsed"
-    result[~(power > CONSTANT)] = "constant"
-    for flag, meaning in MEANING.items():
-        found = [name for name, own in zip(names, result, strict=True) if own == flag]
-        if found:
-            warn(f"{len(found)} pathways {meaning}: {_listed(found)}.")
-    return result
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -175,7 +175,7 @@ def _weigh(model: Fitted, data: Moments, *, within: bool, fdr: float, random_sta
     with tqdm(total=4, desc="refine", unit=" steps", disable=not progress, leave=False) as bar:
         prepared = association.prepare(gram)
         bar.update()
-        seen = association.visibility(gram, data.mean, data.variance)
+        seen = association.visibility(prepared, data.mean, data.variance)
         result = core.refine(association.association(prepared, sets), sets, covariates=seen)
         bar.update()
         strata = heldout.expression_strata(data.mean)

@@ -240,18 +240,14 @@ def _left_out(
 
     fits = grouped_ae.fit_many(problems())
     bar = tqdm(fits, total=len(groups), desc="left out", unit=" folds", disable=not progress, leave=False)
-    return [_explained(waiting.pop(0), fit.loadings, model) for fit in bar]
+    return [_explained(waiting.pop(0), fit.encoder, model) for fit in bar]
 
 
 def _explained(fold: _Fold, pathways: Floats, model: Fitted) -> core.HeldOut:
     n, n_free = model.n_pathways, model.loadings.shape[1] - model.n_pathways
-    pathways = pathways / np.maximum(np.linalg.norm(pathways, axis=0), 1e-12)
     free = components.residual_components(fold.train.gram, pathways, n_free)
     free = free[:, core.matching_order(model.loadings[:, n:], free)]
-    encoder = components.encoder(
-        np.column_stack([pathways, free]), n, model.params["scores"], float(model.params["ridge"])
-    )
-    return core.held_out(fold.train, fold.left_out, encoder)
+    return core.held_out(fold.train, fold.left_out, np.column_stack([pathways, free]))
 
 
 def _table(model: Fitted, tests: tuple[Floats, core.Significance], folds: list[core.HeldOut]) -> pd.DataFrame:

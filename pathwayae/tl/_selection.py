@@ -87,7 +87,7 @@ def theta_path(
     KeyError
         If nothing was fitted under `key`, or a column does not exist.
     ValueError
-        If `thetas` are out of range or repeated, or there is one stratum.
+        If `thetas` are out of range or repeated, there is one stratum, or the fit had no descent.
 
     Warns
     -----
@@ -99,7 +99,7 @@ def theta_path(
     --------
     >>> import pathwayae as pae
     >>> adata = pae.datasets.simulate(600, 400, 6)
-    >>> pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
+    >>> pae.tl.fit(adata, "pathways", n_extra=2, scores="projection", progress=False)
     >>> pae.tl.theta_path(adata, thetas=(0.1, 0.2, 0.4), n_folds=3, progress=False)
     >>> pae.get.theta_path(adata).query("chosen")["theta"].item()
     0.2
@@ -108,6 +108,7 @@ def theta_path(
     _check(n_folds, random_state)
     target = adata.copy() if copy else adata
     model = fitted(target, key)
+    check(Auto(theta=True, n_extra=False), model.params["scores"], "gram", None)
     folds = _folds_of(target, model, moments, sample_key, n_folds, random_state, progress=progress)
     n_extra = len(model.components) - model.n_pathways
     design = _design(folds, model, random_state)
@@ -195,10 +196,16 @@ def n_extra_path(
     return target if copy else None
 
 
-def check(auto: Auto, solver: str, moments: Moments | None) -> None:
+def check(auto: Auto, scores: str, solver: str, moments: Moments | None) -> None:
     """Raise where nothing can be held out."""
     if not any(auto):
         return
+    if auto.theta and scores == "members":
+        msg = (
+            "theta='auto' chooses how strongly a descent holds to the pathways, and scores='members' has none. Pass "
+            "scores='projection', or leave theta out."
+        )
+        raise ValueError(msg)
     if solver == "cells":
         msg = (
             f"{'theta' if auto.theta else 'n_extra'}='auto' holds out moments of cells, which solver='cells' does not "
@@ -249,7 +256,15 @@ def _theta_path(design: selection.Design, n_extra: int, thetas: Sequence[float],
 
 def _extra_path(design: selection.Design, n_max: int, *, progress: bool) -> pd.DataFrame:
     with _bar("n_extra", design, progress=progress) as bar:
-        return selection.extra_path(design, _n_most(design, n_max), advance=bar.update)
+        table = selection.extra_path(design, _n_most(design, n_max), advance=bar.update)
+    if table["predicted"].max() <= 0:
+        msg = (
+            f"No number of free components up to {int(table['n_extra'].max())} predicts genes that were held out (best "
+            f"share of their variance {table['predicted'].max():.3g}), so the number chosen, "
+            f"{int(table.loc[table['chosen'], 'n_extra'].iloc[0])}, means little: choose n_extra yourself."
+        )
+        warn(msg)
+    return table
 
 
 def _bar(what: str, design: selection.Design, *, progress: bool) -> Any:

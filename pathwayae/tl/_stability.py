@@ -169,7 +169,7 @@ def assess(
         labels,
         draws,
         restarts,
-        own=stability.own_share(loadings, problem.membership),
+        own=stability.own_share(np.column_stack([model.fit.weights, loadings[:, n_pathways:]]), problem.membership),
         variance=components.variance_ratio(gram, model.encoder),
         chance=stability.chance_share(np.asarray(gram.diagonal()), problem.data.n, model.encoder),
     )

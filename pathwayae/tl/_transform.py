@@ -15,11 +15,12 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _inputs, _keys, _sources, get
-from pathwayae.core import batches, components
+from pathwayae.core import batches
 from pathwayae.core.notice import warn
 from pathwayae.get._slots import kind_of
 from pathwayae.tl import _batches, _stream
 from pathwayae.tl._archetypes_fitted import add_weights
+from pathwayae.tl._fitted import encoder_of
 from pathwayae.tl._project import Projection, checked, opened, project
 from pathwayae.tl._sparse_transform import add_codes
 
@@ -28,7 +29,7 @@ logger = logging.getLogger("pathwayae")
 Cells: TypeAlias = AnnData | str | os.PathLike[str]
 OTHER_MODELS = {_keys.SPARSE_AE: add_codes, _keys.ARCHETYPES: add_weights}
 CARRIED = (_keys.PARAMS, _keys.COMPONENT_NAMES, _keys.N_PATHWAYS, _keys.VARIANCE_RATIO)
-FEW = 0.9  # share of the squared loadings below which missing genes deserve a warning
+FEW = 0.9  # share of the squared weights below which missing genes deserve a warning
 
 
 def transform(
@@ -120,8 +121,8 @@ def transform(
     Warns
     -----
     pathwayae.DataWarning
-        If the missing genes carry more than a tenth of the squared loadings, the values look like raw counts,
-        batches are unknown to the fit, or names of cells repeat in `out`.
+        If the missing genes carry more than a tenth of the squared weights of the scores, the values look like raw
+        counts, batches are unknown to the fit, or names of cells repeat in `out`.
 
     Examples
     --------
@@ -271,18 +272,16 @@ def _align(source: _sources.Source, model: _Fitted, gene_symbols: str | None) ->
             "with gene_symbols."
         )
         raise ValueError(msg)
-    loadings = np.asarray(model.fitted.varm[_keys.loadings(model.key)])
-    power = (loadings[genes].astype(float) ** 2).sum(axis=1)
+    encoder = np.asarray(encoder_of(model.fitted, model.key, model.params), dtype=np.float64)
+    power = (encoder[genes] ** 2).sum(axis=1)
     share = power[found].sum() / power.sum()
-    logger.info("%d of %d genes of the model found (%.0f %% of the loadings)", found.sum(), len(found), 100 * share)
+    logger.info("%d of %d genes of the model found (%.0f %% of the weights)", found.sum(), len(found), 100 * share)
     if share < FEW:
         msg = (
             f"{(~found).sum()} of {len(found)} genes of the model are missing from the new cells ({source.name}); they "
-            f"carry {1 - share:.0%} of the squared loadings and count as being at their mean."
+            f"carry {1 - share:.0%} of the squared weights of the scores and count as being at their mean."
         )
         warn(msg)
-    n_pathways, ridge = int(model.entries[_keys.N_PATHWAYS]), float(model.params["ridge"])
-    encoder = components.encoder(loadings, n_pathways, model.params["scores"], ridge)
     genes = genes[found]
     mean, scale, encoder = model.var(_keys.mean(model.key))[genes], scale[genes], encoder[genes]
     return Projection(position[found], mean, scale, encoder, *_shifts(source, model, genes, mean, scale, encoder))

@@ -18,23 +18,29 @@ from pathwayae.tl import _batches
 
 
 class Model(NamedTuple):
-    """Unit-length loadings (g, k), their norms before, the matrix from cells to scores (g, k), and the descent."""
+    """Unit-length loadings (g, k), their norms before, the matrix from cells to scores (g, k), and the fit.
+
+    Loadings and encoder are rounded as they are stored, so that ``pae.tl.transform`` gives the very same scores;
+    ``tied`` says that they are the same.
+    """
 
     loadings: NDArray[np.float32]
     norm: NDArray[np.float64]
     encoder: NDArray[np.float64]
-    descent: grouped_ae.Fit
+    fit: grouped_ae.Fit
+    tied: bool
 
 
-def complete(gram: Gram, descent: grouped_ae.Fit, n_extra: int, config: grouped_ae.Config) -> Model:
-    """A descent of the pathways with its free components, which are closed form."""
-    n_pathways = descent.loadings.shape[1]
-    free = components.residual_components(gram, descent.loadings, n_extra)
-    norm = np.linalg.norm(descent.loadings, axis=0)
-    # Rounded as they are stored, so that pae.tl.transform gives the very same scores.
-    loadings = np.column_stack([descent.loadings / np.maximum(norm, 1e-12), free]).astype(np.float32)
-    encoder = components.encoder(loadings, n_pathways, config.scores, config.ridge)
-    return Model(loadings, np.concatenate([norm, np.ones(n_extra)]), encoder, descent)
+def complete(gram: Gram, fit: grouped_ae.Fit, n_extra: int, config: grouped_ae.Config) -> Model:
+    """A fit of the pathways with its free components: closed form, from what their scores leave over."""
+    free = components.residual_components(gram, fit.encoder, n_extra)
+    norm = np.linalg.norm(fit.loadings, axis=0)
+    unit = np.maximum(norm, 1e-12)
+    loadings = np.column_stack([fit.loadings / unit, free]).astype(np.float32)
+    tied = config.scores == "projection" and not config.balance
+    own = fit.encoder / unit if config.scores == "projection" else fit.encoder
+    encoder = loadings if tied else np.column_stack([own, free]).astype(np.float32)
+    return Model(loadings, np.concatenate([norm, np.ones(n_extra)]), encoder.astype(np.float64), fit, tied)
 
 
 def component_names(pathways: list[str], n_free: int) -> list[str]:
@@ -77,7 +83,7 @@ def write(
         _keys.NORM: model.norm,
         _keys.VARIANCE_RATIO: components.variance_ratio(data.gram, model.encoder),
         _keys.VARIANCE_RATIO_TOTAL: components.variance_ratio_together(data.gram, model.encoder),
-        _keys.HISTORY: {name: np.array(values) for name, values in model.descent.history.items()},
+        _keys.HISTORY: {name: np.array(values) for name, values in model.fit.history.items()},
     }
     slot = _keys.batch_means(key)
     if batches is not None:
@@ -95,6 +101,10 @@ def write(
     for stale in set(_keys.after_fit(key)) & set(adata.varm):
         del adata.varm[stale]
     adata.varm[_keys.loadings(key)] = everything(adata.n_vars, genes, model.loadings)
+    if not model.tied:
+        adata.varm[_keys.encoder(key)] = everything(adata.n_vars, genes, model.encoder.astype(np.float32))
+    elif _keys.encoder(key) in adata.varm:
+        del adata.varm[_keys.encoder(key)]  # it belongs to other loadings
     adata.varm[_keys.membership(key)] = member.tocsr()
     adata.var[_keys.mean(key)] = mean
     adata.var[_keys.scale(key)] = scale

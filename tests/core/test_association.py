@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from pathwayae.core import association as assoc
+from pathwayae.core.gram_product import standardize
 
 
 def cells(n=80, g=24, seed=0):
@@ -79,21 +80,95 @@ def test_correlation_is_that_of_the_cells_whatever_the_units_and_zero_without_va
     assert np.isfinite(result).all()
 
 
-@pytest.mark.parametrize(("g", "rank"), [(40, 10), (600, 30), (40, 100)])
-def test_profiles_are_unit_vectors_along_the_leading_eigenvectors(g, rank):
-    correlations = np.corrcoef(cells(n=200, g=g).T)
-    result = assoc.profiles(correlations, rank)
+def best(correlations, rank):
+    """The best approximation of that rank, from all eigenvectors."""
     values, vectors = np.linalg.eigh(correlations)
-    expected = vectors[:, -rank:] * np.sqrt(np.maximum(values[-rank:], 0.0))
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(result @ result.T, expected @ expected.T, rtol=0, atol=1e-7)
-    np.testing.assert_allclose(np.linalg.norm(result, axis=1), 1.0, rtol=1e-10)
+    return (vectors[:, -rank:] * np.maximum(values[-rank:], 0.0)) @ vectors[:, -rank:].T
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_operator_does_what_its_matrix_does(sign):
+    rng = np.random.default_rng(3)
+    own, factors, other = rng.random(9), rng.normal(size=(9, 4)), rng.normal(size=(9, 5))
+    matrix = np.diag(own) + sign * factors @ factors.T
+    operator = assoc.LowRank(own, factors, sign)
+    np.testing.assert_allclose(operator @ other, matrix @ other, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(operator.diagonal(), np.diagonal(matrix), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("rank", [1, 10, 100])
+@pytest.mark.parametrize("g", [40, assoc.EXACT])
+def test_the_leading_directions_of_few_genes_are_exact(g, rank):
+    x = cells(n=700, g=g)
+    factors = assoc.leading_factors(x.T @ x, rank)
+    expected = best(np.corrcoef(x.T), min(rank, g))
+    np.testing.assert_allclose(factors @ factors.T, expected, rtol=0, atol=1e-10)
+
+
+def test_a_gene_without_variance_has_no_profile():
+    x = cells()
+    x[:, 3] = 0.0
+    prepared = assoc.prepare(x.T @ x, rank=10)
+    np.testing.assert_allclose(prepared.factors[3], 0.0, atol=1e-12)
+    np.testing.assert_array_equal(prepared.similarity.factors[3], 0.0)
+    np.testing.assert_allclose((prepared.inverse @ np.eye(24))[3], np.eye(24)[3] / assoc.RIDGE, atol=1e-12)
+
+
+@pytest.mark.parametrize("rank", [10, 100])
+def test_the_leading_directions_of_many_genes_carry_what_the_best_ones_carry(rank):
+    x = cells(n=700, g=600)
+    correlations = np.corrcoef(x.T)
+    factors = assoc.leading_factors(x.T @ x, rank)
+    directions = np.linalg.qr(factors)[0]
+    # Ritz values: of these directions the factors hold exactly what the correlations have along them.
+    inside = directions @ (directions.T @ correlations @ directions) @ directions.T
+    np.testing.assert_allclose(factors @ factors.T, inside, rtol=0, atol=1e-9)
+    # No directions carry more than the leading eigenvectors, and these carry nearly as much.
+    most = np.linalg.eigvalsh(correlations)[-rank:].sum()
+    assert 0.99 * most <= (factors**2).sum() <= most * (1 + 1e-12)
+    # With the rest of each gene, R ≈ FFᵀ + D: unit diagonal, and off it little more error than the best rank has.
+    off = ~np.eye(600, dtype=bool)
+    error, least = (((correlations - near)[off] ** 2).sum() for near in (factors @ factors.T, best(correlations, rank)))
+    assert error <= 1.05 * least
+
+
+@pytest.mark.parametrize(("g", "rank"), [(40, 10), (600, 30), (40, 100)])
+def test_similarity_is_the_cosine_of_the_profiles(g, rank):
+    x = cells(n=200, g=g)
+    prepared = assoc.prepare(x.T @ x, rank=rank)
+    product = prepared.factors @ prepared.factors.T
+    length = np.sqrt(np.diagonal(product))
+    expected = product / length / length[:, None]
+    np.testing.assert_allclose(prepared.similarity @ np.eye(g), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(prepared.similarity.diagonal(), 1.0, rtol=1e-12)
 
 
 def test_the_inverse_is_that_of_the_regularised_correlations():
     x = cells()
     prepared = assoc.prepare(x.T @ x, ridge=2.5)
     np.testing.assert_allclose(prepared.inverse @ (np.corrcoef(x.T) + 2.5 * np.eye(24)), np.eye(24), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("g", "rank"), [(24, 5), (24, 24), (600, 30)])
+def test_the_inverse_is_that_of_the_leading_directions_and_what_they_leave_of_each_gene(g, rank):
+    x = cells(g=g, n=100)
+    prepared = assoc.prepare(x.T @ x, rank=rank, ridge=0.7)
+    near = prepared.factors @ prepared.factors.T
+    near[np.diag_indices(g)] = 1.0
+    expected = np.linalg.inv(near + 0.7 * np.eye(g))
+    np.testing.assert_allclose(prepared.inverse @ np.eye(g), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(prepared.inverse.diagonal(), np.diagonal(expected), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("g", [40, 600])
+def test_association_needs_products_with_the_gram_matrix_alone(g):
+    x, member = cells(n=120, g=g) + 3.0, sets(g, 4)
+    operator = standardize(x, center=True, scale="unit").gram
+    centred = x - x.mean(axis=0)
+    # Variances in the units of the data are those the start of the iteration goes by.
+    unit = centred / centred.std(axis=0)
+    whole = assoc.association(assoc.prepare(unit.T @ unit, rank=20), member)
+    np.testing.assert_allclose(assoc.association(assoc.prepare(operator, rank=20), member), whole, rtol=0, atol=2e-2)
 
 
 @pytest.mark.parametrize("g", [40, 600])
@@ -117,11 +192,13 @@ def test_association_is_in_standard_units_with_zeros_where_nothing_varies():
     np.testing.assert_array_equal(result[:, 1], 0.0)
 
 
-def test_visibility_is_the_normal_score_of_mean_variance_and_shared_correlation():
+@pytest.mark.parametrize("rank", [3, 100])
+def test_visibility_is_the_normal_score_of_mean_variance_and_shared_correlation(rank):
     x = cells(g=9)
+    prepared = assoc.prepare(x.T @ x, rank=rank)
     mean, variance = np.arange(9.0)[::-1] ** 3, x.var(axis=0)
-    result = assoc.visibility(x.T @ x, mean, variance)
-    shared = (np.corrcoef(x.T) ** 2).sum(axis=0)
+    result = assoc.visibility(prepared, mean, variance)
+    shared = (best(np.corrcoef(x.T), min(rank, 9)) ** 2).sum(axis=0)
     for column, values in zip(result.T, (mean, variance, shared), strict=True):
         np.testing.assert_array_equal(np.argsort(column), np.argsort(values))
         np.testing.assert_allclose(np.sort(column), stats.norm.ppf(np.arange(1, 10) / 10.0), rtol=1e-12)

@@ -157,3 +157,54 @@ def test_the_gradient_through_unit_columns_is_that_of_autograd(ridge):
     result = reconstruction.through_unit_columns(gradient, unit, norm)
     expected = through_x_least_squares(x, w / torch.linalg.vector_norm(w, dim=0), ridge)
     assert_is((value, result), expected, w)
+
+
+@pytest.mark.parametrize("dropout", [0.3, 0.9])
+def test_hiding_is_the_average_over_drawn_masks(dropout):
+    rng = np.random.default_rng(11)
+    x, w = rng.normal(size=(6, 8)), torch.from_numpy(rng.uniform(size=(8, 3)))
+    gram = torch.from_numpy(x.T @ x)
+    hidden = reconstruction.hiding(dropout)
+    value, _ = reconstruction.projection(
+        w, lambda v: gram @ v, float(gram.trace()), hidden=hidden, diagonal=gram.diagonal()
+    )
+    draws = []
+    for _ in range(20_000):
+        seen = x * (rng.random(x.shape) >= dropout) / (1.0 - dropout)
+        draws.append(((x - seen @ w.numpy() @ w.numpy().T) ** 2).sum())
+    error = np.std(draws) / np.sqrt(len(draws))
+    assert abs(float(value) - np.mean(draws)) < 4 * error
+    assert float(value) > 10 * error  # the test can tell
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_the_gradient_with_hidden_entries_is_that_of_autograd(batch):
+    rng = np.random.default_rng(12)
+    x = torch.from_numpy(rng.normal(size=(20, 7)))
+    gram = x.T @ x
+    w = torch.from_numpy(rng.uniform(size=(*batch, 7, 3))).requires_grad_()
+    b = w.mT @ w
+    expected = (
+        gram.trace()
+        - 2 * (w.mT @ gram @ w).diagonal(dim1=-2, dim2=-1).sum(-1)
+        + ((w.mT @ gram @ w) * b).sum((-2, -1))
+        + 9.0 * (b * (w.mT @ (gram.diagonal()[:, None] * w))).sum((-2, -1))
+    )
+    expected.sum().backward()
+    value, gradient = reconstruction.projection(
+        w.detach(), lambda v: gram @ v, float(gram.trace()), hidden=9.0, diagonal=gram.diagonal()
+    )
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradient, w.grad, rtol=1e-12, atol=1e-12)
+
+
+def test_nothing_hidden_is_the_classic_error():
+    rng = np.random.default_rng(13)
+    x = rng.normal(size=(20, 7))
+    gram, w = torch.from_numpy(x.T @ x), torch.from_numpy(rng.uniform(size=(7, 3)))
+    plain = reconstruction.projection(w, lambda v: gram @ v, float(gram.trace()))
+    hidden = reconstruction.projection(w, lambda v: gram @ v, float(gram.trace()), hidden=0.0, diagonal=gram.diagonal())
+    for one, other in zip(plain, hidden, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert reconstruction.hiding(0.0) == 0.0
+    assert reconstruction.hiding(0.75) == pytest.approx(3.0)

@@ -13,6 +13,7 @@ from pathwayae.core import grouped_ae
 from pathwayae.core.moments import accumulate
 from pathwayae.tl._fitted import fitted
 
+DESCENT = {"scores": "projection", "max_iter": 30}  # scores of members have one start
 SLOTS = ("pae_loadings_low", "pae_loadings_high")
 
 
@@ -22,7 +23,7 @@ def cells() -> ad.AnnData:
 
 
 def fit(adata: ad.AnnData, **kwargs) -> ad.AnnData:
-    return pae.tl.fit(adata, "pathways", progress=False, copy=True, **{"n_extra": 2, "max_iter": 30, **kwargs})
+    return pae.tl.fit(adata, "pathways", progress=False, copy=True, **{"n_extra": 2, **kwargs})
 
 
 @pytest.fixture(scope="module")
@@ -39,24 +40,26 @@ def test_draws_leave_the_fit_as_it_is(cells: ad.AnnData, drawn: ad.AnnData) -> N
     assert "stability" not in plain.uns["pae"]
 
 
-def test_intervals_are_percentiles_of_refits_of_cells_repeated(cells: ad.AnnData) -> None:
+@pytest.mark.parametrize("options", [{}, DESCENT], ids=["members", "projection"])
+def test_intervals_are_percentiles_of_refits_of_cells_repeated(cells: ad.AnnData, options: dict) -> None:
     with pytest.warns(DataWarning, match="n_bootstrap=3 draws are too few"):
-        adata = fit(cells, n_bootstrap=3, sample_key="donor", n_extra=1, random_state=5)
+        adata = fit(cells, n_bootstrap=3, sample_key="donor", n_extra=1, random_state=5, **options)
     model = fitted(adata, "pae")
     donors, codes = np.unique(cells.obs["donor"].astype(str), return_inverse=True)
     rng = np.random.default_rng(5)
     weights = rng.multinomial(len(donors), np.full(len(donors), 1 / len(donors)), size=3)
-    refits = []
+    refits, encoders = [], []
     for weight, seed in zip(weights, rng.integers(2**31, size=3), strict=True):
         values = np.repeat(cells.X.toarray()[:, model.index].astype(float), weight[codes], axis=0)
         data = accumulate(values).standardize_with(values.mean(axis=0), model.scale)
         config = model.config(random_state=int(seed), device="cpu")
-        found = grouped_ae.fit(data, model.membership.toarray(), np.ones(120, dtype=bool), 4, config).loadings
-        basis = scipy.linalg.orth(found)
+        result = grouped_ae.fit(data, model.membership.toarray(), np.ones(120, dtype=bool), 4, config)
+        found, basis = result.loadings, scipy.linalg.orth(result.encoder)
         left = (np.eye(120) - basis @ basis.T) @ data.gram @ (np.eye(120) - basis @ basis.T)
         free = np.linalg.eigh(left)[1][:, -1:]
         free *= np.sign(free.T @ data.gram @ model.loadings[:, 4:])
         refits.append(np.column_stack([found / np.linalg.norm(found, axis=0), free]))
+        encoders.append(np.column_stack([result.encoder, free]))
     ends = np.quantile(refits, [0.025, 0.975], axis=0)
     for slot, end in zip(SLOTS, ends, strict=True):
         np.testing.assert_allclose(adata.varm[slot][model.index], end, atol=2e-5)
@@ -64,7 +67,7 @@ def test_intervals_are_percentiles_of_refits_of_cells_repeated(cells: ad.AnnData
     table = pae.get.stability(adata)
     standard = (cells.X.toarray()[:, model.index] - model.mean) / model.scale
     for j in range(5):
-        scores = [np.corrcoef(standard @ refit[:, j], standard @ model.loadings[:, j])[0, 1] for refit in refits]
+        scores = [np.corrcoef(standard @ refit[:, j], standard @ model.encoder[:, j])[0, 1] for refit in encoders]
         assert table["scores"][j] == pytest.approx(np.median(scores), abs=1e-5)
         assert table["scores_low"][j] == pytest.approx(np.quantile(scores, 0.05), abs=1e-5)
 
@@ -102,8 +105,11 @@ def test_moments_of_donors_are_drawn_without_reading_a_cell(cells: ad.AnnData, d
 def test_pathways_of_genes_that_have_nothing_to_do_with_each_other_are_not_used(cells: ad.AnnData) -> None:
     values, rng = cells.X.toarray(), np.random.default_rng(0)
     permuted = ad.AnnData(rng.permuted(values, axis=0), var=cells.var, varm={"pathways": cells.varm["pathways"]})
-    table = pae.get.stability(fit(permuted, n_restarts=2))
-    assert set(table["verdict"].iloc[:4]) == {"not used"}
+    with pytest.warns(DataWarning, match="n_bootstrap=4 draws are too few"):
+        drawn = fit(permuted, n_bootstrap=4)
+    assert set(pae.get.stability(drawn)["verdict"].iloc[:4]) == {"no signal"}
+    flat = fit(permuted, n_restarts=2, **DESCENT)
+    assert set(pae.get.stability(flat)["verdict"].iloc[:4]) <= {"no signal", "taken over"}
 
 
 def test_without_donors_twenty_random_folds_are_drawn(cells: ad.AnnData) -> None:
@@ -138,10 +144,10 @@ def test_intervals_of_donors_that_differ_are_wider_than_those_of_folds(cells: ad
 
 
 def test_of_several_starts_the_one_with_the_lowest_loss_is_kept(cells: ad.AnnData) -> None:
-    each = [fit(cells, random_state=seed) for seed in range(2, 7)]
+    each = [fit(cells, random_state=seed, **DESCENT) for seed in range(2, 7)]
     losses = [min(adata.uns["pae"]["history"]["loss"]) for adata in each]
     best = int(np.argmin(losses))
-    adata = fit(cells, random_state=2, n_restarts=5)
+    adata = fit(cells, random_state=2, n_restarts=5, **DESCENT)
     assert adata.uns["pae"]["params"]["random_state"] == 2 + best
     np.testing.assert_allclose(adata.varm["pae_loadings"], each[best].varm["pae_loadings"], atol=2e-5)
     table = pae.get.stability(adata)
@@ -156,16 +162,19 @@ def test_of_several_starts_the_one_with_the_lowest_loss_is_kept(cells: ad.AnnDat
 
 
 def test_restarts_through_the_cells_are_those_from_their_gram_matrix(cells: ad.AnnData) -> None:
-    gram, through = (fit(cells, n_restarts=3, solver=solver) for solver in ("gram", "cells"))
+    gram, through = (fit(cells, n_restarts=3, solver=solver, **DESCENT) for solver in ("gram", "cells"))
     one, other = (pae.get.stability(adata) for adata in (gram, through))
     np.testing.assert_allclose(one["scores"][:4], other["scores"][:4], atol=1e-5)
     assert one["verdict"].tolist()[:4] == other["verdict"].tolist()[:4]
 
 
+@pytest.mark.filterwarnings("ignore:.*by less than 0.5:pathwayae.DataWarning")
 def test_least_squares_scores_are_compared_as_scores(cells: ad.AnnData) -> None:
-    adata = fit(cells, n_restarts=2, scores="least_squares")
+    adata = fit(cells, n_restarts=2, scores="least_squares", max_iter=30)
     seed = adata.uns["pae"]["params"]["random_state"]
-    kept, other = (fit(cells, scores="least_squares", random_state=s).obsm["X_pae"] for s in (seed, 1 - seed))
+    kept, other = (
+        fit(cells, scores="least_squares", max_iter=30, random_state=s).obsm["X_pae"] for s in (seed, 1 - seed)
+    )
     expected = [np.corrcoef(kept[:, j], other[:, j])[0, 1] for j in range(4)]
     np.testing.assert_allclose(pae.get.stability(adata)["scores"][:4], expected, atol=1e-4)
 
@@ -173,7 +182,7 @@ def test_least_squares_scores_are_compared_as_scores(cells: ad.AnnData) -> None:
 def test_a_later_fit_takes_the_intervals_of_an_earlier_one_away(drawn: ad.AnnData) -> None:
     adata = drawn.copy()
     adata.varm["other_loadings_low"] = adata.varm[SLOTS[0]]
-    pae.tl.fit(adata, "pathways", n_extra=2, max_iter=20, progress=False)
+    pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
     assert not any(slot in adata.varm for slot in SLOTS)
     assert "other_loadings_low" in adata.varm
     with pytest.raises(KeyError, match="n_bootstrap=200"):
@@ -197,6 +206,11 @@ def test_everything_survives_the_disk(drawn: ad.AnnData, form: str, tmp_path) ->
 def test_a_number_of_refits_that_is_none_is_refused(cells: ad.AnnData, name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{name}={value!r}"):
         fit(cells, **{name: value})
+
+
+def test_scores_of_members_have_one_start(cells: ad.AnnData) -> None:
+    with pytest.raises(ValueError, match=r"n_restarts=2 sets the descent of scores='projection' or 'least_squares'"):
+        fit(cells, n_restarts=2)
 
 
 def test_no_restart_at_all_is_refused(cells: ad.AnnData) -> None:
@@ -223,7 +237,7 @@ def test_what_cannot_be_drawn_is_refused_with_the_way_out(cells: ad.AnnData) -> 
 def test_few_donors_are_warned_of(cells: ad.AnnData) -> None:
     three = cells[cells.obs["donor"].isin(cells.obs["donor"].unique()[:3])].copy()
     with pytest.warns(DataWarning, match="3 strata can be drawn with replacement in few ways"):
-        fit(three, n_bootstrap=40, sample_key="donor", max_iter=5)
+        fit(three, n_bootstrap=40, sample_key="donor")
 
 
 def test_strata_with_fewer_cells_than_genes_are_drawn(cells: ad.AnnData) -> None:

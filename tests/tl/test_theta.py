@@ -12,6 +12,12 @@ from pathwayae.core.selection import THETAS
 from pathwayae.tl import _selection
 
 QUIET = {"progress": False}
+DESCENT = {"scores": "projection", "progress": False}  # θ is of a descent
+# With little data a weak prior lets genes outside take a pathway over; what the fit says of it has tests of its own.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*of whose variance genes outside:pathwayae.DataWarning"),
+    pytest.mark.filterwarnings("ignore:.*on one gene:pathwayae.DataWarning"),
+]
 # Three pathways in 400 cells say little about θ; what is said then has tests of its own.
 weak = pytest.mark.filterwarnings("ignore:The prior is ignored:pathwayae.DataWarning")
 
@@ -23,12 +29,12 @@ def cells():
 
 @pytest.fixture(scope="module")
 def auto(cells):
-    return pae.tl.fit(cells, "pathways", theta="auto", n_extra="auto", copy=True, **QUIET)
+    return pae.tl.fit(cells, "pathways", theta="auto", n_extra="auto", copy=True, **DESCENT)
 
 
 @pytest.fixture
 def fitted(cells):
-    return pae.tl.fit(cells, "pathways", n_extra=2, copy=True, **QUIET)
+    return pae.tl.fit(cells, "pathways", n_extra=2, copy=True, **DESCENT)
 
 
 def test_the_fit_is_that_of_the_numbers_chosen(cells, auto):
@@ -37,7 +43,7 @@ def test_the_fit_is_that_of_the_numbers_chosen(cells, auto):
     assert path.loc[path["chosen"], "theta"].tolist() == [theta]
     assert extra.loc[extra["chosen"], "n_extra"].tolist() == [n_extra]
     assert path["theta"].tolist() == list(THETAS)
-    given = pae.tl.fit(cells, "pathways", theta=theta, n_extra=n_extra, copy=True, **QUIET)
+    given = pae.tl.fit(cells, "pathways", theta=theta, n_extra=n_extra, copy=True, **DESCENT)
     np.testing.assert_allclose(auto.varm["pae_loadings"], given.varm["pae_loadings"], atol=2e-5)
     assert "theta_path" not in given.uns["pae"]
 
@@ -45,7 +51,7 @@ def test_the_fit_is_that_of_the_numbers_chosen(cells, auto):
 @weak
 def test_the_order_of_genes_does_not_matter(cells, auto):
     order = np.random.default_rng(0).permutation(cells.n_vars)
-    turned = pae.tl.fit(cells[:, order].copy(), "pathways", theta="auto", n_extra="auto", copy=True, **QUIET)
+    turned = pae.tl.fit(cells[:, order].copy(), "pathways", theta="auto", n_extra="auto", copy=True, **DESCENT)
     pd.testing.assert_frame_equal(pae.get.theta_path(turned), pae.get.theta_path(auto), rtol=1e-4)
     pd.testing.assert_frame_equal(pae.get.n_extra_path(turned), pae.get.n_extra_path(auto), rtol=1e-3, atol=1e-5)
 
@@ -53,18 +59,18 @@ def test_the_order_of_genes_does_not_matter(cells, auto):
 @weak
 def test_donors_from_the_cells_and_from_moments_are_the_same(cells):
     moments = pae.pp.moments(cells, sample_key="donor", **QUIET)
-    once = pae.tl.fit(cells, "pathways", theta="auto", sample_key="donor", copy=True, **QUIET)
+    once = pae.tl.fit(cells, "pathways", theta="auto", sample_key="donor", copy=True, **DESCENT)
     again = pae.tl.fit(
-        cells, "pathways", theta="auto", moments=moments.select(*moments.strata[::-1]), copy=True, **QUIET
+        cells, "pathways", theta="auto", moments=moments.select(*moments.strata[::-1]), copy=True, **DESCENT
     )
     pd.testing.assert_frame_equal(pae.get.theta_path(once), pae.get.theta_path(again), rtol=1e-6)
-    apart = pae.tl.fit(cells, "pathways", theta="auto", copy=True, **QUIET)
+    apart = pae.tl.fit(cells, "pathways", theta="auto", copy=True, **DESCENT)
     assert not np.allclose(pae.get.theta_path(apart)["heldout_error"], pae.get.theta_path(once)["heldout_error"])
 
 
 @weak
 def test_paths_after_a_fit_are_those_of_the_fit(cells):
-    auto = pae.tl.fit(cells, "pathways", theta="auto", n_extra=2, sample_key="donor", copy=True, **QUIET)
+    auto = pae.tl.fit(cells, "pathways", theta="auto", n_extra=2, sample_key="donor", copy=True, **DESCENT)
     within = pae.get.theta_path(auto)
     loadings = auto.varm["pae_loadings"].copy()
     pae.tl.theta_path(auto, sample_key="donor", **QUIET)
@@ -104,7 +110,7 @@ def test_hidden_members_of_shuffled_pathways_are_not_recovered(cells):
     adata = cells.copy()
     adata.X = rng.permuted(adata.X.toarray(), axis=0)  # no gene knows of another
     with pytest.warns(pae.DataWarning, match="do not bear the pathways out"):
-        pae.tl.fit(adata, sets, theta="auto", n_extra=2, **QUIET)
+        pae.tl.fit(adata, sets, theta="auto", n_extra=2, **DESCENT)
     path = pae.get.theta_path(adata)
     assert abs(path.loc[path["chosen"], "auc"].iloc[0] - 0.5) < 0.1
 
@@ -152,18 +158,35 @@ def test_bad_options_of_the_path_are_named(fitted, options, error, match):
 
 def test_bad_options_of_a_fit_are_named(cells):
     with pytest.raises(ValueError, match="theta='auto'.*solver='cells'"):
-        pae.tl.fit(cells, "pathways", theta="auto", solver="cells", **QUIET)
+        pae.tl.fit(cells, "pathways", theta="auto", solver="cells", **DESCENT)
     with pytest.raises(ValueError, match="n_extra='auto'.*solver='cells'"):
         pae.tl.fit(cells, "pathways", n_extra="auto", solver="cells", **QUIET)
     with pytest.raises(ValueError, match="one stratum"):
-        pae.tl.fit(cells, "pathways", theta="auto", moments=pae.pp.moments(cells, **QUIET), **QUIET)
+        pae.tl.fit(cells, "pathways", theta="auto", moments=pae.pp.moments(cells, **QUIET), **DESCENT)
     with pytest.raises(TypeError, match="theta='automatic'"):
-        pae.tl.fit(cells, "pathways", theta="automatic", **QUIET)
+        pae.tl.fit(cells, "pathways", theta="automatic", **DESCENT)
     with pytest.raises(TypeError, match="n_extra='many'"):
         pae.tl.fit(cells, "pathways", n_extra="many", **QUIET)
     with pytest.raises(KeyError, match="nobody"):
-        pae.tl.fit(cells, "pathways", theta="auto", sample_key="nobody", **QUIET)
+        pae.tl.fit(cells, "pathways", theta="auto", sample_key="nobody", **DESCENT)
+    with pytest.raises(ValueError, match="theta='auto'.*scores='members' has none"):
+        pae.tl.fit(cells, "pathways", theta="auto", **QUIET)
     assert "pae" not in cells.uns
+
+
+def test_scores_of_members_have_no_theta_but_a_number_of_free_components(cells):
+    members = pae.tl.fit(cells, "pathways", n_extra="auto", copy=True, **QUIET)
+    path = pae.get.n_extra_path(members)
+    assert path.loc[path["chosen"], "n_extra"].tolist() == [members.uns["pae"]["params"]["n_extra"]]
+    with pytest.raises(ValueError, match="scores='members' has none"):
+        pae.tl.theta_path(members, **QUIET)
+
+
+def test_a_number_of_free_components_that_predicts_nothing_is_said(cells):
+    noise = cells.copy()
+    noise.X = np.random.default_rng(0).permuted(noise.X.toarray(), axis=0)
+    with pytest.warns(pae.DataWarning, match="predicts genes that were held out"):
+        pae.tl.fit(noise, "pathways", n_extra="auto", **QUIET)
 
 
 def test_n_max_is_checked_and_ends_where_genes_do(fitted):
