@@ -37,8 +37,9 @@ SHOWN += ("CD34_PROGENITORS",)
 
 
 class Scores(StrEnum):
-    """Ways from loadings to scores."""
+    """Where the weights of a score come from."""
 
+    members = "members"
     projection = "projection"
     least_squares = "least_squares"
 
@@ -90,7 +91,7 @@ def demo(
 ) -> None:
     """Fit built-in gene sets to built-in blood cells.
 
-    29 immune gene sets and 700 cells; no network is needed. Writes the fitted cells (pbmc_pae.h5ad), two tables and six
+    29 immune gene sets and 700 cells; no network is needed. Writes the fitted cells (pbmc_pae.h5ad), three tables and six
     pictures; files of these names are replaced.
 
     \b
@@ -111,6 +112,10 @@ def demo(
         typer.echo(f"Fitting {len(sets)} gene sets to {adata.n_obs} cells × {adata.n_vars} genes …")
         pae.tl.fit(adata, sets)
         _report(adata)
+        typer.echo("\nDo these cells use the gene sets? …")
+        pae.tl.relevance(adata)
+        counts = pae.get.trust(adata)["verdict"].value_counts()
+        typer.echo("  " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
         typer.echo("\nNeighbours and UMAP on the scores …")
         sc.pp.neighbors(adata, use_rep="X_pae")
         sc.tl.umap(adata)
@@ -140,8 +145,8 @@ def fit(
         int | None, typer.Option(help="Leave out pathways with more genes in the data.", show_default="no limit")
     ] = None,
     n_extra: Annotated[int, typer.Option(help="Number of free components.")] = 20,
-    theta: Annotated[float, typer.Option(help="Strength of the pathways, 0 to 1.")] = 0.3,
-    scores: Annotated[Scores, typer.Option(help="How scores follow from loadings.")] = Scores.projection,
+    theta: Annotated[float, typer.Option(help="Strength of the pathways in a descent, 0 to 1.")] = 0.3,
+    scores: Annotated[Scores, typer.Option(help="Every pathway by its members, or a descent.")] = Scores.members,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the start.")] = 0,
     key_added: Annotated[str, typer.Option(help="Prefix of the slots written.")] = "pae",
@@ -358,10 +363,11 @@ def _free_components(adata: AnnData, sets: GeneSetCollection) -> AnnData:
 
 
 def _tables(adata: AnnData, folder: Path) -> list[Path]:
-    """Save variance and matched genes per component, and top genes; the paths written."""
+    """Save variance and matched genes per component, top genes, and how far to trust them; the paths written."""
     import pathwayae as pae
 
     tables = {"components": pae.get.variance(adata), "top_genes": pae.get.top_genes(adata, n_genes=20)}
+    tables["trust"] = pae.get.trust(adata)
     paths = [folder / f"{name}.csv" for name in tables]
     for path, table in zip(paths, tables.values(), strict=True):
         table.to_csv(path, index=False, float_format="%.6g")
@@ -380,7 +386,7 @@ def _pictures(adata: AnnData, blind: AnnData, folder: Path) -> list[Path]:
         "umap_pathways": lambda: pae.pl.embedding(adata, SHOWN, show=False),
         "loadings": lambda: pae.pl.loadings(adata, show=False),
         "variance": lambda: pae.pl.variance(adata, show=False),
-        "history": lambda: pae.pl.history(adata, show=False),
+        "relevance": lambda: pae.pl.relevance(adata, show=False),
         "enrichment_without_b_cell_sets": lambda: pae.pl.enrichment(blind, show=False),
     }
     paths = []

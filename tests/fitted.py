@@ -5,6 +5,8 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from pathwayae.core.components import largest_share, n_effective
+
 PATHWAYS = [
     "Interferon / antiviral response",
     "REACTOME_ANTIGEN_PROCESSING_UBIQUITINATION_AND_PROTEASOME_DEGRADATION",
@@ -53,7 +55,7 @@ def fitted_adata(n=240, g=150, *, key="pae", symbols=False, seed=0):
     steps = np.arange(60)
     sizes = member.sum(axis=0)
     adata.uns[key] = {
-        "params": {"gene_symbols": "symbol" if symbols else "", "theta": 0.3},
+        "params": {"gene_symbols": "symbol" if symbols else "", "theta": 0.3, "scores": "projection", "balance": False},
         "component_names": np.array(NAMES),
         "n_pathways": p,
         "variance_ratio": np.linspace(0.12, 0.01, k)[rng.permutation(k)],
@@ -65,6 +67,12 @@ def fitted_adata(n=240, g=150, *, key="pae", symbols=False, seed=0):
         },
         "pathways": pd.DataFrame(
             {"pathway": PATHWAYS, "n_genes": sizes + 5, "n_matched": sizes, "n_lost": 5, "lost": "A;B;C;D;E"}
+        ).assign(
+            n_effective=n_effective(loadings[:, :p]),
+            top_gene_share=largest_share(loadings[:, :p]),
+            agreement=0.9,
+            outside=0.0,
+            flag="",
         ),
         "dropped": pd.DataFrame({"pathway": ["tiny"], "n_genes": [2], "n_matched": [1], "reason": ["too few genes"]}),
     }

@@ -13,7 +13,7 @@ def with_intervals(adata, key="pae"):
     values = adata.varm[f"{key}_loadings"]
     half = 0.1 * np.abs(values) + 0.02 * (values != 0)
     adata.varm[f"{key}_loadings_low"], adata.varm[f"{key}_loadings_high"] = values - half, values + half
-    verdicts = ["stable", "unstable", "not used"] * 3
+    verdicts = ["stable", "unstable", "no signal"] * 3
     low = np.linspace(0.999, 0.35, len(NAMES))
     adata.uns[key]["stability"] = pd.DataFrame({"component": NAMES, "verdict": verdicts, "scores_low": low})
     return adata

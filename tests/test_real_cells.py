@@ -24,6 +24,7 @@ TYPES = {
     "panglao_NK_cells": ["NK"],
     "panglao_Monocytes": ["CD14+ Mono", "FCGR3A+ Mono"],
     "panglao_Dendritic_cells": ["DC"],
+    "panglao_T_cells": ["Naive CD4 T", "Memory CD4 T", "CD8 T"],
 }
 
 
@@ -80,7 +81,7 @@ def by_type(adata: ad.AnnData) -> list[np.ndarray]:
 def test_interferon_alpha_tells_stimulated_cells_within_every_type(kang: ad.AnnData) -> None:
     stimulated = (kang.obs["condition"] == "stim").to_numpy()
     score = pae.get.scores(kang)[IFN].to_numpy()
-    assert np.mean([auroc(score[cells], stimulated[cells]) for cells in by_type(kang)]) >= 0.97
+    assert min(auroc(score[cells], stimulated[cells]) for cells in by_type(kang)) >= 0.97
 
 
 def test_interferon_alpha_differs_most_between_conditions(kang: ad.AnnData) -> None:
@@ -97,12 +98,35 @@ def test_interferon_alpha_differs_most_between_conditions(kang: ad.AnnData) -> N
     assert shift[IFN] > 0
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_a_score_means_its_name(pbmc: ad.AnnData, name: str) -> None:
-    positive = pbmc.obs["cell_type"].isin(TYPES[name]).to_numpy()
-    genes = [gene for gene in pbmc.uns["sets"][name] if gene in pbmc.var_names]
-    mean = np.asarray(pbmc[:, genes].X.mean(axis=1)).ravel()
-    assert auroc(pae.get.scores(pbmc)[name].to_numpy(), positive) >= auroc(mean, positive) - 0.01
+def test_scores_mean_their_names(pbmc: ad.AnnData) -> None:
+    """Better than the means of the genes over all names, and no single name is lost (32 cells are dendritic)."""
+    scores, means = {}, {}
+    for name, kinds in TYPES.items():
+        positive = pbmc.obs["cell_type"].isin(kinds).to_numpy()
+        genes = [gene for gene in pbmc.uns["sets"][name] if gene in pbmc.var_names]
+        means[name] = auroc(np.asarray(pbmc[:, genes].X.mean(axis=1)).ravel(), positive)
+        scores[name] = auroc(pae.get.scores(pbmc)[name].to_numpy(), positive)
+    assert np.mean(list(scores.values())) >= np.mean(list(means.values()))
+    assert all(scores[name] >= means[name] - 0.03 for name in TYPES)
+
+
+def test_a_score_speaks_for_its_whole_pathway(pbmc: ad.AnnData, kang: ad.AnnData) -> None:
+    for adata in (pbmc, kang):
+        table = pae.get.pathways(adata)
+        assert (table["top_gene_share"] <= 0.5 + 1e-6).all()
+        assert (table["n_effective"] >= 0.3 * table["n_matched"]).mean() > 0.9
+        assert (table["agreement"] >= 0.5).all()
+        assert (table["outside"] == 0).all()
+
+
+def test_a_pathway_means_the_same_in_any_collection(pbmc: ad.AnnData) -> None:
+    names = list(TYPES)
+    few = pae.tl.fit(
+        pbmc, {name: pbmc.uns["sets"][name] for name in names}, min_genes=10, n_extra=0, progress=False, copy=True
+    )
+    one, other = pae.get.scores(few)[names], pae.get.scores(pbmc)[names]
+    for name in names:
+        assert np.corrcoef(one[name], other[name])[0, 1] > 1 - 1e-6
 
 
 def test_scores_embed_cell_types_as_well_as_50_principal_components(pbmc: ad.AnnData, kang: ad.AnnData) -> None:

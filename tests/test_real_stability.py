@@ -24,10 +24,30 @@ def kang(real_data: Path) -> ad.AnnData:
     return adata
 
 
+@pytest.mark.filterwarnings("ignore:.*on one gene:pathwayae.DataWarning")
 def test_twenty_seeds_agree(kang: ad.AnnData) -> None:
     alone = kang.copy()
-    pae.tl.fit(alone, "pae_membership", n_restarts=20, n_extra=0, progress=False)
+    pae.tl.fit(alone, "pae_membership", scores="projection", n_restarts=20, n_extra=0, progress=False)
     assert pae.get.stability(alone)["scores"].median() >= 0.99
+    assert pae.get.stability(alone)["restarts"].min() >= 0.95
+
+
+def test_the_seed_says_nothing_of_scores_of_members(kang: ad.AnnData) -> None:
+    seeds = [pae.tl.fit(kang, "pae_membership", random_state=s, n_extra=0, copy=True, progress=False) for s in (1, 2)]
+    np.testing.assert_array_equal(seeds[0].obsm["X_pae"], seeds[1].obsm["X_pae"])
+
+
+def test_halves_of_the_cells_agree_on_every_score(kang: ad.AnnData) -> None:
+    order = np.random.default_rng(0).permutation(kang.n_obs)
+    scores = []
+    for half in (order[:1000], order[1000:]):
+        part = kang[np.sort(half)].copy()
+        pae.tl.fit(part, "pae_membership", n_extra=0, min_genes=1, key_added="part", progress=False)
+        everyone = kang.copy()
+        pae.tl.transform(everyone, part, key="part", progress=False)
+        scores.append(everyone.obsm["X_part"])
+    agreed = [np.corrcoef(one, other)[0, 1] for one, other in zip(*(z.T for z in scores), strict=True)]
+    assert min(agreed) >= 0.9
 
 
 def test_a_stable_component_holds_on_four_fifths_of_the_cells(kang: ad.AnnData) -> None:

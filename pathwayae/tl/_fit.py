@@ -235,8 +235,8 @@ def fit(
     _selection.check(auto, scores, solver, moments)
     _batches.check(batch_key, condition_key, center=center, solver=solver)
     _stability.check(adata, n_restarts, n_bootstrap, sample_key, solver, moments)
-    _check_scores(given)
     config = _config(given | ({"theta": _selection.THETA} if auto.theta else {}))
+    _check_scores(given)
     normalize = "" if moments is None else moments.normalize
     source = opened(adata, layer, gene_symbols, normalize, needed=moments is None)
     names = _inputs.gene_names(adata, gene_symbols)
@@ -400,7 +400,8 @@ def _fits(
 def _descend(problem: grouped_ae.Problem, *, progress: bool) -> grouped_ae.Fit:
     """Pathway loadings by one descent, step by step on a bar."""
     config = problem.config
-    with tqdm(total=config.max_iter, desc="fit", unit=" steps", disable=not progress, leave=False) as bar:
+    shown = progress and config.scores != "members"  # which take no steps
+    with tqdm(total=config.max_iter, desc="fit", unit=" steps", disable=not shown, leave=False) as bar:
 
         def step(_: int, terms: dict[str, float]) -> None:
             bar.set_postfix(loss=f"{terms['loss']:.4f}", refresh=False)

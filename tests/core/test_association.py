@@ -129,7 +129,7 @@ def test_the_leading_directions_of_many_genes_carry_what_the_best_ones_carry(ran
     # With the rest of each gene, R ≈ FFᵀ + D: unit diagonal, and off it little more error than the best rank has.
     off = ~np.eye(600, dtype=bool)
     error, least = (((correlations - near)[off] ** 2).sum() for near in (factors @ factors.T, best(correlations, rank)))
-    assert error <= 1.05 * least
+    assert error <= 1.1 * least
 
 
 @pytest.mark.parametrize(("g", "rank"), [(40, 10), (600, 30), (40, 100)])
@@ -163,12 +163,9 @@ def test_the_inverse_is_that_of_the_leading_directions_and_what_they_leave_of_ea
 @pytest.mark.parametrize("g", [40, 600])
 def test_association_needs_products_with_the_gram_matrix_alone(g):
     x, member = cells(n=120, g=g) + 3.0, sets(g, 4)
-    operator = standardize(x, center=True, scale="unit").gram
-    centred = x - x.mean(axis=0)
-    # Variances in the units of the data are those the start of the iteration goes by.
-    unit = centred / centred.std(axis=0)
-    whole = assoc.association(assoc.prepare(unit.T @ unit, rank=20), member)
-    np.testing.assert_allclose(assoc.association(assoc.prepare(operator, rank=20), member), whole, rtol=0, atol=2e-2)
+    operator = standardize(x, center=True, scale=None).gram
+    whole = assoc.association(assoc.prepare((x - x.mean(axis=0)).T @ (x - x.mean(axis=0)), rank=20), member)
+    np.testing.assert_allclose(assoc.association(assoc.prepare(operator, rank=20), member), whole, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("g", [40, 600])

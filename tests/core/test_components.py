@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
 from pathwayae.core import components, moments
+from pathwayae.core.encoder import balanced, score_weights
 
 
 def cells(n, g, seed=0, noise=0.3):
@@ -177,7 +178,7 @@ def test_variance_ratio_of_principal_components_is_that_of_scikit_learn():
 @pytest.mark.parametrize("scores", ["projection", "least_squares"])
 def test_variance_ratios_of_a_fit_are_those_of_its_scores(scores):
     x, w = cells(200, 15), loadings(15, 4)
-    encoder = components.encoder(w, 4, scores, 0.1)
+    encoder = score_weights(w, scores, 0.1)
     z = components.project(x, np.zeros(15), np.ones(15), encoder)
     expected = [explained_by_lstsq(x, z[:, [j]]) for j in range(4)]
     np.testing.assert_allclose(components.variance_ratio(x.T @ x, encoder), expected, rtol=1e-9)
@@ -224,50 +225,128 @@ def test_the_share_explained_together_lies_between_the_best_single_score_and_one
     assert single.max() <= components.variance_ratio_together(x.T @ x, encoder) <= 1
 
 
+# Whether a score speaks for its pathway.
+
+
+def test_the_effective_number_of_genes_and_the_largest_share_are_those_of_the_squares_in_a_loop():
+    w = np.random.default_rng(3).normal(size=(15, 6))
+    w[3, 2] = 40.0
+    shares = [w[:, j] ** 2 / sum(value**2 for value in w[:, j]) for j in range(6)]
+    np.testing.assert_allclose(components.n_effective(w), [1 / sum(q**2 for q in own) for own in shares], rtol=1e-12)
+    np.testing.assert_allclose(components.largest_share(w), [max(own) for own in shares], rtol=1e-12)
+    assert components.n_effective(w)[2] == pytest.approx(1, abs=0.1)
+    assert components.largest_share(w)[2] > 0.98
+
+
+@pytest.mark.parametrize("m", [1, 2, 7])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_m_even_genes_are_m_effective_ones_in_any_unit(m, dtype):
+    w = np.zeros((9, 3), dtype=dtype)
+    w[:m] = np.array([1.0, -3.0, 1e-9])
+    np.testing.assert_allclose(components.n_effective(w), m, rtol=1e-6)
+    np.testing.assert_allclose(components.largest_share(w), 1 / m, rtol=1e-6)
+
+
+def test_a_column_of_zeros_has_no_gene_at_all():
+    for w in (np.zeros((4, 2)), np.zeros((0, 2))):
+        assert components.n_effective(w).tolist() == components.largest_share(w).tolist() == [0.0, 0.0]
+
+
+def test_agreement_is_the_correlation_of_the_scores_of_cells():
+    x, rng = cells(80, 15), np.random.default_rng(4)
+    encoder, others = rng.normal(size=(15, 5)), rng.normal(size=(15, 5))
+    others[:, 1] = -2 * encoder[:, 1]
+    others[:, 2] += 3 * encoder[:, 2]
+    expected = [np.corrcoef(x @ encoder[:, j], x @ others[:, j])[0, 1] for j in range(5)]
+    np.testing.assert_allclose(components.agreement(x.T @ x, encoder, others), expected, rtol=1e-10)
+    scaled = encoder * np.array([1e-6, 3.0, 1e3, 1.0, 7.0])
+    np.testing.assert_allclose(components.agreement(x.T @ x, scaled, others), expected, rtol=1e-10)
+
+
+def test_agreement_with_a_score_that_does_not_vary_is_nothing():
+    x, rng = cells(80, 15), np.random.default_rng(4)
+    x[:, :3] = 0
+    encoder, others = rng.normal(size=(15, 4)), rng.normal(size=(15, 4))
+    encoder[:, 1], others[:, 2], encoder[3:, 3] = 0, 0, 0
+    found = components.agreement(x.T @ x, encoder, others)
+    assert np.isnan(found).tolist() == [False, True, True, True]
+    assert np.isnan(components.agreement(np.zeros((15, 15)), encoder, others)).all()
+    assert components.agreement(x.T @ x, encoder[:, :0], others[:, :0]).shape == (0,)
+
+
+def test_the_share_of_a_part_is_the_covariance_of_its_score_with_the_whole():
+    x, rng = cells(80, 15), np.random.default_rng(5)
+    encoder = rng.normal(size=(15, 4))
+    member = rng.random((15, 4)) < 0.5
+    parts = [np.where(member, encoder, 0.0), np.where(member, 0.0, encoder)]
+    found = [components.share_of_part(x.T @ x, encoder, part) for part in parts]
+    for part, shares in zip(parts, found, strict=True):
+        for j in range(4):
+            covariance = np.cov(x @ part[:, j], x @ encoder[:, j])
+            assert shares[j] == pytest.approx(covariance[0, 1] / covariance[1, 1], rel=1e-9)
+    np.testing.assert_allclose(sum(found), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(components.share_of_part(x.T @ x, encoder, encoder), 1.0, rtol=1e-12)
+
+
+def test_a_part_of_a_score_may_work_against_it_and_nothing_has_no_parts():
+    x = np.array([[1.0, 0.9], [-1.0, -1.1], [2.0, 1.9], [-2.0, -1.7]])
+    encoder = np.array([[1.0, 0.0], [-0.1, 0.0]])
+    part = np.array([[0.0, 0.0], [-0.1, 0.0]])
+    against, nothing = components.share_of_part(x.T @ x, encoder, part)
+    assert against < 0
+    assert components.share_of_part(x.T @ x, encoder, encoder - part)[0] == pytest.approx(1 - against)
+    assert nothing == 0
+
+
 # Scores.
 
 
+@pytest.mark.parametrize("scores", ["projection", "members"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_the_encoder_of_projection_is_the_loadings(dtype):
+def test_the_weights_of_tied_scores_are_the_loadings(dtype, scores):
     w = loadings(15, 4).astype(dtype)
-    result = components.encoder(w, 4, "projection", 0.1)
+    result = score_weights(w, scores, 0.1)
     assert result.dtype == np.float64
     np.testing.assert_array_equal(result, w)
 
 
 @pytest.mark.parametrize("ridge", [1e-3, 0.1, 10.0])
-def test_the_encoder_of_least_squares_is_the_ridge_regression_of_each_cell_on_the_loadings(ridge):
+def test_the_weights_of_least_squares_are_the_ridge_regression_of_each_cell_on_the_loadings(ridge):
     x, w = cells(50, 15), loadings(15, 4)
-    result = x @ components.encoder(w, 4, "least_squares", ridge)
+    result = x @ score_weights(w, "least_squares", ridge)
     expected = Ridge(alpha=ridge, fit_intercept=False, solver="svd").fit(w, x.T).coef_
     np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-11)
 
 
-def test_the_encoder_of_least_squares_without_a_ridge_is_the_pseudo_inverse():
+def test_the_weights_of_least_squares_without_a_ridge_are_the_pseudo_inverse():
     w = loadings(15, 4)
-    np.testing.assert_allclose(
-        components.encoder(w, 4, "least_squares", 0.0), np.linalg.pinv(w).T, rtol=1e-10, atol=1e-12
-    )
+    np.testing.assert_allclose(score_weights(w, "least_squares", 0.0), np.linalg.pinv(w).T, rtol=1e-10, atol=1e-12)
 
 
-def test_free_components_orthogonal_to_the_pathways_are_their_own_encoder():
+def test_free_components_orthogonal_to_the_encoder_are_their_own_weights():
     x, w = cells(50, 15), loadings(15, 4)
-    free = components.residual_components(x.T @ x, w, 3)
-    both = np.column_stack([w, free])
-    before = both.copy()
-    result = components.encoder(both, 4, "least_squares", 0.1)
-    np.testing.assert_array_equal(result[:, 4:], free)
+    encoder = score_weights(w, "least_squares", 0.1)
+    before = encoder.copy()
+    free = components.residual_components(x.T @ x, encoder, 3)
     # The ridge shrinks pathways only: least squares on all columns, with a penalty on the first four.
+    both = np.column_stack([w, free])
     normal = both.T @ both + np.diag([0.1] * 4 + [0.0] * 3)
-    np.testing.assert_allclose(result, both @ np.linalg.inv(normal), rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(components.encoder(both, 4, "projection", 0.1), both)
-    np.testing.assert_array_equal(both, before)
+    np.testing.assert_allclose(np.column_stack([encoder, free]), both @ np.linalg.inv(normal), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(encoder, before)
+
+
+def test_free_components_are_orthogonal_to_balanced_weights_not_to_the_loadings():
+    x, w = cells(200, 30), loadings(30, 4)
+    encoder = balanced(w, np.arange(30) // 10)
+    free = components.residual_components(x.T @ x, encoder, 3)
+    assert_orthonormal(free, encoder)
+    assert np.abs(w.T @ free).max() > 0.1
 
 
 @pytest.mark.parametrize("scores", ["projection", "least_squares"])
 def test_the_residual_sum_of_squares_is_that_of_the_cells(scores):
     x, w = cells(50, 15), 0.3 * loadings(15, 4)
-    encoder = components.encoder(w, 4, scores, 0.1)
+    encoder = score_weights(w, scores, 0.1)
     expected = np.sum((x - x @ encoder @ w.T) ** 2)
     assert components.residual_sum_of_squares(x.T @ x, encoder, w) == pytest.approx(expected, rel=1e-10)
 
@@ -306,6 +385,6 @@ def test_scores_of_the_cells_fitted_have_the_moments_that_the_gram_matrix_says()
     x = cells(200, 15) + np.linspace(0, 3, 15)
     data = moments.accumulate(x).standardize(center=True, scale="unit")
     w = loadings(15, 4)
-    z = components.project(sp.csr_matrix(x), data.mean, data.scale, components.encoder(w, 4, "projection", 0.0))
+    z = components.project(sp.csr_matrix(x), data.mean, data.scale, w)
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(z.T @ z, w.T @ data.gram @ w, rtol=1e-11)

@@ -10,13 +10,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pathwayae.core import grouped_ae, loss
+from pathwayae.core import grouped_ae, loss, members
+from pathwayae.core.encoder import balanced, expression_bins, score_weights
 from pathwayae.core.gram_product import standardize
 from pathwayae.core.grouped_ae import Config, Problem, fit, fit_many
 from pathwayae.core.loss import shares
 from pathwayae.core.moments import Standardized, accumulate
 
 CONFIG = {"theta": 0.3, "epsilon": 0.2, "l1_ratio": 0.4, "learning_rate": 0.01, "max_iter": 200}
+HIDING = {"dropout": 0.9, "start": "evidence", "balance": True}  # what tl.fit gives projection
 ACTIVATIONS = {"softplus": F.softplus, "sigmoid": torch.sigmoid, "identity": lambda v: v}
 
 
@@ -64,7 +66,13 @@ def naive_loss(v, x, membership, penalised, config):
         scores = x @ w @ torch.linalg.inv(w.T @ w + config.ridge * torch.eye(k, dtype=w.dtype))
     else:
         scores = x @ w
-    rmse = torch.sqrt(((x - scores @ w.T) ** 2).sum() / (n * g))
+    squared = ((x - scores @ w.T) ** 2).sum()
+    if config.dropout:  # what masks add on average: entry (c, i) has variance x_ci² p / (1 − p), and reaches all genes
+        for i in range(g):
+            for other in range(g):
+                through = (w[i] * w[other]).sum()
+                squared = squared + config.dropout / (1 - config.dropout) * (x[:, i] ** 2).sum() * through**2
+    rmse = torch.sqrt(squared / (n * g))
     if config.relative:
         rmse = rmse / torch.sqrt((x**2).mean())
 
@@ -167,6 +175,29 @@ def test_the_objective_with_nan_genes_and_in_absolute_units_is_that_of_the_desig
     assert_objective_is_naive(x, OVERLAPPING, SOME, k, config)
 
 
+@pytest.mark.parametrize("dropout", [0.3, 0.9])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("relative", [True, False])
+def test_the_objective_of_hidden_input_is_that_of_the_design(activation, relative, dropout):
+    config = Config(**CONFIG, activation=activation, dropout=dropout, relative=relative)
+    assert_objective_is_naive(planted(n=20, g=GENES)[0], OVERLAPPING, EVERY, 4, config)
+
+
+def test_the_objective_of_hidden_input_is_the_mean_over_masks():
+    data, explicit = standardised(planted(n=20, g=GENES)[0])
+    config = Config(**CONFIG, dropout=0.4)
+    v = torch.tensor(unconstrained(random_weights((GENES, 4), "softplus"), "softplus")).float()
+    rmse = float(grouped_ae.objective([Problem(data, OVERLAPPING, EVERY, 4, config)])(v).terms["reconstruction"])
+    w, rng = F.softplus(v).double().numpy(), np.random.default_rng(0)
+    left = [
+        np.sum((explicit - explicit * (rng.random(explicit.shape) < 0.6) / 0.6 @ w @ w.T) ** 2) for _ in range(4000)
+    ]
+    mean, error = np.mean(left), np.std(left) / math.sqrt(len(left))
+    assert abs(rmse**2 * np.sum(explicit**2) - mean) < 4 * error
+    whole = np.sum((explicit - explicit @ w @ w.T) ** 2)
+    assert mean - whole > 20 * error  # or nothing would be seen
+
+
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
 def test_entropy_gets_all_of_theta_where_no_gene_has_a_pathway(epsilon):
     config = Config(**{**CONFIG, "epsilon": epsilon}, zero_norm="feature")
@@ -267,7 +298,11 @@ def through_the_cells(x, membership, penalised, k, config, init):
             error = x - torch.linalg.solve(w.T @ w + config.ridge * torch.eye(k), (x @ w).T).T @ w.T
         else:
             error = x - x @ w @ w.T
-        rmse = error.square().mean().sqrt()
+        squared = error.square().sum()
+        if config.dropout:
+            noise = config.dropout / (1 - config.dropout) * x.square().sum(0)
+            squared = squared + (noise @ (w @ w.T).square()).sum()
+        rmse = (squared / x.numel()).sqrt()
         if config.relative:
             rmse = rmse / x.square().mean().sqrt()
         p = w.abs() / w.abs().sum(1, keepdim=True)
@@ -347,6 +382,21 @@ def test_200_steps_of_signed_loadings_without_structure_are_those_of_autograd_th
     assert rate < config.learning_rate
 
 
+@pytest.mark.parametrize("dropout", [0.3, 0.9])
+@pytest.mark.parametrize("zero_norm", ["feature", "component"])
+def test_200_steps_of_hidden_input_are_those_of_autograd_through_the_cells(zero_norm, dropout):
+    config = Config(
+        **CONFIG,
+        **PATIENT,
+        zero_norm=zero_norm,
+        dropout=dropout,
+        scheduler_patience=1,
+        scheduler_factor=0.9,
+        min_delta=3e-3,
+    )
+    assert assert_descents_agree(config) < config.learning_rate
+
+
 @pytest.mark.parametrize("zero_norm", ["feature", "component"])
 @pytest.mark.parametrize("scores", ["projection", "least_squares"])
 def test_the_first_steps_of_signed_loadings_with_structure_are_those_of_autograd_through_the_cells(scores, zero_norm):
@@ -381,6 +431,51 @@ def test_no_scalar_multiple_of_the_start_explains_the_data_better(n_components, 
         assert left(scalar) >= left(1.0)
     a, b = weights.T @ data.gram @ weights, weights.T @ weights
     assert np.trace(a) / np.trace(a @ b) == pytest.approx(1.0, rel=1e-12)  # s² of what is already scaled
+
+
+@pytest.mark.parametrize("n_components", [3, 6])
+@pytest.mark.parametrize("hidden", [0.25, 9.0])
+def test_no_scalar_multiple_of_the_start_explains_hidden_input_better(n_components, hidden):
+    x, membership = planted()
+    data, explicit = standardised(x)
+    options = {"scores": "projection", "hidden": hidden}
+    weights = grouped_ae.start(membership, n_components, data.gram, rng=np.random.default_rng(0), **options)
+    squares = (explicit**2).sum(axis=0)
+
+    def left(scalar):
+        both = scalar**2 * weights @ weights.T
+        return np.sum((explicit - explicit @ both) ** 2) + hidden * np.sum(squares @ both**2)
+
+    for scalar in [*np.linspace(0.05, 3, 60), 0.999, 1.001]:
+        assert left(scalar) >= left(1.0)
+    seen = grouped_ae.start(membership, n_components, data.gram, scores="projection", rng=np.random.default_rng(0))
+    ratio = weights / seen  # the same but for the scale
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-12)
+    assert ratio[0, 0] < 1
+
+
+def started(problem):
+    """The point that a descent starts from: one step keeps it."""
+    return fit_alone(replace(problem, config=replace(problem.config, max_iter=1))).loadings
+
+
+@pytest.mark.parametrize(("scores", "dropout"), [("projection", 0.0), ("projection", 0.9), ("least_squares", 0.0)])
+def test_the_start_from_evidence_is_the_probability_of_membership_for_every_seed(scores, dropout):
+    x, membership = planted()
+    data, _ = standardised(x)
+    config = Config(**CONFIG, scores=scores, start="evidence", dropout=dropout)
+    problem = Problem(data, membership, np.ones(30, dtype=bool), 3, config)
+    first, again, other = (started(replace(problem, config=replace(config, random_state=seed))) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    np.testing.assert_allclose(other, first, rtol=3 * grouped_ae.NOISE)  # up to what breaks ties
+    variance = (data.gram.diagonal() * data.scale**2) / data.n
+    believed = members.posterior(members.prepare(data.gram), membership, data.mean, variance)
+    expected = np.maximum(believed, grouped_ae.SMALL)
+    unit = [values / np.linalg.norm(values, axis=0) for values in (first, expected)]
+    np.testing.assert_allclose(*unit, rtol=2 * grouped_ae.NOISE)
+    given = started(replace(problem, config=replace(config, start="membership")))
+    assert np.linalg.norm(given / np.linalg.norm(given, axis=0) - unit[0]) > 50 * grouped_ae.NOISE
 
 
 @pytest.mark.parametrize("scores", ["projection", "least_squares"])
@@ -442,12 +537,12 @@ def relative_loss(loadings, explicit, membership, config):
 def test_a_fit_that_stops_early_returns_the_loadings_of_its_lowest_loss(zero_norm, scores):
     x, membership = planted()
     data, explicit = standardised(x)
-    # A learning rate that overshoots, so that the last point is not the best.
+    # A learning rate that overshoots and little patience, so that the last point is not the best.
     config = Config(
         **{**CONFIG, "learning_rate": 1.5},
         zero_norm=zero_norm,
         scores=scores,
-        early_stopping_patience=15,
+        early_stopping_patience=3,
         scheduler_patience=1000,
     )
     result = fit(data, membership, np.ones(30, bool), 5, config)
@@ -465,6 +560,37 @@ def test_least_squares_loadings_have_columns_of_unit_length():
     x, membership = planted()
     result = fit(standardised(x)[0], membership, np.ones(30, bool), 5, Config(**CONFIG, scores="least_squares"))
     np.testing.assert_allclose(np.linalg.norm(result.loadings, axis=0), 1.0, rtol=1e-6)  # float32
+
+
+@pytest.mark.parametrize("balance", [True, False])
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_the_encoder_of_a_fit_follows_from_its_loadings(scores, balance):
+    x, membership = planted()
+    data, _ = standardised(x + np.arange(30))
+    config = Config(**{**CONFIG, "max_iter": 5}, scores=scores, balance=balance)
+    result = fit(data, membership, np.ones(30, bool), 5, config)
+    np.testing.assert_array_equal(result.weights, score_weights(result.loadings, scores, config.ridge))
+    expected = balanced(result.weights, expression_bins(data.mean)) if balance else result.weights
+    np.testing.assert_array_equal(result.encoder, expected)
+    assert result.encoder.shape == (30, 5)
+    plain = fit(data, membership, np.ones(30, bool), 5, replace(config, balance=False))
+    np.testing.assert_array_equal(result.loadings, plain.loadings)  # the descent knows nothing of balance
+    assert result.history == plain.history
+
+
+@pytest.mark.parametrize("balance", [True, False])
+def test_members_are_closed_form_without_a_descent(balance):
+    x, membership = planted()
+    data, _ = standardised(x)
+    heard = []
+    config = Config(**CONFIG, scores="members", balance=balance)
+    result = fit(data, membership, np.ones(30, bool), 3, config, progress=lambda *step: heard.append(step))
+    expected = members.fit(data, membership, balance=balance)
+    for name in ("loadings", "weights", "encoder"):
+        np.testing.assert_array_equal(getattr(result, name), getattr(expected, name), err_msg=name)
+    assert (result.history, result.best_iteration, result.converged, heard) == ({}, 0, True, [])
+    other = replace(config, theta=0.9, max_iter=3, random_state=7, start="evidence")
+    np.testing.assert_array_equal(fit(data, membership, np.ones(30, bool), 3, other).loadings, result.loadings)
 
 
 @pytest.mark.parametrize("scores", ["projection", "least_squares"])
@@ -583,6 +709,26 @@ def test_the_cells_themselves_as_validation_change_nothing():
     np.testing.assert_array_equal(watched.loadings, alone.loadings)
 
 
+def test_held_out_cells_are_seen_whole():
+    x, membership = planted()
+    data, _ = standardised(x)
+    init = random_weights((30, 5), "softplus")
+    hidden, whole = (
+        fit(
+            data,
+            membership,
+            np.ones(30, bool),
+            5,
+            Config(**{**CONFIG, "max_iter": 1}, dropout=dropout),
+            init=init,
+            validation=data,
+        ).history
+        for dropout in (0.9, 0.0)
+    )
+    assert hidden["validation_loss"] == whole["validation_loss"] == whole["loss"]
+    assert hidden["loss"][0] > 1.1 * whole["loss"][0]
+
+
 @pytest.mark.parametrize("scores", ["projection", "least_squares"])
 def test_the_same_seed_gives_the_same_fit_and_another_seed_another(scores):
     x, membership = planted()
@@ -683,10 +829,13 @@ def assert_fits_agree(fits, problems):
         assert one.history.keys() == alone.history.keys()
         for name, values in alone.history.items():
             np.testing.assert_allclose(one.history[name], values, rtol=1e-5, err_msg=name)  # float32
-        assert np.linalg.norm(one.loadings - alone.loadings) < 1e-5 * np.linalg.norm(alone.loadings)
+        for name in ("loadings", "weights", "encoder"):
+            values, expected = getattr(one, name), getattr(alone, name)
+            assert np.linalg.norm(values - expected) < 1e-5 * np.linalg.norm(expected), name
+            assert values.dtype == np.float64
         assert one.converged == alone.converged
+        assert one.best_iteration == alone.best_iteration
         assert one.loadings.flags.c_contiguous
-        assert one.loadings.dtype == np.float64
 
 
 @every_kind
@@ -695,6 +844,37 @@ def assert_fits_agree(fits, problems):
 def test_fits_together_are_the_fits_one_by_one(kind, zero_norm, scores):
     problems = kind(a_problem(scores, zero_norm))
     assert_fits_agree(list(fit_many(problems)), problems)
+
+
+@every_kind
+def test_fits_of_hidden_input_together_are_the_fits_one_by_one(kind):
+    # Few steps: two free components that start alike part ways, and which takes what hangs on the last digit.
+    problems = kind(a_problem(**HIDING, max_iter=30))
+    fits = list(fit_many(problems))
+    assert_fits_agree(fits, problems)
+    whole = list(fit_many([replace(one, config=replace(one.config, dropout=0.0)) for one in problems]))
+    for one, seen in zip(fits, whole, strict=True):
+        assert np.linalg.norm(one.loadings - seen.loadings) > 0.1 * np.linalg.norm(seen.loadings)
+
+
+@every_kind
+def test_members_together_are_those_one_by_one(kind, monkeypatch):
+    problems = kind(a_problem("members", balance=True))
+    problems = [replace(one, n_components=3, init=None) for one in problems]
+    fits = list(fit_many(iter(problems)))
+    monkeypatch.setitem(grouped_ae.SLICE_BYTES, "cpu", 1)
+    for one, other, problem in zip(fits, fit_many(iter(problems)), problems, strict=True):
+        alone = fit_alone(problem)
+        for name in ("loadings", "weights", "encoder"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(alone, name))
+            np.testing.assert_array_equal(getattr(other, name), getattr(alone, name))
+        assert one[3:] == other[3:] == alone[3:] == ({}, 0, True)
+
+
+def test_members_of_problems_that_differ_too_much_are_refused():
+    problem = a_problem("members", balance=True)
+    with pytest.raises(ValueError, match="the same config"):
+        list(fit_many([problem, replace(problem, config=replace(problem.config, balance=False))]))
 
 
 @pytest.mark.parametrize("kind", [restarts, path, draws], ids=lambda kind: kind.__name__)

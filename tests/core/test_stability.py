@@ -143,10 +143,13 @@ def test_a_score_of_independent_genes_explains_its_chance_share():
     [
         (0.90, 0.9, 0.02, True, "stable"),
         (0.899, 0.9, 0.02, True, "unstable"),
-        (0.99, 0.49, 0.02, True, "not used"),
+        (0.99, 0.49, 0.02, True, "taken over"),
         (0.99, 0.5, 0.02, True, "stable"),
-        (0.99, 0.9, 0.015, True, "not used"),
-        (0.2, 0.9, 0.01, True, "not used"),
+        (0.99, 0.9, 0.015, True, "no signal"),
+        (0.2, 0.9, 0.01, True, "no signal"),
+        (0.2, 0.49, 0.01, True, "no signal"),  # the first that applies
+        (0.2, 0.49, 0.0151, True, "taken over"),
+        (0.99, np.nan, 0.015, False, "no signal"),
         (0.99, np.nan, 0.02, True, "stable"),
         (0.99, np.nan, 0.02, False, "untested"),
         (0.5, np.nan, 0.02, False, "unstable"),

@@ -11,6 +11,14 @@ def flat(text):
     return "".join(text.split())
 
 
+def genes_of(adata, name):
+    """What stands under the name of a pathway in a panel of loadings; nothing for a free component."""
+    table = get.pathways(adata).set_index("pathway")
+    if name not in table.index:
+        return ""
+    return f"{table.loc[name, 'n_effective']:.0f} effective of {table.loc[name, 'n_matched']} genes"
+
+
 def labels(ticks):
     return [flat(tick.get_text()) for tick in ticks]
 

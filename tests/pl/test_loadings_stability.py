@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fitted import NAMES, PATHWAYS, fitted_adata
-from plotted import flat, labels
+from plotted import flat, genes_of, labels
 
 from pathwayae import get, pl
 from pathwayae.pl._loadings import INTERVAL
@@ -27,7 +27,7 @@ def adata():
     adata.uns["pae"]["stability"] = pd.DataFrame(
         {
             "component": NAMES,
-            "verdict": ["stable", "unstable", "not used"] * 3,
+            "verdict": ["stable", "unstable", "no signal"] * 3,
             "scores_low": [0.999, 0.8999, 0.5, 1.0, -0.2, 0.0, 0.97, 0.1, 0.2],
         }
     )
@@ -50,7 +50,7 @@ def test_whiskers_are_the_intervals_of_the_genes_shown(adata):
 def test_the_title_gives_the_verdict_and_does_not_round_up(adata):
     axes = pl.loadings(adata, NAMES[:5], show=False)
     lines = [ax.get_title().split("\n")[-1] for ax in axes]
-    assert lines == ["stable (r ≥ 0.99)", "unstable (r ≥ 0.89)", "not used (r ≥ 0.50)", "stable (r ≥ 1.00)",
+    assert lines == ["stable (r ≥ 0.99)", "unstable (r ≥ 0.89)", "no signal (r ≥ 0.50)", "stable (r ≥ 1.00)",
                      "unstable (r ≥ -0.20)"]  # fmt: skip
     for ax, name in zip(axes, NAMES, strict=False):
         assert flat(ax.get_title()).startswith(flat(name))
@@ -62,7 +62,7 @@ def test_a_fit_that_was_not_repeated_has_neither(adata):
     del adata.uns["pae"]["stability"]
     ax = pl.loadings(adata, NAMES[0], show=False)
     assert whiskers(ax) == []
-    assert flat(ax.get_title()) == flat(NAMES[0])
+    assert flat(ax.get_title()) == flat(NAMES[0] + genes_of(adata, NAMES[0]))
     assert INTERVAL not in [text.get_text() for text in ax.figure.legends[0].get_texts()]
 
 

@@ -6,7 +6,7 @@ import pytest
 from fitted import FREE, NAMES, PATHWAYS, fitted_adata
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from plotted import enriched, flat, labels
+from plotted import enriched, flat, genes_of, labels
 
 from pathwayae import get, pl
 from pathwayae.pl import _axes
@@ -85,7 +85,7 @@ def test_loadings_show_top_genes_and_tell_members_from_added(adata):
     assert len(axes) == 2
     table = get.top_genes(adata, PATHWAYS[0], n_genes=12)
     assert [tick.get_text() for tick in axes[0].get_yticklabels()] == table["gene"].tolist()
-    assert flat(axes[0].get_title()) == flat(PATHWAYS[0])
+    assert flat(axes[0].get_title()) == flat(PATHWAYS[0] + genes_of(adata, PATHWAYS[0]))
     lines = {line.get_label(): line for line in axes[0].lines}
     for kind, rows in ((MEMBER, table["member"]), (ADDED, ~table["member"])):
         np.testing.assert_array_equal(lines[kind].get_xdata(), table.loc[rows, "loading"])
@@ -112,10 +112,16 @@ def test_loadings_leave_out_what_is_next_to_nothing(adata):
     assert len(pl.loadings(adata, NAMES[0], show=False).get_yticklabels()) == 0
 
 
+def test_the_title_names_the_flag_of_a_pathway(adata):
+    adata.uns["pae"]["pathways"].loc[0, "flag"] = "one gene"
+    ax = pl.loadings(adata, PATHWAYS[0], show=False)
+    assert ax.get_title().endswith(f"{genes_of(adata, PATHWAYS[0])}: one gene")
+
+
 def test_loadings_take_the_pathways_with_most_variance(adata):
     axes = pl.loadings(adata, show=False)
     table = get.variance(adata).query("kind == 'pathway'").nlargest(6, "variance_ratio")
-    assert [flat(ax.get_title()) for ax in axes] == [flat(name) for name in table["component"]]
+    assert [flat(ax.get_title()) for ax in axes] == [flat(name + genes_of(adata, name)) for name in table["component"]]
 
 
 def test_panels_need_as_many_axes(adata):

@@ -308,7 +308,7 @@ def test_the_order_of_cells_and_genes_changes_no_feature(cells):
 
 def test_pathway_scores_are_tested_where_there_are_any():
     adata = pae.datasets.simulate(150, 200, 4)
-    pae.tl.fit(adata, "pathways", n_extra=0, max_iter=20, progress=False)
+    pae.tl.fit(adata, "pathways", n_extra=0, progress=False)
     pae.tl.archetypes(adata, 3)
     pae.tl.archetype_features(adata)
     both = pae.get.archetype_features(adata)

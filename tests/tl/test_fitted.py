@@ -5,17 +5,24 @@ import pytest
 
 import pathwayae as pae
 from pathwayae.core.grouped_ae import Config
+from pathwayae.core.grouped_ae import fit as fit_again
 from pathwayae.tl._fitted import fitted, moments_of
+
+CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
+KINDS = [{}, {"balance": False}, {"scores": "projection"}, {"scores": "least_squares"}, CLASSIC]
+every_kind = pytest.mark.parametrize("cells", KINDS, indirect=True, ids=str)
 
 
 @pytest.fixture
-def cells():
+def cells(request):
+    options = getattr(request, "param", {})
     adata = pae.datasets.simulate(400, 150, 3, n_donors=3)
     adata.var["keep"] = np.arange(adata.n_vars) != 7
-    pae.tl.fit(adata, "pathways", mask_var="keep", n_extra=2, theta=0.2, progress=False)
+    pae.tl.fit(adata, "pathways", mask_var="keep", n_extra=2, progress=False, **options)
     return adata
 
 
+@every_kind
 def test_scores_follow_from_what_is_read_back(cells):
     model = fitted(cells, "pae")
     values = cells.X.toarray()[:, model.index].astype(float)
@@ -30,7 +37,36 @@ def test_scores_follow_from_what_is_read_back(cells):
 def test_the_settings_of_the_fit_come_back_some_of_them_changed(cells):
     config = fitted(cells, "pae").config(random_state=5, device="cpu")
     assert isinstance(config, Config)
-    assert (config.theta, config.random_state, config.device, config.scores) == (0.2, 5, "cpu", "projection")
+    assert (config.scores, config.balance, config.random_state, config.device) == ("members", True, 5, "cpu")
+    own = {"theta": 0.2, "dropout": 0.5, "max_iter": 40}
+    pae.tl.fit(cells, "pathways", n_extra=2, scores="projection", progress=False, **own)
+    config = fitted(cells, "pae").config(random_state=5, device="cpu")
+    assert (config.theta, config.dropout, config.max_iter) == (0.2, 0.5, 40)
+    assert (config.scores, config.balance, config.start, config.random_state) == ("projection", True, "evidence", 5)
+    pae.tl.fit(cells, "pathways", n_extra=2, progress=False, **CLASSIC)
+    config = fitted(cells, "pae").config()
+    assert (config.dropout, config.balance, config.start, config.random_state) == (0.0, False, "membership", 0)
+
+
+@pytest.mark.parametrize("options", KINDS, ids=str)
+def test_the_settings_read_back_give_the_fit_again(options):
+    adata = pae.datasets.simulate(400, 150, 3)
+    pae.tl.fit(adata, "pathways", n_extra=0, progress=False, device="cpu", **options)
+    model = fitted(adata, "pae")
+    data = model.standardize(moments_of(adata, model, None, progress=False))
+    again = fit_again(data, model.membership.toarray(), np.ones(150, bool), 3, model.config(device="cpu"))
+    unit = again.loadings / np.linalg.norm(again.loadings, axis=0)
+    np.testing.assert_allclose(unit, model.loadings, atol=1e-6)
+    length = np.linalg.norm(again.loadings, axis=0) if model.config().scores == "projection" else 1.0
+    np.testing.assert_allclose(again.encoder / length, model.encoder, atol=1e-6)
+
+
+def test_the_encoder_is_that_of_the_slot_or_the_loadings_where_they_are_tied(cells):
+    np.testing.assert_array_equal(fitted(cells, "pae").encoder, cells.varm["pae_encoder"][fitted(cells, "pae").index])
+    assert not np.array_equal(fitted(cells, "pae").encoder, fitted(cells, "pae").loadings)
+    pae.tl.fit(cells, "pathways", n_extra=2, progress=False, **CLASSIC)
+    assert "pae_encoder" not in cells.varm
+    np.testing.assert_array_equal(fitted(cells, "pae").encoder, fitted(cells, "pae").loadings)
 
 
 def test_moments_given_are_those_of_the_cells_in_any_order(cells):
@@ -51,9 +87,10 @@ def test_moments_of_other_values_are_refused(cells):
         moments_of(cells, fitted(cells, "pae"), pae.pp.moments(cells, genes=cells.var_names[:5], progress=False))
 
 
-def test_a_slot_that_is_gone_is_named(cells):
-    del cells.varm["pae_membership"]
-    with pytest.raises(KeyError, match="pae_membership"):
+@pytest.mark.parametrize("slot", ["pae_membership", "pae_encoder", "pae_loadings"])
+def test_a_slot_that_is_gone_is_named(cells, slot):
+    del cells.varm[slot]
+    with pytest.raises(KeyError, match=slot):
         fitted(cells, "pae")
     cells.uns = {}
     with pytest.raises(KeyError, match="pae"):
@@ -63,16 +100,20 @@ def test_a_slot_that_is_gone_is_named(cells):
 def test_gene_symbols_of_the_fit_are_used():
     adata = pae.datasets.simulate(300, 150, 3)
     symbols = adata.var_names.to_numpy()
+    sets = {name: list(symbols[member]) for name, member in adata.varm["pathways"].items()}
     adata.var["symbol"] = symbols
     adata.var_names = [f"id_{i}" for i in range(adata.n_vars)]
-    sets = {"a": list(symbols[:20]), "b": list(symbols[30:60])}
     pae.tl.fit(adata, sets, gene_symbols="symbol", n_extra=1, progress=False)
     model = fitted(adata, "pae")
     assert set(model.names) == set(symbols)
     assert moments_of(adata, model, None, progress=False).genes == tuple(model.names)
 
 
-@pytest.mark.parametrize("options", [{}, {"scale": "unit"}, {"scale": None, "center": False}, {"batch_key": "batch"}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"scale": "unit"}, CLASSIC, CLASSIC | {"scale": None, "center": False}, {"batch_key": "batch"}],
+    ids=str,
+)
 def test_moments_are_standardised_as_those_of_the_fit_were(options):
     adata = pae.datasets.simulate(400, 150, 3, n_donors=3, n_batches=2, batch_effect=1.0)
     pae.tl.fit(adata, "pathways", n_extra=1, progress=False, **options)

@@ -22,7 +22,7 @@ def simulated():
 @pytest.fixture(scope="module")
 def fitted():
     adata = simulated()
-    pae.tl.fit(adata, "pathways", n_extra=3, max_iter=40, progress=False)
+    pae.tl.fit(adata, "pathways", n_extra=3, progress=False)
     return adata
 
 
@@ -62,11 +62,12 @@ def test_the_statistic_is_the_mean_correlation_of_the_members(cells):
         assert_allclose(table["statistic"][j], block[~np.eye(len(block), dtype=bool)].mean(), atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*mean of their genes by less:pathwayae.DataWarning")  # a set of random genes
 def test_held_out_shares_are_those_of_fits_without_the_donor(cells):
     alone, unique = [], []
     for donor in cells.obs["donor"].cat.categories:
         train = cells[cells.obs["donor"] != donor].copy()
-        pae.tl.fit(train, "pathways", n_extra=3, max_iter=40, progress=False)
+        pae.tl.fit(train, "pathways", n_extra=3, progress=False)
         left_out = cells[cells.obs["donor"] == donor].copy()
         pae.tl.transform(left_out, train, progress=False)
         mean, scale = train.var["pae_mean"].to_numpy(), train.var["pae_scale"].to_numpy()
@@ -120,15 +121,16 @@ def test_more_strata_than_folds_are_pooled_whole_whoever_reads_them(cells):
     assert not np.allclose(read["heldout_se"], judged(cells, sample_key="sample", n_folds=6)["heldout_se"], rtol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:.*of whose variance genes outside:pathwayae.DataWarning")  # a set of random genes
 def test_units_and_scores_of_the_fit_are_kept():
     adata = simulated()
-    pae.tl.fit(adata, "pathways", n_extra=0, max_iter=10, scale=None, scores="least_squares", progress=False)
+    pae.tl.fit(adata, "pathways", n_extra=0, scale=None, scores="least_squares", max_iter=10, progress=False)
     table = judged(adata)
     train = adata[adata.obs["donor"] != "donor_1"].copy()
     assert len(train) < adata.n_obs
     assert table["heldout_variance"].notna().all()
     assert (table["verdict"] != "not tested").all()
-    pae.tl.fit(adata, "pathways", n_extra=0, max_iter=10, scale="unit", progress=False)
+    pae.tl.fit(adata, "pathways", n_extra=0, scale="unit", progress=False)
     other = judged(adata)
     assert_allclose(table["statistic"], other["statistic"])  # correlations have no units
     assert not np.allclose(table["heldout_variance"], other["heldout_variance"], rtol=1e-2)
@@ -153,7 +155,7 @@ def test_a_copy_leaves_the_cells_as_they_are(cells):
 
 def test_another_fit_forgets_what_was_said_of_the_one_before(cells):
     pae.tl.relevance(cells, n_folds=2, n_null=9, progress=False)
-    pae.tl.fit(cells, "pathways", max_iter=5, progress=False)
+    pae.tl.fit(cells, "pathways", progress=False)
     assert "relevance" not in cells.uns["pae"]
 
 
@@ -161,7 +163,7 @@ def test_sets_of_most_genes_are_warned_of():
     adata = simulated()
     names = adata.var_names
     sets = {"most": names[:300].tolist(), "few": names[:20].tolist()}
-    pae.tl.fit(adata, sets, n_extra=0, max_iter=5, progress=False)
+    pae.tl.fit(adata, sets, n_extra=0, progress=False)
     with pytest.warns(DataWarning, match=r"Of 1 pathways .* \(most\)"):
         judged(adata, n_null=9)
 
@@ -207,7 +209,7 @@ def test_moments_that_cannot_be_left_out_are_refused(cells):
 def test_p_does_not_depend_on_the_other_pathways(cells):
     few = simulated()
     few.varm["pathways"] = few.varm["pathways"].iloc[:, 2:4]
-    pae.tl.fit(few, "pathways", n_extra=0, max_iter=5, progress=False)
+    pae.tl.fit(few, "pathways", n_extra=0, progress=False)
     names = ["statistic", "null_mean", "null_low", "null_high", "z", "pval"]
     assert_allclose(judged(few)[names], judged(cells)[names][2:4], rtol=1e-9)
 
@@ -221,7 +223,7 @@ def test_random_sets_come_from_the_genes_of_the_model(cells, monkeypatch):
 
     monkeypatch.setattr(core, "matched_bins", bins)
     cells.var["keep"] = np.arange(cells.n_vars) >= 25
-    pae.tl.fit(cells, "pathways", mask_var="keep", n_extra=0, max_iter=5, progress=False)
+    pae.tl.fit(cells, "pathways", mask_var="keep", n_extra=0, progress=False)
     judged(cells, n_null=9)
     assert seen == [375]
 
@@ -231,12 +233,12 @@ def test_interferon_is_used_by_stimulated_cells_and_shuffled_names_by_none(real_
     adata = variable_genes(real_data / "cells" / "kang_ifnb_2000cells.h5ad", 1200)
     sets = pae.gs.read_gmt(real_data / "genesets" / "h.all.v7.5.1.symbols.gmt")
     options = {"n_folds": 2, "n_null": 999}
-    pae.tl.fit(adata, sets, min_genes=8, n_extra=5, max_iter=30, progress=False)
+    pae.tl.fit(adata, sets, min_genes=8, n_extra=5, progress=False)
     table = judged(adata, **options).set_index("component")
     interferon = table.loc[["HALLMARK_INTERFERON_ALPHA_RESPONSE", "HALLMARK_INTERFERON_GAMMA_RESPONSE"]]
     assert (interferon["verdict"] == "used").all()
     adata.var_names = np.random.default_rng(0).permutation(adata.var_names)
-    pae.tl.fit(adata, sets, min_genes=8, n_extra=5, max_iter=30, progress=False)
+    pae.tl.fit(adata, sets, min_genes=8, n_extra=5, progress=False)
     assert (judged(adata, **options)["verdict"] == "used").mean() <= 0.05
 
 

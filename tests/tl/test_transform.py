@@ -9,11 +9,19 @@ import pytest
 import pathwayae as pae
 
 
-@pytest.fixture(scope="module")
-def fitted() -> ad.AnnData:
+CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
+OUTSIDE = r"ignore:.*\(flag 'outside'\)"  # of program_4, which a descent gives to genes outside
+
+
+@pytest.fixture(scope="module", params=[{}, CLASSIC], ids=["members", "projection"])
+def fitted(request) -> ad.AnnData:
     adata = pae.datasets.simulate(400, 300, 6, random_state=3)
-    pae.tl.fit(adata, "pathways", n_extra=3, progress=False)
+    pae.tl.fit(adata, "pathways", n_extra=3, progress=False, **request.param)
     return adata
+
+
+def options_of(fitted: ad.AnnData) -> dict:
+    return {} if fitted.uns["pae"]["params"]["scores"] == "members" else CLASSIC
 
 
 def bare(adata: ad.AnnData) -> ad.AnnData:
@@ -21,9 +29,12 @@ def bare(adata: ad.AnnData) -> ad.AnnData:
     return ad.AnnData(adata.X.copy(), obs=adata.obs.copy(), var=adata.var[[]].copy())
 
 
-@pytest.mark.parametrize("scores", ["projection", "least_squares"])
-def test_the_cells_of_the_fit_get_the_scores_of_the_fit(fitted: ad.AnnData, scores: str) -> None:
-    reference = pae.tl.fit(fitted, "pathways", scores=scores, progress=False, copy=True)
+@pytest.mark.filterwarnings(OUTSIDE)
+@pytest.mark.parametrize("balance", [True, False])
+@pytest.mark.parametrize("scores", ["members", "projection", "least_squares"])
+def test_the_cells_of_the_fit_get_the_scores_of_the_fit(fitted: ad.AnnData, scores: str, balance: bool) -> None:
+    reference = pae.tl.fit(fitted, "pathways", scores=scores, balance=balance, progress=False, copy=True)
+    assert ("pae_encoder" in reference.varm) == (scores != "projection" or balance)
     new = bare(reference)
     assert pae.tl.transform(new, reference) is None
     np.testing.assert_array_equal(new.obsm["X_pae"], reference.obsm["X_pae"])
@@ -53,7 +64,10 @@ def test_missing_genes_count_as_their_mean_and_are_reported(fitted: ad.AnnData) 
     at_mean = ad.AnnData(filled, obs=fitted.obs, var=fitted.var[[]])
     pae.tl.transform(at_mean, fitted)
     new = bare(fitted)[:, ~missing].copy()
-    with pytest.warns(pae.DataWarning, match="75 of 300 genes of the model are missing"):
+    encoder = fitted.varm["pae_encoder" if "pae_encoder" in fitted.varm else "pae_loadings"].astype(float)
+    share = (encoder[missing] ** 2).sum() / (encoder**2).sum()
+    match = f"75 of 300 genes of the model are missing .*they carry {share:.0%} of the squared weights of the scores"
+    with pytest.warns(pae.DataWarning, match=match):
         pae.tl.transform(new, fitted)
     np.testing.assert_allclose(new.obsm["X_pae"], at_mean.obsm["X_pae"], atol=1e-4)
 
@@ -87,13 +101,22 @@ def test_the_layer_of_the_fit_is_the_default(fitted: ad.AnnData) -> None:
     reference = bare(fitted)
     reference.layers["lognorm"] = reference.X.copy()
     reference.varm["pathways"] = fitted.varm["pathways"]
-    pae.tl.fit(reference, "pathways", layer="lognorm", n_extra=3, progress=False)
+    pae.tl.fit(reference, "pathways", layer="lognorm", n_extra=3, progress=False, **options_of(fitted))
     new = bare(fitted)
     with pytest.raises(KeyError, match="layer='lognorm'"):
         pae.tl.transform(new, reference)
     new.layers["lognorm"], new.X = new.X, None
     pae.tl.transform(new, reference)
     np.testing.assert_array_equal(new.obsm["X_pae"], fitted.obsm["X_pae"])
+
+
+def test_a_reference_without_its_encoder_is_refused_by_name(fitted: ad.AnnData) -> None:
+    lost, new = fitted.copy(), bare(fitted)
+    slot = "pae_encoder" if "pae_encoder" in fitted.varm else "pae_loadings"
+    del lost.varm[slot]
+    with pytest.raises(KeyError, match=slot):
+        pae.tl.transform(new, lost)
+    assert "X_pae" not in new.obsm
 
 
 def test_bad_input_is_refused(fitted: ad.AnnData) -> None:
