@@ -126,7 +126,7 @@ def real(file: str, sample_key: str | None) -> tuple[dict, dict, dict]:
     moments = pae.pp.moments(adata, sample_key=sample_key, progress=False)
     gram = moments.standardize(scale="unit", within=sample_key is not None).gram
     prepared = association.prepare(gram)
-    seen = association.visibility(gram, moments.mean, moments.variance)
+    seen = association.visibility(prepared, moments.mean, moments.variance)
     rows = {}
     for seed in SEEDS:
         given = corrupted(true, seed)

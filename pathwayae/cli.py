@@ -91,8 +91,8 @@ def demo(
 ) -> None:
     """Fit built-in gene sets to built-in blood cells.
 
-    29 immune gene sets and 700 cells; no network is needed. Writes the fitted cells (pbmc_pae.h5ad), three tables and six
-    pictures; files of these names are replaced.
+    29 immune gene sets and 700 cells; no network is needed. Writes the fitted cells (pbmc_pae.h5ad), three tables and
+    six pictures; files of these names are replaced.
 
     \b
     Example:
