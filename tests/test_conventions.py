@@ -38,6 +38,7 @@ READING_ORDER = [
     "moments",
     "batches",
     "gram_product",
+    "basis",
     "association",
     "pathway_loops",
     "refine",

@@ -12,6 +12,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
+from pathwayae.core.basis import orthonormal
 from pathwayae.core.gram_product import Gram
 
 Floats = NDArray[np.float64]
@@ -167,7 +168,7 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
         drawn = np.random.default_rng(0).normal(size=(g, rank))
         block = drawn[np.argsort(np.argsort(variance, kind="stable"))]
         for _ in range(ITERATIONS):
-            block = scipy.linalg.qr(_correlated(gram, unit, block), mode="economic", check_finite=False)[0]
+            block = orthonormal(_correlated(gram, unit, block))
         values, inner = scipy.linalg.eigh(block.T @ _correlated(gram, unit, block))
         vectors = block @ inner
     positive = values > 1e-10 * max(values.max(), 1e-300)

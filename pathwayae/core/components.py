@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
+from pathwayae.core.basis import orthonormal
 from pathwayae.core.gram_product import Gram
 from pathwayae.core.moments import Matrix, block_rows, dense_block
 
@@ -38,7 +39,7 @@ def residual_components(gram: Gram, loadings: Floats, n_extra: int) -> Floats:
     g = gram.shape[0]
     if n_extra == 0:
         return np.zeros((g, 0))
-    basis = scipy.linalg.orth(loadings) if loadings.shape[1] else np.zeros((g, 0))
+    basis = orthonormal(loadings)
     # The loadings' own space gets a negative eigenvalue: where the residual runs out, its null space comes before it.
     below = float(gram.trace()) / g
 
