@@ -12,6 +12,10 @@ from pathwayae.core import moments
 from pathwayae.core.gram_product import STORED_BYTES
 from pathwayae.tl import _cells
 
+CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
+SQUARES = {"scores": "least_squares", "balance": False, "init": "membership"}
+OUTSIDE = r"ignore:.*\(flag 'outside'\)"  # a descent may give a pathway to genes outside
+both = pytest.mark.parametrize("options", [{}, CLASSIC], ids=["members", "projection"])  # without and with a descent
 KINDS = ["dense", "csr", "csc", "int", "view", "backed", "backed dense", "dask", "dask sparse"]
 
 
@@ -56,32 +60,62 @@ def held(cells: ad.AnnData, kind: str, folder) -> ad.AnnData:
     return bare
 
 
+def assert_same_loadings(a: ad.AnnData, b: ad.AnnData) -> None:
+    assert ("pae_encoder" in a.varm) == ("pae_encoder" in b.varm)
+    for slot in {"pae_loadings", "pae_encoder"} & set(a.varm):
+        # 100 float32 steps on products that were added up in another order
+        assert np.linalg.norm(a.varm[slot] - b.varm[slot]) < 1e-5 * np.linalg.norm(a.varm[slot]), slot
+
+
 def assert_same_model(a: ad.AnnData, b: ad.AnnData) -> None:
-    first, second = a.varm["pae_loadings"], b.varm["pae_loadings"]
-    # 100 float32 steps on products that were added up in another order
-    assert np.linalg.norm(first - second) < 1e-5 * np.linalg.norm(first)
+    assert_same_loadings(a, b)
     np.testing.assert_allclose(a.var["pae_mean"], b.var["pae_mean"], rtol=1e-12)
     np.testing.assert_allclose(a.var["pae_scale"], b.var["pae_scale"], rtol=1e-9)
     assert np.linalg.norm(a.obsm["X_pae"] - b.obsm["X_pae"]) < 1e-5 * np.linalg.norm(a.obsm["X_pae"])
     np.testing.assert_allclose(a.uns["pae"]["variance_ratio"], b.uns["pae"]["variance_ratio"], rtol=1e-4)
     assert a.uns["pae"]["variance_ratio_total"] == pytest.approx(b.uns["pae"]["variance_ratio_total"], rel=1e-5)
-    np.testing.assert_allclose(a.uns["pae"]["history"]["loss"], b.uns["pae"]["history"]["loss"], rtol=1e-5)
+    figures = ["n_effective", "top_gene_share", "agreement", "outside"]
+    first, second = (each.uns["pae"]["pathways"] for each in (a, b))
+    np.testing.assert_allclose(first[figures], second[figures], rtol=1e-4, atol=1e-5)
+    assert first["flag"].tolist() == second["flag"].tolist()
+    history = a.uns["pae"]["history"]
+    assert set(history) == set(b.uns["pae"]["history"])
+    assert ("loss" in history) == (a.uns["pae"]["params"]["scores"] != "members")
+    if "loss" in history:
+        np.testing.assert_allclose(history["loss"], b.uns["pae"]["history"]["loss"], rtol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:.* of view, initializing view as actual")
 @pytest.mark.filterwarnings("ignore::pathwayae.core.notice.DataWarning")  # "int" looks like counts
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_cells_give_the_fit_of_the_gram_matrix(cells: ad.AnnData, kind: str, tmp_path, monkeypatch) -> None:
+@both
+def test_the_cells_give_the_fit_of_the_gram_matrix(
+    cells: ad.AnnData, options: dict, kind: str, tmp_path, monkeypatch
+) -> None:
     monkeypatch.setattr(_cells, "BLOCK_BYTES", 16 * 40 * cells.n_vars)  # several blocks
-    by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram")
-    by_cells = fit(held(cells, kind, tmp_path), cells, solver="cells")
-    chosen = fit(held(cells, kind, tmp_path), cells)
+    by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram", **options)
+    by_cells = fit(held(cells, kind, tmp_path), cells, solver="cells", **options)
+    chosen = fit(held(cells, kind, tmp_path), cells, **options)
     assert [each.uns["pae"]["params"]["solver"] for each in (by_gram, by_cells, chosen)] == ["gram", "cells", "cells"]
     assert_same_model(by_gram, by_cells)
     np.testing.assert_array_equal(chosen.varm["pae_loadings"], by_cells.varm["pae_loadings"])
 
 
-@pytest.mark.parametrize("options", [{"scores": "least_squares"}, {"scale": "unit"}, {"center": False}, {"n_extra": 0}])
+@pytest.mark.filterwarnings(OUTSIDE)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale": "unit"},
+        {"balance": False, "n_extra": 0},
+        {"scores": "projection"},
+        {"scores": "least_squares"},
+        SQUARES,
+        CLASSIC | {"scale": "unit"},
+        CLASSIC | {"center": False},
+        CLASSIC | {"n_extra": 0},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("kind", ["dense", "csr"])
 def test_every_option_is_the_same_both_ways(cells: ad.AnnData, kind: str, options: dict, tmp_path) -> None:
     by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram", **options)
@@ -89,40 +123,46 @@ def test_every_option_is_the_same_both_ways(cells: ad.AnnData, kind: str, option
 
 
 @pytest.mark.parametrize("kind", ["dense", "csr", "csc", "backed", "backed dense"])
+@both
 def test_a_matrix_that_is_only_ever_used_in_blocks_gives_the_same_fit(
-    cells: ad.AnnData, kind: str, tmp_path, monkeypatch
+    cells: ad.AnnData, options: dict, kind: str, tmp_path, monkeypatch
 ) -> None:
-    by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram")
+    by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram", **options)
     # The cells in float64 are more than that, what is held of them in float32 or sparse is not.
     monkeypatch.setattr(moments, "MAX_GRAM_BYTES", 6 * cells.n_obs * cells.n_vars)
     monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * 33 * cells.n_vars)
     monkeypatch.setattr(_cells, "STORED_BYTES", 6)
-    through = fit(held(cells, kind, tmp_path), cells)
+    through = fit(held(cells, kind, tmp_path), cells, **options)
     assert through.uns["pae"]["params"]["solver"] == "cells"
     assert_same_model(by_gram, through)
 
 
 @pytest.mark.parametrize("kind", ["dense", "csr", "backed"])
-def test_the_order_of_the_genes_does_not_matter_to_the_bit(cells: ad.AnnData, kind: str, tmp_path) -> None:
+@both
+def test_the_order_of_the_genes_does_not_matter_to_the_bit(
+    cells: ad.AnnData, options: dict, kind: str, tmp_path
+) -> None:
     shuffled = cells[:, np.random.default_rng(0).permutation(cells.n_vars)].copy()
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-    one = fit(held(cells, kind, tmp_path / "one"), cells)
-    other = fit(held(shuffled, kind, tmp_path / "other"), cells)
+    one = fit(held(cells, kind, tmp_path / "one"), cells, **options)
+    other = fit(held(shuffled, kind, tmp_path / "other"), cells, **options)
     assert one.uns["pae"]["params"]["solver"] == "cells"
     aligned = other.var_names.get_indexer(one.var_names)
     np.testing.assert_array_equal(one.varm["pae_loadings"], other.varm["pae_loadings"][aligned])
 
 
 @pytest.mark.parametrize("kind", ["dense", "csr", "backed", "backed dense"])
-def test_constant_genes_are_left_out_through_the_cells(cells: ad.AnnData, kind: str, tmp_path) -> None:
+@pytest.mark.filterwarnings(OUTSIDE)
+@both
+def test_constant_genes_are_left_out_through_the_cells(cells: ad.AnnData, options: dict, kind: str, tmp_path) -> None:
     other = cells.copy()
     dense = other.X.toarray()
     dense[:, 5], dense[:, 9] = 0, 3.3
     other.X = sp.csr_matrix(dense)
     for solver in ("gram", "cells"):
         with pytest.warns(pae.DataWarning, match=f"2 of {cells.n_vars} genes have the same value"):
-            result = fit(held(other, kind, tmp_path), cells, solver=solver)
+            result = fit(held(other, kind, tmp_path), cells, solver=solver, **options)
         assert (result.varm["pae_loadings"][[5, 9]] == 0).all()
         assert result.var["pae_scale"].isna().to_numpy().nonzero()[0].tolist() == [5, 9]
         if solver == "gram":
@@ -135,16 +175,18 @@ def test_constant_genes_are_left_out_through_the_cells(cells: ad.AnnData, kind: 
 
 
 def assert_same_model_of_varying(a: ad.AnnData, b: ad.AnnData) -> None:
-    first, second = a.varm["pae_loadings"], b.varm["pae_loadings"]
-    assert np.linalg.norm(first - second) < 1e-5 * np.linalg.norm(first)
+    assert_same_loadings(a, b)
     np.testing.assert_allclose(a.var["pae_scale"], b.var["pae_scale"], rtol=1e-9)
 
 
-def test_a_masked_fit_goes_through_the_cells_of_the_genes_in_the_mask(cells: ad.AnnData, tmp_path) -> None:
+@both
+def test_a_masked_fit_goes_through_the_cells_of_the_genes_in_the_mask(
+    cells: ad.AnnData, options: dict, tmp_path
+) -> None:
     mask = np.arange(cells.n_vars) < 290
-    expected = fit(held(cells[:, mask].copy(), "dense", tmp_path), cells)
+    expected = fit(held(cells[:, mask].copy(), "dense", tmp_path), cells, **options)
     for kind in ("dense", "csr"):
-        result = fit(held(cells, kind, tmp_path), cells, mask_var=mask)
+        result = fit(held(cells, kind, tmp_path), cells, mask_var=mask, **options)
         assert result.uns["pae"]["params"]["solver"] == "cells"
         np.testing.assert_allclose(result.varm["pae_loadings"][mask], expected.varm["pae_loadings"], atol=1e-6)
         assert (result.varm["pae_loadings"][~mask] == 0).all()
@@ -214,11 +256,12 @@ def test_a_gram_matrix_that_is_too_large_names_the_cells_where_they_fit(
         assert "solver=" not in str(caught.value)
 
 
-def test_a_sparse_matrix_in_memory_is_not_changed(cells: ad.AnnData, tmp_path) -> None:
+@both
+def test_a_sparse_matrix_in_memory_is_not_changed(cells: ad.AnnData, options: dict, tmp_path) -> None:
     adata = held(cells, "csr", tmp_path)
     adata.X = adata.X.astype(np.float64)  # no copy is made of such a matrix
     before = adata.X.copy()
-    fit(adata, cells, solver="cells")
+    fit(adata, cells, solver="cells", **options)
     for name in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(adata.X, name), getattr(before, name))
 
@@ -241,12 +284,15 @@ def lazily(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["h5ad", "zarr"])
-def test_lazily_read_cells_get_the_fit_and_the_scores_of_the_cells(cells: ad.AnnData, form: str, lazily) -> None:
+@both
+def test_lazily_read_cells_get_the_fit_and_the_scores_of_the_cells(
+    cells: ad.AnnData, options: dict, form: str, lazily
+) -> None:
     full = cells.copy()
     full.var["symbol"] = [f"S{name}" for name in full.var_names]
     full.var["use"] = np.arange(full.n_vars) < 300
     sets = {name: [f"S{gene}" for gene in genes] for name, genes in sets_of(cells).items()}
-    options = {"gene_symbols": "symbol", "mask_var": "use", "n_extra": 3, "progress": False}
+    options = options | {"gene_symbols": "symbol", "mask_var": "use", "n_extra": 3, "progress": False}
     lazy = lazily(full, form)
     pae.tl.fit(lazy, sets, **options)
     pae.tl.fit(full, sets, **options)
@@ -259,9 +305,12 @@ def test_lazily_read_cells_get_the_fit_and_the_scores_of_the_cells(cells: ad.Ann
 
 
 @pytest.mark.parametrize("form", ["h5ad", "zarr"])
-def test_a_fit_and_a_membership_can_be_read_lazily(cells: ad.AnnData, form: str, lazily, tmp_path) -> None:
+@both
+def test_a_fit_and_a_membership_can_be_read_lazily(
+    cells: ad.AnnData, options: dict, form: str, lazily, tmp_path
+) -> None:
     fitted = cells.copy()
-    pae.tl.fit(fitted, "pathways", n_extra=3, progress=False)
+    pae.tl.fit(fitted, "pathways", n_extra=3, progress=False, **options)
     lazy = lazily(fitted, form)
     new = cells.copy()
     pae.tl.transform(new, lazy, progress=False)
@@ -269,5 +318,5 @@ def test_a_fit_and_a_membership_can_be_read_lazily(cells: ad.AnnData, form: str,
     new.write_h5ad(tmp_path / "new.h5ad")
     assert list(pae.get.scores(new)) == list(pae.get.scores(fitted))
     for pathways in ("pathways", "pae_membership"):
-        pae.tl.fit(lazy, pathways, n_extra=3, key_added="again", progress=False)
+        pae.tl.fit(lazy, pathways, n_extra=3, key_added="again", progress=False, **options)
         np.testing.assert_allclose(lazy.varm["again_loadings"], fitted.varm["pae_loadings"], atol=1e-6)

@@ -11,6 +11,11 @@ import pathwayae as pae
 from pathwayae.core import moments as core_moments
 from pathwayae.tl import _project
 
+CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
+SQUARES = {"scores": "least_squares", "balance": False, "init": "membership"}
+OUTSIDE = r"ignore:.*\(flag 'outside'\)"  # a descent may give a pathway to genes outside
+both = pytest.mark.parametrize("options", [{}, CLASSIC], ids=["members", "projection"])  # without and with a descent
+
 pytestmark = pytest.mark.filterwarnings("ignore:Observation names are not unique")
 
 
@@ -23,9 +28,20 @@ def fit(adata: ad.AnnData, pathways="pathways", **kwargs) -> ad.AnnData:
     return pae.tl.fit(adata, pathways, progress=False, copy=True, **{"n_extra": 3, "batch_key": "batch", **kwargs})
 
 
+@pytest.fixture(scope="module", params=[{}, CLASSIC], ids=["members", "projection"])
+def kind(request) -> dict:
+    """Options of a fit, for what holds with and without a descent."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def fitted(cells: ad.AnnData) -> ad.AnnData:
-    return fit(cells)
+def fitted(cells: ad.AnnData, kind: dict) -> ad.AnnData:
+    return fit(cells, **kind)
+
+
+def encoder_of(fitted: ad.AnnData) -> np.ndarray:
+    """What turns standardised cells into scores, float64."""
+    return fitted.varm["pae_encoder" if "pae_encoder" in fitted.varm else "pae_loadings"].astype(float)
 
 
 def as_dict(cells: ad.AnnData) -> dict[str, list[str]]:
@@ -49,11 +65,12 @@ def between(scores: np.ndarray, labels: pd.Series) -> np.ndarray:
 
 
 def centred(adata: ad.AnnData) -> ad.AnnData:
-    """Every gene less its mean in the batch of the cell, explicitly."""
+    """Every gene less its mean in the batch of the cell, explicitly; the mean of all cells stays."""
     x = adata.X.toarray().astype(float)
+    mean = x.mean(axis=0)
     for name in adata.obs["batch"].unique():
         rows = (adata.obs["batch"] == name).to_numpy()
-        x[rows] -= x[rows].mean(axis=0)
+        x[rows] += mean - x[rows].mean(axis=0)
     result = bare(adata)
     result.X = x
     return result
@@ -62,23 +79,40 @@ def centred(adata: ad.AnnData) -> ad.AnnData:
 def assert_same(a: ad.AnnData, b: ad.AnnData, atol: float) -> None:
     b = b[a.obs_names, a.var_names]
     np.testing.assert_allclose(a.varm["pae_loadings"], b.varm["pae_loadings"], atol=atol)
+    np.testing.assert_allclose(encoder_of(a), encoder_of(b), atol=atol)
     np.testing.assert_allclose(a.obsm["X_pae"], b.obsm["X_pae"], atol=100 * atol)
     np.testing.assert_allclose(a.varm["pae_batch_means"], b.varm["pae_batch_means"], atol=1e-12)
     assert list(a.uns["pae"]["batches"]) == list(b.uns["pae"]["batches"])
 
 
-@pytest.mark.parametrize("options", [{}, {"scale": "unit"}, {"scale": None}, {"scores": "least_squares"}])
+@pytest.mark.filterwarnings(OUTSIDE)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"balance": False},
+        {"scale": "unit"},
+        {"scores": "projection"},
+        {"scores": "least_squares"},
+        CLASSIC,
+        CLASSIC | {"scale": "unit"},
+        CLASSIC | {"scale": None},
+        SQUARES,
+    ],
+    ids=str,
+)
 def test_the_fit_is_that_of_cells_centred_batch_by_batch(cells: ad.AnnData, options: dict) -> None:
     result = fit(cells, **options)
     expected = fit(centred(cells), as_dict(cells), batch_key=None, **options)
     np.testing.assert_allclose(result.varm["pae_loadings"], expected.varm["pae_loadings"], atol=2e-5)
+    np.testing.assert_allclose(encoder_of(result), encoder_of(expected), atol=2e-5)
     np.testing.assert_allclose(result.obsm["X_pae"], expected.obsm["X_pae"], atol=1e-3)
     np.testing.assert_allclose(result.var["pae_scale"], expected.var["pae_scale"], rtol=1e-9)
     assert result.uns["pae"]["variance_ratio_total"] == pytest.approx(expected.uns["pae"]["variance_ratio_total"])
 
 
-def test_planted_batch_effects_are_removed_exactly(cells: ad.AnnData, fitted: ad.AnnData) -> None:
-    plain = fit(cells, batch_key=None)
+def test_planted_batch_effects_are_removed_exactly(cells: ad.AnnData, fitted: ad.AnnData, kind: dict) -> None:
+    plain = fit(cells, batch_key=None, **kind)
     assert between(plain.obsm["X_pae"], cells.obs["batch"]).max() > 0.1
     assert between(fitted.obsm["X_pae"], cells.obs["batch"]).max() < 1e-12
     means = fitted.to_df().groupby(cells.obs["batch"], observed=True).mean().T
@@ -87,12 +121,13 @@ def test_planted_batch_effects_are_removed_exactly(cells: ad.AnnData, fitted: ad
     assert fitted.uns["pae"]["params"]["batch_key"] == "batch"
 
 
-def test_the_variance_between_batches_is_that_of_the_scores_centred_alike(cells: ad.AnnData) -> None:
+@both
+def test_the_variance_between_batches_is_that_of_the_scores_centred_alike(cells: ad.AnnData, options: dict) -> None:
     adata = cells.copy()
     adata.obs["run"] = np.where(np.arange(400) < 12, "few", adata.obs["batch"].astype(str))  # far off, but small
-    fitted = fit(adata, batch_key="run")
+    fitted = fit(adata, batch_key="run", **options)
     x = fitted.X.toarray().astype(float)
-    scores = (x - x.mean(axis=0)) / fitted.var["pae_scale"].to_numpy() @ fitted.varm["pae_loadings"].astype(float)
+    scores = (x - x.mean(axis=0)) / fitted.var["pae_scale"].to_numpy() @ encoder_of(fitted)
     table = pae.get.batch_variance(fitted)
     labels = fitted.obs["run"]
     np.testing.assert_allclose(table["before"], between(scores, labels), rtol=1e-6)
@@ -108,56 +143,66 @@ def test_the_variance_between_batches_is_that_of_the_scores_centred_alike(cells:
     assert (sizes.index[shifts.argmax(axis=0)] != table["batch"]).any()
 
 
-def test_one_batch_is_a_fit_without_batches(cells: ad.AnnData) -> None:
+@both
+def test_one_batch_is_a_fit_without_batches(cells: ad.AnnData, options: dict) -> None:
     one = cells.copy()
     one.obs["batch"] = "only"
-    result, plain = fit(one), fit(one, batch_key=None)
+    result, plain = fit(one, **options), fit(one, batch_key=None, **options)
     np.testing.assert_allclose(result.varm["pae_loadings"], plain.varm["pae_loadings"], atol=2e-5)
+    np.testing.assert_allclose(encoder_of(result), encoder_of(plain), atol=2e-5)
     np.testing.assert_allclose(result.obsm["X_pae"], plain.obsm["X_pae"], atol=2e-3)
     assert pae.get.batch_variance(result)["before"].max() < 1e-12
 
 
-def test_neither_the_order_of_cells_and_genes_nor_the_kind_of_names_matters(cells: ad.AnnData, fitted) -> None:
+def test_neither_the_order_of_cells_and_genes_nor_the_kind_of_names_matters(
+    cells: ad.AnnData, fitted: ad.AnnData, kind: dict
+) -> None:
     rng = np.random.default_rng(0)
     shuffled = cells[rng.permutation(400), rng.permutation(300)].copy()
     shuffled.obs["batch"] = shuffled.obs["batch"].astype(str)
-    assert_same(fitted, fit(shuffled), atol=2e-5)
+    assert_same(fitted, fit(shuffled, **kind), atol=2e-5)
     numbered = cells.copy()
     numbered.obs["batch"] = numbered.obs["batch"].cat.codes + 8
-    numbered = fit(numbered)
+    numbered = fit(numbered, **kind)
     assert list(numbered.uns["pae"]["batches"]) == ["10", "8", "9"]
     np.testing.assert_allclose(numbered.obsm["X_pae"], fitted.obsm["X_pae"], atol=1e-4)
 
 
 @pytest.mark.parametrize("sample_key", [None, "donor"])
-def test_moments_of_the_batches_or_their_samples_give_the_same_fit(cells: ad.AnnData, fitted, sample_key) -> None:
+def test_moments_of_the_batches_or_their_samples_give_the_same_fit(
+    cells: ad.AnnData, fitted: ad.AnnData, kind: dict, sample_key
+) -> None:
     moments = pae.pp.moments(cells[:, ::-1], batch_key="batch", sample_key=sample_key, progress=False)
     assert len(moments.strata) == (3 if sample_key is None else 12)
-    assert_same(fitted, fit(cells, moments=moments), atol=1e-5)
+    assert_same(fitted, fit(cells, moments=moments, **kind), atol=1e-5)
     no_cells = ad.AnnData(obs=cells.obs, var=cells.var)
-    pae.tl.fit(no_cells, as_dict(cells), moments=moments, n_extra=3, batch_key="batch", progress=False)
+    pae.tl.fit(no_cells, as_dict(cells), moments=moments, n_extra=3, batch_key="batch", progress=False, **kind)
     new = bare(cells)
     pae.tl.transform(new, no_cells)
     np.testing.assert_allclose(new.obsm["X_pae"], fitted.obsm["X_pae"], atol=1e-3)
 
 
-def test_moments_may_hold_batches_that_these_cells_do_not_have(cells: ad.AnnData, fitted: ad.AnnData) -> None:
+def test_moments_may_hold_batches_that_these_cells_do_not_have(
+    cells: ad.AnnData, fitted: ad.AnnData, kind: dict
+) -> None:
     moments = pae.pp.moments(cells, batch_key="batch", progress=False)
     part = cells[cells.obs["batch"] == "batch_2"].copy()
-    result = fit(part, moments=moments)
+    result = fit(part, moments=moments, **kind)
     assert list(result.uns["pae"]["batches"]) == ["batch_1", "batch_2", "batch_3"]
     np.testing.assert_allclose(result.obsm["X_pae"], fitted[part.obs_names].obsm["X_pae"], atol=1e-3)
 
 
-def test_a_gene_that_varies_only_between_batches_is_left_out(cells: ad.AnnData) -> None:
+@both
+def test_a_gene_that_varies_only_between_batches_is_left_out(cells: ad.AnnData, options: dict) -> None:
     other = cells.copy()
     x = other.X.toarray()
     x[:, 7] = 1.3 * other.obs["batch"].cat.codes
     other.X = x
     with pytest.warns(pae.DataWarning, match="1 of 300 genes do not vary within batches"):
-        result = fit(other)
+        result = fit(other, **options)
     assert np.flatnonzero(result.var["pae_scale"].isna()).tolist() == [7]
     assert (result.varm["pae_loadings"][7] == 0).all()
+    assert (encoder_of(result)[7] == 0).all()
     assert (result.varm["pae_batch_means"][7] == 0).all()
 
 
@@ -180,18 +225,20 @@ def test_a_gram_matrix_that_does_not_fit_is_an_error_without_a_way_through_the_c
         fit(dense, batch_key=None, solver="gram")
 
 
-@pytest.mark.parametrize("kind", ["backed", "dask", "view"])
-def test_cells_are_read_from_wherever_they_lie(cells: ad.AnnData, fitted: ad.AnnData, kind: str, tmp_path) -> None:
-    if kind == "backed":
+@pytest.mark.parametrize("form", ["backed", "dask", "view"])
+def test_cells_are_read_from_wherever_they_lie(
+    cells: ad.AnnData, fitted: ad.AnnData, kind: dict, form: str, tmp_path
+) -> None:
+    if form == "backed":
         bare(cells).write_h5ad(tmp_path / "cells.h5ad")
         other = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
-    elif kind == "dask":
+    elif form == "dask":
         other = bare(cells)
         other.X = pytest.importorskip("dask.array").from_array(cells.X.toarray(), chunks=(90, 300))
     else:
         other = ad.concat([bare(cells), bare(cells)], index_unique="-")[:400]
         other.obs_names = cells.obs_names
-    pae.tl.fit(other, as_dict(cells), n_extra=3, batch_key="batch", progress=False)
+    pae.tl.fit(other, as_dict(cells), n_extra=3, batch_key="batch", progress=False, **kind)
     np.testing.assert_allclose(other.varm["pae_loadings"], fitted.varm["pae_loadings"], atol=2e-5)
     np.testing.assert_allclose(other.obsm["X_pae"], fitted.obsm["X_pae"], atol=2e-3)
 
@@ -211,8 +258,8 @@ def test_batches_survive_a_file_subsetting_and_concatenation(fitted: ad.AnnData,
     np.testing.assert_array_equal(part.varm["pae_batch_means"], fitted.varm["pae_batch_means"][:200])
 
 
-def test_a_later_fit_without_batches_leaves_none_behind(fitted: ad.AnnData) -> None:
-    again = fit(fitted, batch_key=None)
+def test_a_later_fit_without_batches_leaves_none_behind(fitted: ad.AnnData, kind: dict) -> None:
+    again = fit(fitted, batch_key=None, **kind)
     assert "pae_batch_means" not in again.varm
     assert "batches" not in again.uns["pae"]
     with pytest.raises(KeyError, match="centred no batches"):
@@ -244,7 +291,7 @@ def test_a_batch_that_the_fit_has_not_seen_is_reported_and_centred_by_all_cells(
         pae.tl.transform(new, fitted)
     np.testing.assert_array_equal(new.obsm["X_pae"][20:], fitted.obsm["X_pae"][20:50])
     x = fitted.X.toarray().astype(float)
-    scores = (x[:20] - x.mean(axis=0)) / fitted.var["pae_scale"].to_numpy() @ fitted.varm["pae_loadings"].astype(float)
+    scores = (x[:20] - x.mean(axis=0)) / fitted.var["pae_scale"].to_numpy() @ encoder_of(fitted)
     np.testing.assert_allclose(new.obsm["X_pae"][:20], scores, atol=1e-4)
 
 

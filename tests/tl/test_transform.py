@@ -8,7 +8,6 @@ import pytest
 
 import pathwayae as pae
 
-
 CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
 OUTSIDE = r"ignore:.*\(flag 'outside'\)"  # of program_4, which a descent gives to genes outside
 
