@@ -147,8 +147,9 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
     """``U√Λ`` of the leading directions of the correlations, shape (g, ≤ rank); rows of 0 for genes that do not vary.
 
     Few genes are decomposed exactly. For many, ``rank`` directions are found by subspace iteration (Halko, Martinsson
-    and Tropp 2011, 10.1137/090771806), which asks for products with the Gram matrix alone; the directions it starts
-    from belong to the genes in the order of their variances, so the order of the genes does not matter.
+    and Tropp 2011, 10.1137/090771806), which asks for products with the Gram matrix alone. It starts from the same
+    directions always, gene by gene in their order: put genes in one order (by name) first. The last of many directions
+    lie in noise and are not told apart, so another order moves them.
 
     Parameters
     ----------
@@ -165,8 +166,7 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
         matrix = unit[:, None] * np.asarray(gram @ np.diag(unit))
         values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[g - rank, g - 1])
     else:
-        drawn = np.random.default_rng(0).normal(size=(g, rank))
-        block = drawn[np.argsort(np.argsort(variance, kind="stable"))]
+        block = np.random.default_rng(0).normal(size=(g, rank))
         for _ in range(ITERATIONS):
             block = orthonormal(_correlated(gram, unit, block))
         values, inner = scipy.linalg.eigh(block.T @ _correlated(gram, unit, block))
