@@ -48,6 +48,7 @@ READING_ORDER = [
     "reconstruction",
     "optimize",
     "loss",
+    "start",
     "grouped_ae",
     "components",
     "stability",

@@ -17,7 +17,7 @@ from pathwayae.core.moments import Matrix, block_rows, dense_block
 Floats = NDArray[np.float64]
 
 
-def residual_components(gram: Gram, loadings: Floats, n_extra: int) -> Floats:
+def residual_components(gram: Gram, encoder: Floats, n_extra: int) -> Floats:
     """Leading eigenvectors of what the pathways leave over: ``(I − QQᵀ) G (I − QQᵀ)``, Q a basis of their encoder.
 
     Closed form, no pass over the data. Columns have unit length, are orthogonal to the encoder and to each
@@ -27,8 +27,8 @@ def residual_components(gram: Gram, loadings: Floats, n_extra: int) -> Floats:
     ----------
     gram
         ``X̃ᵀX̃``, shape (g, g), or its operator.
-    loadings
-        Shape (g, p); may be rank-deficient, or have p = 0.
+    encoder
+        Of the pathways, shape (g, p); may be rank-deficient, or have p = 0.
     n_extra
         Number of components, at most g − p.
 
@@ -39,8 +39,8 @@ def residual_components(gram: Gram, loadings: Floats, n_extra: int) -> Floats:
     g = gram.shape[0]
     if n_extra == 0:
         return np.zeros((g, 0))
-    basis = orthonormal(loadings)
-    # The loadings' own space gets a negative eigenvalue: where the residual runs out, its null space comes before it.
+    basis = orthonormal(encoder)
+    # The encoder's own space gets a negative eigenvalue: where the residual runs out, its null space comes before it.
     below = float(gram.trace()) / g
 
     def residual(v: Floats) -> Floats:

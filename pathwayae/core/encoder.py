@@ -25,7 +25,8 @@ def expression_bins(mean: Floats) -> NDArray[np.intp]:
     """
     g = len(mean)
     n_bins = int(np.clip(g // BIN_GENES, 1, MOST_BINS))
-    return ((rankdata(mean, method="ordinal") - 1) * n_bins // max(g, 1)).astype(np.intp)
+    # Ranked in float32, in which rounding does not tell apart what is equal.
+    return ((rankdata(mean.astype(np.float32), method="ordinal") - 1) * n_bins // max(g, 1)).astype(np.intp)
 
 
 def balanced(weights: Floats, bins: NDArray[np.intp]) -> Floats:

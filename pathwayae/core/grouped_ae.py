@@ -16,16 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pathwayae.core import members, penalties, reconstruction
-from pathwayae.core.association import prepare
 from pathwayae.core.encoder import Scores, balanced, expression_bins, score_weights
-from pathwayae.core.gram_product import Data, Gram, Product, operations, relative_product
+from pathwayae.core.gram_product import Data, Product, operations, relative_product
 from pathwayae.core.loss import Activation, Cells, Objective, activate, shares
 from pathwayae.core.optimize import Descent, Progress, minimize, side_by_side, threads_for
+from pathwayae.core.start import deactivate, start
 from pathwayae.core.strata import Standardized
 
-SMALL = 0.01  # start of a loading outside its pathway, relative to one inside
 RIDGE = 0.1  # λ of least-squares scores, relative to loadings of unit length
-NOISE = 1e-3  # relative: breaks ties between pathways with the same genes, and moves nothing else
 N_ARRAYS = 12  # point, best point, gradient, averages of Adam and what a step needs, each g × k
 # On a CPU a few problems together (4 to 9 of 2000 genes × 70) are the fastest: a larger state only leaves the caches.
 SLICE_BYTES = {"cpu": 2**26, "cuda": 2**32}
@@ -142,47 +140,6 @@ class Problem:
     init: Floats | None = None
 
 
-def deactivate(weights: Floats, activation: Activation) -> Floats:
-    """``V`` with ``act(V) = W``; weights are moved inside the range of the activation first."""
-    if activation == "softplus":
-        weights = np.maximum(weights, 1e-6)
-        return weights + np.log(-np.expm1(-weights))
-    if activation == "sigmoid":
-        weights = np.clip(weights, 1e-6, 1.0 - 1e-3)
-        return np.log(weights) - np.log1p(-weights)
-    return weights
-
-
-def start(
-    membership: NDArray[np.bool_] | Floats,
-    n_components: int,
-    gram: Gram,
-    *,
-    scores: Scores,
-    rng: np.random.Generator,
-    hidden: float = 0.0,
-) -> Floats:
-    """Loadings to start from: the membership, scaled to explain the data as well as one scalar can.
-
-    1 inside a pathway and ``SMALL`` outside (or the probability of membership, at least ``SMALL``), free components all
-    1, each times seeded noise; columns of unit length; then, for ``scores="projection"``, times s with
-    ``s² = tr A / tr((A + λ WᵀDW) B)``, the minimum of ``tr G − 2 s² tr A + s⁴ tr((A + λ WᵀDW) B)``; λ is ``hidden``.
-    """
-    g, p = membership.shape
-    weights = np.ones((g, n_components))
-    weights[:, :p] = np.maximum(membership, SMALL)
-    weights *= 1.0 + NOISE * rng.uniform(-1.0, 1.0, size=weights.shape)
-    if n_components > p:
-        weights[:, p:] *= rng.uniform(size=(g, n_components - p))
-    weights /= np.linalg.norm(weights, axis=0)
-    if scores == "least_squares":
-        return weights
-    a = weights.T @ (gram @ weights)
-    seen = a + hidden * (weights.T @ (np.asarray(gram.diagonal())[:, None] * weights))
-    power = float(np.sum(seen * (weights.T @ weights)))
-    return weights * np.sqrt(np.trace(a) / power) if power > 0 else weights
-
-
 def objective(problems: Sequence[Problem]) -> Objective:
     """The objective (docs/mathematics.md) of these problems, in float32.
 
@@ -279,14 +236,9 @@ def fit_many(problems: Iterable[Problem]) -> Iterator[Fit]:
     [(4, 2), (4, 2), (4, 2)]
     """
     slices = _slices(problems)
-    first = next(slices, [])
-    if first and first[0].config.scores == "members":
-        for problem in chain(first, chain.from_iterable(slices)):
-            yield _fit_members(problem)
-        return
-    slices = chain([first] if first else [], slices)
     begin = list(islice(slices, 1 if torch.get_num_threads() == 1 else 2))
-    if len(begin) == 2 and torch.device(begin[0][0].config.device).type == "cpu":
+    config = begin[0][0].config if begin else None
+    if config and len(begin) == 2 and torch.device(config.device).type == "cpu" and config.scores != "members":
         for fits in side_by_side(_fit_slice, chain(begin, slices)):
             yield from fits
         return
@@ -368,9 +320,7 @@ def _sets_to_start_from(problems: Sequence[Problem]) -> list[NDArray[np.bool_] |
     for problem in problems:
         key = id(problem.data), id(problem.membership)
         if problem.init is None and problem.config.start == "evidence" and key not in known:
-            data = problem.data
-            variance = np.asarray(data.gram.diagonal()) * data.scale**2 / data.n
-            known[key] = members.posterior(prepare(data.gram), problem.membership, data.mean, variance)
+            known[key] = members.posterior(problem.data, problem.membership)
     return [known.get((id(problem.data), id(problem.membership)), problem.membership) for problem in problems]
 
 

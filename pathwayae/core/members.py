@@ -90,7 +90,7 @@ def member_weights(prepared: Prepared, membership: NDArray[np.bool_]) -> Floats:
     return weights
 
 
-def posterior(prepared: Prepared, membership: NDArray[np.bool_], mean: Floats, variance: Floats) -> Floats:
+def posterior(data: Data, membership: NDArray[np.bool_], prepared: Prepared | None = None) -> Floats:
     """Probability that a gene belongs to a pathway, each pathway by itself, shape (g, p).
 
     A pathway with no genes or all of them says nothing of others: its membership.
@@ -98,7 +98,8 @@ def posterior(prepared: Prepared, membership: NDArray[np.bool_], mean: Floats, v
     result = membership.astype(np.float64)
     size = membership.sum(axis=0)
     possible = np.flatnonzero((size > 0) & (size < len(membership)))
-    seen = visibility(prepared, mean, variance)
+    prepared = prepare(data.gram) if prepared is None else prepared
+    seen = visibility(prepared, data.mean, np.asarray(data.gram.diagonal()) * data.scale**2 / data.n)
     for first in range(0, len(possible), CHUNK):
         chosen = possible[first : first + CHUNK]
         sets = membership[:, chosen]
@@ -108,6 +109,5 @@ def posterior(prepared: Prepared, membership: NDArray[np.bool_], mean: Floats, v
 
 def outside_loadings(prepared: Prepared, membership: NDArray[np.bool_], weights: Floats, data: Data) -> Floats:
     """``r_ij (max(ρ_ij, 0) + 0.4)``: how a gene that is no member goes with a pathway, times its probability r."""
-    variance = np.asarray(data.gram.diagonal()) * data.scale**2 / data.n
-    believed = posterior(prepared, membership, data.mean, variance)
+    believed = posterior(data, membership, prepared)
     return believed * (np.maximum(leave_one_out(prepared.similarity, weights), 0.0) + FLOOR)

@@ -14,6 +14,7 @@ pathways agree (empirical Bayes), or, every pathway by itself, to what is usual.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -296,47 +297,69 @@ def _shares(sums: Sums, size: NDArray[np.intp]) -> tuple[Floats, Floats]:
     return np.clip(alpha, 0.01, 0.999), np.clip(false, 0.001, 0.99)
 
 
-def _newton(current: Floats, sums: Sums, precision: Floats) -> tuple[Floats, Floats]:
-    """Where one step leads from the current coefficients if they are drawn to 0, and their covariances."""
-    ridge = np.append(precision, 0.0)
-    covariance = np.linalg.inv(sums.hessian + np.diag(np.append(precision, 1e-6))).astype(np.float64, copy=False)
-    return current + _times(covariance, sums.gradient - ridge * current), covariance
-
-
 def _times(matrices: Floats, vectors: Floats) -> Floats:
     """Matrix by matrix, (p, k, k) and (p, k) or (k,)."""
     product: Floats = np.matmul(matrices, vectors[..., None])[..., 0]
     return product
 
 
-def _moved(current: Floats, target: Floats, n_views: int) -> Floats:
-    """No step is longer than ``STEP``, and association never speaks against membership."""
-    moved = current + np.clip(target - current, -STEP, STEP)
-    moved[:, :n_views] = np.maximum(moved[:, :n_views], 0.0)
-    return moved
+def _newton(
+    current: Floats, sums: Sums, precision: Floats, n_views: int, centre: Callable[[Floats, Floats], Floats]
+) -> Floats:
+    """One Newton step on the posteriors as labels, no longer than ``STEP``, drawn to a centre.
+
+    Association never speaks against membership: a view whose coefficient would fall below 0 is held there, and the
+    others are solved for without it. Merely cut off, it would leave to a view that says nearly the same what was meant
+    for the difference of the two.
+
+    Parameters
+    ----------
+    current
+        Coefficients, shape (p, k).
+    sums, precision
+        Of the posteriors, and of what draws the coefficients but the intercept to the centre.
+    centre
+        Makes the centre, shape (k,), of the step to the centre 0 and of the covariances of the coefficients that are
+        not held.
+    """
+    ridge = np.append(precision, 0.0)
+    curvature = sums.hessian + np.diag(np.append(precision, 1e-6))
+    free = np.ones(current.shape, dtype=bool)
+    while True:
+        both = free[:, :, None] & free[:, None, :]
+        covariance = np.where(both, np.linalg.inv(np.where(both, curvature, np.eye(current.shape[1]))), 0.0)
+        gradient = sums.gradient - ridge * current + _times(curvature, np.where(free, 0.0, current))
+        alone = np.where(free, current + _times(covariance, gradient), 0.0)
+        target = alone + _times(covariance, ridge * centre(alone, covariance))
+        lowest = target[:, :n_views].argmin(axis=1)
+        below = np.flatnonzero(target[np.arange(len(target)), lowest] < 0.0)
+        if not len(below):
+            return current + np.clip(target - current, -STEP, STEP)
+        free[below, lowest[below]] = False
 
 
 def _pooled(current: Floats, sums: Sums, precision: Floats, n_views: int) -> tuple[Floats, Floats]:
-    """One Newton step on the posteriors as labels, and the precision that fits how much the pathways differ."""
-    alone, covariance = _newton(current, sums, precision)
-    ridge = np.append(precision, 0.0)
-    # Jointly with the centre μ all pathways are drawn to: δ = C(gradient + R(μ − b)), μ = mean(b + δ).
-    pull = (covariance * ridge).mean(axis=0)[:-1, :-1]
+    """One step of all pathways, drawn to their mean, and the precision that fits how much they differ."""
     loose = np.diag(CENTRE / (len(current) * precision))
-    centre = np.append(np.linalg.solve(np.eye(len(pull)) - pull + loose, alone.mean(axis=0)[:-1]), 0.0)
-    moved = _moved(current, alone + _times(covariance, ridge * centre), n_views)
+
+    def centre(alone: Floats, covariance: Floats) -> Floats:
+        # Jointly with the centre μ all pathways are drawn to: δ = C(gradient + R(μ − b)), μ = mean(b + δ).
+        pull = (covariance * np.append(precision, 0.0)).mean(axis=0)[:-1, :-1]
+        return np.append(np.linalg.solve(np.eye(len(pull)) - pull + loose, alone.mean(axis=0)[:-1]), 0.0)
+
+    moved = _newton(current, sums, precision, n_views, centre)
+    covariance = np.linalg.inv(sums.hessian + np.diag(np.append(precision, 1e-6)))
     spread = (moved - moved.mean(axis=0)) ** 2 + np.diagonal(covariance, axis1=1, axis2=2)
     return moved, np.clip(1.0 / spread[:, :-1].mean(axis=0), *SHRINK)
 
 
 def _alone(current: Floats, sums: Sums, n_views: int) -> Floats:
-    """One Newton step of every pathway by itself, drawn to what is usual."""
+    """One step of every pathway by itself, drawn to what is usual."""
     precision = np.full(current.shape[1] - 1, COVARIATE_PRECISION, dtype=np.float64)
     precision[:n_views] = WORTH_PRECISION
     centre = np.zeros(current.shape[1])
     centre[:n_views] = WORTH
-    alone, covariance = _newton(current, sums, precision)
-    return _moved(current, alone + _times(covariance, np.append(precision, 0.0) * centre), n_views)
+    return _newton(current, sums, precision, n_views, lambda *_: centre)
 
 
 def _weighed(genes: Genes, state: _State) -> tuple[Floats, Floats, Floats, Floats]:

@@ -72,7 +72,7 @@ def pathways(adata: AnnData, *, flagged: bool = False, key: str = _keys.DEFAULT)
     >>> bool((pae.get.pathways(adata)["n_effective"] > 10).all())
     True
     """
-    table = pd.DataFrame(_entry(adata, key, _keys.PATHWAYS))
+    table = pd.DataFrame(_entry(adata, key, _keys.PATHWAYS)).copy()
     return table[table["flag"].astype(bool)].reset_index(drop=True) if flagged else table
 
 

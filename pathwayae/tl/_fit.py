@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -16,19 +15,11 @@ from pathwayae import _inputs, _keys
 from pathwayae.core import grouped_ae, selection
 from pathwayae.core.gram_product import StandardizedCells
 from pathwayae.core.moments import Moments
-from pathwayae.tl import _batches, _cells, _pathways, _quality, _selection, _stability
+from pathwayae.tl import _batches, _cells, _pathways, _quality, _selection, _settings, _stability
 from pathwayae.tl._project import Projection, opened, project
 from pathwayae.tl._write import complete, component_names, write
 
 logger = logging.getLogger("pathwayae")
-
-CONFIG = ("theta", "epsilon", "l1_ratio", "scores", "zero_norm", "learning_rate", "max_iter", "device", "random_state")
-CONFIG += ("balance",)
-DESCENT = {"theta": 0.3, "epsilon": 0.0, "l1_ratio": 0.5, "zero_norm": "component", "init": "evidence"}
-DESCENT |= {"dropout": None, "learning_rate": 0.03, "max_iter": 100, "n_restarts": 1}
-DROPOUT = 0.9  # of projection
-STORED = ("layer", "mask_var", "gene_symbols", "min_genes", "max_genes", "n_extra", "center", "scale", "batch_key")
-STORED += ("condition_key", "normalize", "solver", "n_restarts", "n_bootstrap", "sample_key")
 
 
 def fit(
@@ -230,13 +221,13 @@ def fit(
     (300, 8)
     """
     given = dict(locals())
-    _check(given)
+    _settings.check(given)
     auto = _selection.Auto(theta == "auto", n_extra == "auto")
     _selection.check(auto, scores, solver, moments)
     _batches.check(batch_key, condition_key, center=center, solver=solver)
     _stability.check(adata, n_restarts, n_bootstrap, sample_key, solver, moments)
-    config = _config(given | ({"theta": _selection.THETA} if auto.theta else {}))
-    _check_scores(given)
+    config = _settings.config_of(given | ({"theta": _selection.THETA} if auto.theta else {}))
+    _settings.check_scores(given)
     normalize = "" if moments is None else moments.normalize
     source = opened(adata, layer, gene_symbols, normalize, needed=moments is None)
     names = _inputs.gene_names(adata, gene_symbols)
@@ -260,7 +251,7 @@ def fit(
     )
     constant = _constant(names[mask], names[genes], moments)
     membership, kept, dropped = _pathways.choose(collection, names[genes], min_genes, max_genes, constant=constant)
-    _check_size(data.n, len(genes), len(kept), 0 if n_extra == "auto" else n_extra)
+    _settings.check_size(data.n, len(genes), len(kept), 0 if n_extra == "auto" else n_extra)
     levels = () if batches is None else batches.names
     config, n_extra, paths = _selection.choose(
         moments,
@@ -296,79 +287,12 @@ def fit(
     written = None if source is None else project(source, scores_of, progress=progress)
     target = adata.copy() if copy else adata
     solver = "cells" if isinstance(data, StandardizedCells) else "gram"
-    settings = _stored(given | {"n_extra": n_extra, "normalize": normalize, "solver": solver}, problem.config)
+    settings = _settings.stored(given | {"n_extra": n_extra, "normalize": normalize, "solver": solver}, problem.config)
     entries = {_keys.PARAMS: settings, _keys.PATHWAYS: kept, _keys.DROPPED: dropped} | paths
     write(target, key_added, genes, data, membership, model, written, entries, batches)
     _stability.store(target, key_added, genes, outcome)
     logger.info("Fitted %d pathways and %d free components on %d genes.", len(kept), n_extra, len(genes))
     return target if copy else None
-
-
-def _check(given: dict[str, Any]) -> None:
-    min_genes, max_genes, n_extra = given["min_genes"], given["max_genes"], given["n_extra"]
-    _inputs.number("min_genes", min_genes, 1, integer=True)
-    if max_genes is not None:
-        _inputs.number("max_genes", max_genes, min_genes, integer=True)
-    if n_extra != "auto":
-        _inputs.number("n_extra", n_extra, 0, integer=True)
-    _inputs.choice("scale", given["scale"], ("unit", "pareto", None))
-    _inputs.choice("solver", given["solver"], ("auto", "gram", "cells"))
-    if given["solver"] == "cells" and given["moments"] is not None:
-        msg = (
-            "solver='cells' goes through the cells, but moments= stands in their place and holds their Gram matrix "
-            "alone. Leave moments out, or solver."
-        )
-        raise ValueError(msg)
-
-
-def _check_scores(given: dict[str, Any]) -> None:
-    """Settings that only some kinds of scores know."""
-    scores, dropout = given["scores"], given["dropout"]
-    _inputs.choice("scores", scores, ("members", "projection", "least_squares"))
-    _inputs.choice("balance", given["balance"], (True, False))
-    _inputs.choice("init", given["init"], ("evidence", "membership"))
-    if dropout is not None:
-        _inputs.number("dropout", dropout, 0)
-        if dropout >= 1:
-            msg = (
-                f"dropout={dropout!r} hides the whole input; choose a probability from 0 to below 1, for instance 0.9."
-            )
-            raise ValueError(msg)
-    if scores == "members":
-        _quality.check_members(given, DESCENT)
-    elif scores == "least_squares" and dropout:
-        msg = f"dropout={dropout!r} is of scores='projection'; least_squares scores hide nothing. Leave it out."
-        raise ValueError(msg)
-    if not given["center"] and (scores == "members" or given["balance"] or given["init"] == "evidence"):
-        msg = (
-            f"center=False, but scores={scores!r}, balance={given['balance']}, init={given['init']!r} compare genes by "
-            "correlations and means. Leave center out, or pass scores='projection', balance=False, init='membership'."
-        )
-        raise ValueError(msg)
-
-
-def _config(given: dict[str, Any]) -> grouped_ae.Config:
-    """Checked settings of the core."""
-    values = {name: given[name] for name in CONFIG}
-    hidden = DROPOUT if given["dropout"] is None and given["scores"] == "projection" else given["dropout"] or 0.0
-    values |= {"start": given["init"], "dropout": float(hidden)}
-    for name in ("theta", "epsilon", "l1_ratio"):
-        _inputs.number(name, values[name], 0, 1)
-    _inputs.number("learning_rate", values["learning_rate"], 1e-12)
-    _inputs.number("max_iter", values["max_iter"], 1, integer=True)
-    _inputs.number("random_state", values["random_state"], 0, integer=True)
-    _inputs.choice("zero_norm", values["zero_norm"], ("component", "feature"))
-    return grouped_ae.Config(**values | {"device": _inputs.device(values["device"])})
-
-
-def _check_size(n_cells: float, n_genes: int, n_pathways: int, n_extra: int) -> None:
-    n_components = n_pathways + n_extra
-    if n_components > min(n_cells, n_genes):
-        msg = (
-            f"{n_pathways} pathways and {n_extra} free components are more than the {n_cells} cells or the {n_genes} "
-            "genes allow. Fit fewer pathways (raise min_genes, merge similar ones) or lower n_extra."
-        )
-        raise ValueError(msg)
 
 
 def _constant(names: NDArray[np.str_], used: NDArray[np.str_], moments: Moments | None) -> NDArray[np.str_]:
@@ -409,11 +333,3 @@ def _descend(problem: grouped_ae.Problem, *, progress: bool) -> grouped_ae.Fit:
 
         cells = (problem.data, problem.membership, problem.penalised, problem.n_components)
         return grouped_ae.fit(*cells, config, progress=step)
-
-
-def _stored(given: dict[str, Any], config: grouped_ae.Config) -> dict[str, Any]:
-    """Settings as h5ad and zarr can hold them; "" stands for None."""
-    settings = {name: given[name] for name in STORED} | asdict(config)
-    if not isinstance(settings["mask_var"], str | None):
-        settings["mask_var"] = "array"
-    return {name: "" if value is None else value for name, value in settings.items()}

@@ -104,14 +104,3 @@ def report(flag: pd.Series, names: Sequence[str]) -> None:
         if found := [name for name, own in zip(names, flag, strict=True) if own == kind]:
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
             warn(f"{len(found)} of {len(flag)} pathways {meaning}: {', '.join(found[:5])}{more}.")
-
-
-def check_members(given: dict[str, object], defaults: dict[str, object]) -> None:
-    """Raise where settings of a descent are given to scores that have none."""
-    for name, value in defaults.items():
-        if given[name] != value:
-            msg = (
-                f"{name}={given[name]!r} sets the descent of scores='projection' or 'least_squares'; scores='members' "
-                f"are computed in closed form and have none. Leave {name} out, or pass scores='projection'."
-            )
-            raise ValueError(msg)

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pathwayae.core import grouped_ae, loss, members
+from pathwayae.core import grouped_ae, loss, members, start
 from pathwayae.core.encoder import balanced, expression_bins, score_weights
 from pathwayae.core.gram_product import standardize
 from pathwayae.core.grouped_ae import Config, Problem, fit, fit_many
@@ -249,7 +249,7 @@ def test_a_batch_of_weights_gives_what_a_loop_over_it_gives(zero_norm, scores):
 def test_deactivate_undoes_the_activation(activation):
     weights = random_weights((20, 4), activation)
     weights[0] = 1e-3 if activation != "identity" else 0.0
-    v = grouped_ae.deactivate(weights, activation)
+    v = start.deactivate(weights, activation)
     np.testing.assert_allclose(v, unconstrained(weights, activation), rtol=1e-9, atol=1e-12)
     back, slope = loss.activate(torch.tensor(v).requires_grad_(), activation)
     np.testing.assert_allclose(back.detach().numpy(), weights, rtol=1e-12)
@@ -260,7 +260,7 @@ def test_deactivate_undoes_the_activation(activation):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_deactivate_moves_weights_out_of_range_inside_and_stays_finite(activation):
-    v = grouped_ae.deactivate(np.array([[0.0, 1e-30, 1.0, 40.0, 1e4]]), activation)
+    v = start.deactivate(np.array([[0.0, 1e-30, 1.0, 40.0, 1e4]]), activation)
     assert np.isfinite(v).all()
     back = ACTIVATIONS[activation](torch.tensor(v)).numpy()
     assert np.isfinite(back).all()
@@ -419,9 +419,7 @@ def test_the_first_steps_of_signed_loadings_with_structure_are_those_of_autograd
 def test_no_scalar_multiple_of_the_start_explains_the_data_better(n_components, seed):
     x, membership = planted(seed=seed)
     data, explicit = standardised(x)
-    weights = grouped_ae.start(
-        membership, n_components, data.gram, scores="projection", rng=np.random.default_rng(seed)
-    )
+    weights = start.start(membership, n_components, data.gram, scores="projection", rng=np.random.default_rng(seed))
 
     def left(scalar):
         w = scalar * weights
@@ -439,7 +437,7 @@ def test_no_scalar_multiple_of_the_start_explains_hidden_input_better(n_componen
     x, membership = planted()
     data, explicit = standardised(x)
     options = {"scores": "projection", "hidden": hidden}
-    weights = grouped_ae.start(membership, n_components, data.gram, rng=np.random.default_rng(0), **options)
+    weights = start.start(membership, n_components, data.gram, rng=np.random.default_rng(0), **options)
     squares = (explicit**2).sum(axis=0)
 
     def left(scalar):
@@ -448,7 +446,7 @@ def test_no_scalar_multiple_of_the_start_explains_hidden_input_better(n_componen
 
     for scalar in [*np.linspace(0.05, 3, 60), 0.999, 1.001]:
         assert left(scalar) >= left(1.0)
-    seen = grouped_ae.start(membership, n_components, data.gram, scores="projection", rng=np.random.default_rng(0))
+    seen = start.start(membership, n_components, data.gram, scores="projection", rng=np.random.default_rng(0))
     ratio = weights / seen  # the same but for the scale
     np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-12)
     assert ratio[0, 0] < 1
@@ -468,21 +466,20 @@ def test_the_start_from_evidence_is_the_probability_of_membership_for_every_seed
     first, again, other = (started(replace(problem, config=replace(config, random_state=seed))) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
-    np.testing.assert_allclose(other, first, rtol=3 * grouped_ae.NOISE)  # up to what breaks ties
-    variance = (data.gram.diagonal() * data.scale**2) / data.n
-    believed = members.posterior(members.prepare(data.gram), membership, data.mean, variance)
-    expected = np.maximum(believed, grouped_ae.SMALL)
+    np.testing.assert_allclose(other, first, rtol=3 * start.NOISE)  # up to what breaks ties
+    believed = members.posterior(data, membership)
+    expected = np.maximum(believed, start.SMALL)
     unit = [values / np.linalg.norm(values, axis=0) for values in (first, expected)]
-    np.testing.assert_allclose(*unit, rtol=2 * grouped_ae.NOISE)
+    np.testing.assert_allclose(*unit, rtol=2 * start.NOISE)
     given = started(replace(problem, config=replace(config, start="membership")))
-    assert np.linalg.norm(given / np.linalg.norm(given, axis=0) - unit[0]) > 50 * grouped_ae.NOISE
+    assert np.linalg.norm(given / np.linalg.norm(given, axis=0) - unit[0]) > 50 * start.NOISE
 
 
 @pytest.mark.parametrize("scores", ["projection", "least_squares"])
 def test_the_start_is_the_membership(scores):
     x, membership = planted()
     data, _ = standardised(x)
-    weights = grouped_ae.start(membership, 5, data.gram, scores=scores, rng=np.random.default_rng(0))
+    weights = start.start(membership, 5, data.gram, scores=scores, rng=np.random.default_rng(0))
     assert weights.shape == (30, 5)
     assert (weights > 0).all()
     length = np.linalg.norm(weights, axis=0)
@@ -498,7 +495,7 @@ def test_the_start_breaks_ties_between_pathways_with_the_same_genes():
     x, membership = planted()
     data, _ = standardised(x)
     twins = membership[:, [0, 0]]
-    weights = grouped_ae.start(twins, 2, data.gram, scores="projection", rng=np.random.default_rng(0))
+    weights = start.start(twins, 2, data.gram, scores="projection", rng=np.random.default_rng(0))
     assert (weights[:, 0] != weights[:, 1]).all()
 
 
@@ -517,9 +514,7 @@ def test_the_start_from_the_membership_is_far_below_random_weights(activation):
 
 
 def test_data_without_variation_do_not_break_the_start():
-    weights = grouped_ae.start(
-        OVERLAPPING, 4, np.zeros((GENES, GENES)), scores="projection", rng=np.random.default_rng(0)
-    )
+    weights = start.start(OVERLAPPING, 4, np.zeros((GENES, GENES)), scores="projection", rng=np.random.default_rng(0))
     assert np.isfinite(weights).all()
 
 

@@ -6,6 +6,7 @@ from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 
 from pathwayae.core import association as assoc
+from pathwayae.core import heldout, pathway_loops
 from pathwayae.core.heldout import against_chance, expression_strata, held_out_auc
 
 
@@ -43,6 +44,87 @@ def test_held_out_auc_hides_each_gene_once():
         # With as many folds as genes every fold is one gene, whatever the seed.
         result = held_out_auc(prepared, given[:, [j]], n_folds=len(genes), random_state=3)
         assert result[0] == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def naive_auc(prepared, given, strata, n_folds, seed):
+    """One association of all genes for every pathway and fold, one comparison for every pair of genes."""
+    rng, result = np.random.default_rng(seed), np.full(given.shape[1], np.nan)
+    for j in range(given.shape[1]):
+        genes = rng.permutation(np.flatnonzero(given[:, j]))
+        if len(genes) < 2 or len(genes) == len(given):
+            continue
+        total = 0.0
+        for k in range(n_folds):
+            left = given[:, [j]].copy()
+            left[genes[k::n_folds]] = False
+            values = assoc.association(prepared, left).mean(axis=2)[:, 0]
+            for gene in genes[k::n_folds]:
+                others = values[~given[:, j] & (strata == strata[gene])]
+                others = others if len(others) else values[~given[:, j]]
+                total += np.mean([(other < values[gene]) + 0.5 * (other == values[gene]) for other in others])
+        result[j] = total / len(genes)
+    return result
+
+
+def sets_of_all_sizes(g):
+    sizes = [0, 1, 2, 3, 7, g // 2, g - 1, g]
+    given = np.column_stack([random_sets(g, 1, size, size)[:, 0] for size in sizes])
+    return np.column_stack([given, np.arange(g) < 12])
+
+
+@pytest.mark.parametrize("n_folds", [2, 5])
+@pytest.mark.parametrize("ridge", [0.5, 3.0])
+def test_held_out_auc_is_that_of_loops_over_pathways_folds_and_genes(n_folds, ridge):
+    rng = np.random.default_rng(12)
+    x = rng.normal(size=(100, 60))
+    x[:, :12] += rng.normal(size=(100, 1))
+    still = [3, 20, 21, 40]  # genes that do not vary tie
+    x[:, still] = 0.0
+    x -= x.mean(axis=0)
+    prepared, given = assoc.prepare(x.T @ x, rank=20, ridge=ridge), sets_of_all_sizes(60)
+    for operator in (prepared.similarity, prepared.inverse):
+        operator.factors[still] = 0.0  # but for rounding
+    strata = np.where(np.arange(60) < 4, 7, rng.integers(0, 3, size=60))  # no genes in strata 3 to 6
+    given[:4, 8], given[4, 8] = True, False
+    for seed, groups in ((0, strata), (3, np.zeros(60, dtype=int))):
+        found = held_out_auc(prepared, given, strata=groups, n_folds=n_folds, random_state=seed)
+        np.testing.assert_allclose(found, naive_auc(prepared, given, groups, n_folds, seed), rtol=0, atol=1e-12)
+    whole = held_out_auc(prepared, given, n_folds=n_folds, random_state=3)
+    np.testing.assert_array_equal(
+        whole, held_out_auc(prepared, given, strata=strata * 0, n_folds=n_folds, random_state=3)
+    )
+
+
+@pytest.mark.parametrize(("values", "n_threads"), [(1, 1), (1000, 2)])
+def test_held_out_auc_does_not_depend_on_how_much_is_worked_on_at_a_time(values, n_threads, monkeypatch):
+    prepared, given, strata = cells(module=10), sets_of_all_sizes(240), np.arange(240) % 4
+    whole = held_out_auc(prepared, given, strata=strata)
+    monkeypatch.setattr(heldout, "VALUES", values)
+    monkeypatch.setattr(pathway_loops, "threads", lambda: n_threads)
+    np.testing.assert_allclose(held_out_auc(prepared, given, strata=strata), whole, rtol=0, atol=1e-12)
+
+
+def test_random_sets_are_drawn_weighed_and_counted_as_in_a_loop():
+    prepared, strata = cells(module=15), expression_strata(np.arange(240.0))
+    given = np.column_stack([random_sets(240, 6, 12, 4), random_sets(240, 1, 1, 5), np.arange(240) < 15])
+    auc = held_out_auc(prepared, given, strata=strata)
+    found = against_chance(prepared, given, auc, strata=strata, n_sets=40, random_state=2)
+    used = [j for j in range(8) if np.isfinite(auc[j])]
+    unit = [np.sqrt(2 * 241 / (12 * n * (240 - n))) if n < 240 else np.nan for n in given.sum(axis=0)]
+    rng = np.random.default_rng(2)
+    models = [used[i % len(used)] for i in rng.permutation(40)]
+    drawn = np.zeros((240, 40), dtype=bool)
+    for column, j in enumerate(models):
+        for stratum in range(strata.max() + 1):
+            count = (given[:, j] & (strata == stratum)).sum()
+            if count:
+                drawn[rng.choice(np.flatnonzero(strata == stratum), count, replace=False), column] = True
+    far = naive_auc(prepared, drawn, strata, 5, int(rng.integers(2**31))) - 0.5
+    null = [far[column] / unit[j] for column, j in enumerate(models)]
+    for j in range(8):
+        expected = (1 + sum(value >= (auc[j] - 0.5) / unit[j] for value in null)) / 41 if j in used else np.nan
+        error = unit[j] * np.sqrt(np.mean(np.square(null))) if j in used else np.nan
+        np.testing.assert_allclose([found.pvalue[j], found.standard_error[j]], [expected, error], rtol=1e-10)
 
 
 def test_held_out_auc_repeats_with_its_seed_and_says_nothing_of_one_gene():

@@ -200,6 +200,16 @@ def test_shuffled_cells_and_genes_give_the_same_fit(cells: ad.AnnData, fitted: a
     assert_same_fit(fitted, fit(shuffled, **kind), atol=2e-5)
 
 
+@pytest.mark.parametrize("n_genes", [300, 600])
+def test_the_order_of_the_cells_does_not_matter_where_means_and_variances_tie(n_genes: int) -> None:
+    rng = np.random.default_rng(0)
+    program = np.where(np.arange(n_genes) // 20 == np.arange(3)[:, None], 0.3, 0.0)
+    x = np.log1p(rng.poisson(0.3 + rng.gamma(1, 1, size=(300, 3)) @ program))  # few values, many equal means
+    cells = ad.AnnData(x, var=pd.DataFrame(index=[f"G{i}" for i in range(n_genes)]))
+    sets = {f"P{j}": cells.var_names[20 * j : 20 * j + 20].tolist() for j in range(3)}
+    assert_same_fit(fit(cells, sets), fit(cells[rng.permutation(300)].copy(), sets), atol=1e-6)
+
+
 def test_the_same_seed_gives_the_same_fit_to_the_bit(cells: ad.AnnData, fitted: ad.AnnData, kind: dict) -> None:
     again = fit(cells, **kind)
     np.testing.assert_array_equal(again.obsm["X_pae"], fitted.obsm["X_pae"])

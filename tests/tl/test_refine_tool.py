@@ -12,7 +12,7 @@ from pathwayae.core import association, heldout
 from pathwayae.core import refine as core
 
 SLOTS = ["pae_prior", "pae_evidence", "pae_posterior", "pae_call"]
-FAST = {"n_extra": 1, "max_iter": 1, "progress": False}  # memberships do not depend on the descent
+FAST = {"n_extra": 1, "progress": False}
 
 
 def make(**options):
@@ -39,7 +39,7 @@ def by_hand(adata, codes, genes):
     variance = (adata.X.toarray().astype(float)[:, genes]).var(axis=0)
     given = adata.varm["pathways"].to_numpy()[genes].astype(bool)
     prepared = association.prepare(gram)
-    seen = association.visibility(gram, mean, variance)
+    seen = association.visibility(prepared, mean, variance)
     return prepared, given, core.refine(association.association(prepared, given), given, covariates=seen)
 
 
