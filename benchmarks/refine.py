@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score
 import pathwayae as pae
 from pathwayae.core import association, heldout
 from pathwayae.core import refine as core
+from pathwayae.core.fdr import adjusted
 
 SEEDS = range(5)
 SIMULATIONS = {
@@ -24,7 +25,7 @@ SIMULATIONS = {
 }
 CELLS = {"Kang": ("kang_ifnb_2000cells.h5ad", "donor"), "PBMC3k": ("pbmc3k_raw.h5ad", None)}
 GENE_SETS = ("h.all.v7.5.1.symbols.gmt", "c2.cp.reactome.v7.5.1.symbols.gmt")
-FAST = {"n_extra": 0, "max_iter": 1, "progress": False}  # memberships do not depend on the descent
+FAST = {"n_extra": 0, "progress": False}
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -74,7 +75,7 @@ def simulated(options: dict, seed: int) -> dict[str, float]:
     result |= {"AP of loadings": loadings[0], "AP of the sets given": found(given * 1.0, true, given)[:, 0].mean()}
     result |= wrong(adata.varm["pae_call"], true)
     sets = pae.get.refined(adata)
-    for name, scores in (("scores, refined", "projection"), ("scores, refined, least squares", "least_squares")):
+    for name, scores in (("scores, refined", "members"), ("scores, refined, least squares", "least_squares")):
         pae.tl.fit(adata, sets, scores=scores, progress=False)
         result[name] = correlation(adata)
     return result
@@ -163,7 +164,7 @@ def chance(prepared: association.Prepared, true: np.ndarray, mean: np.ndarray, s
         code = core.calls(sets, result.posterior, evidence=result.evidence)
         counts = {call: int((code == i).sum()) for i, call in enumerate(core.CALLS) if i}
         below = {f"p ≤ {level}": float((test.pvalue <= level).mean()) for level in LEVELS}
-        padj = heldout.adjusted(test.pvalue)
+        padj = adjusted(test.pvalue)
         rows[name] = below | {"called at FDR 5 %": float((padj <= 0.05).mean()), "annotated": int(sets.sum())} | counts
     return rows
 

@@ -48,6 +48,7 @@ def main(names: list[str]) -> None:
     import defaults
     import gpu
     import gram
+    import invariance
     import refine
     import relevance
     import restarts
@@ -57,7 +58,7 @@ def main(names: list[str]) -> None:
     import theta
     import torch
 
-    modules = (archetypes, defaults, gpu, gram, refine, relevance, restarts, scale, sparse_ae, speed, theta)
+    modules = (archetypes, defaults, gpu, gram, invariance, refine, relevance, restarts, scale, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]
     for name in names or usual:
