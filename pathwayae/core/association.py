@@ -172,7 +172,9 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
         values, inner = scipy.linalg.eigh(block.T @ _correlated(gram, unit, block))
         vectors = block @ inner
     positive = values > 1e-10 * max(values.max(), 1e-300)
-    return vectors[:, positive] * np.sqrt(values[positive])
+    factors = vectors[:, positive] * np.sqrt(values[positive])
+    factors[unit == 0] = 0.0  # but for rounding
+    return factors
 
 
 def _correlated(gram: Gram, unit: Floats, block: Floats) -> Floats:
