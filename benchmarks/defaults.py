@@ -66,8 +66,8 @@ WHAT = [
     "among these; of GO (Biological Process 2021) sets of 10 to 500 genes.",
     "**What was chosen on what.** Settings were chosen on the collections *looked at*, on the response, on the "
     "neighbours and on simulations with the seeds 0 and 1. Collections *not looked at* were scored once the choice "
-    "had been made, and simulations are reported with the seeds 2 to 4. What is empty was not asked. “As before” is the default until 2026-11-26, but for the noise of its start, which "
-    "was 10 % and is 0.1 %.",
+    "had been made, and simulations are reported with the seeds 2 to 4. What is empty was not asked. “As before” is "
+    "the default until 2026-11-26, but for the noise of its start, which was 10 % and is 0.1 %.",
 ]
 READING = "TODO"
 PEERS_READING = "TODO"

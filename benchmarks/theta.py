@@ -82,7 +82,8 @@ def run() -> tuple[str, str, object]:
         print(name, rows[name], flush=True)
         print(path.round(4).to_string(), flush=True)
     text = (
-        '`theta="auto"` and `n_extra="auto"` of `scores="projection"` on three data sets: simulated programs (`simulate`, 3 000 cells × 1 000 '
+        '`theta="auto"` and `n_extra="auto"` of `scores="projection"` on three data sets: simulated programs '
+        "(`simulate`, 3 000 cells × 1 000 "
         "genes, 20 programs, 30 % of members hidden and 30 % false; the rule was chosen looking at seeds 0 to 4), "
         "Kang (2 000 cells, donors in five folds) and "
         "PBMC3k (random folds), both with 2 000 highly variable genes. Seconds are those of the whole fit. *Error "

@@ -317,7 +317,7 @@ def _report(adata: AnnData, key: str = "pae") -> None:
     table.add_column("\npathway", overflow="fold")
     table.add_column("variance\nalone", justify="right")
     table.add_column("genes\nmatched", justify="right")
-    table.add_column("\ntop genes (+ added by the data)", overflow="fold")
+    table.add_column("\ntop genes (+ not in the set)", overflow="fold")
     shown = pathways.head(ROWS)
     genes = pae.get.top_genes(adata, shown["component"].tolist(), n_genes=TOP_GENES, key=key)
     labels = genes["gene"].where(genes["member"], genes["gene"] + "+").groupby(genes["component"]).agg(" ".join)

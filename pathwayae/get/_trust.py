@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 UNFAITHFUL, UNUSED, UNSTABLE, USED, UNTESTED = "unfaithful", "not used", "unstable", "used", "untested"
+REFITS = {  # verdicts of pae.get.stability that say more than how far refits agree
+    "taken over": (UNFAITHFUL, "other genes carry over half of the weights of the score"),
+    "no signal": (UNUSED, "the score explains no more than unrelated genes would"),
+}
 LEVEL, HOLDS = 0.05, 0.9  # of adjusted p-values; of the agreement with refits
 YES = {"used": "its genes go together more than random ones", "carried": "hidden genes of it are found again"}
 NO = {"not used": "its genes go together no more than random ones", "not carried": "hidden genes of it stay hidden"}
@@ -100,9 +104,12 @@ def trust(adata: AnnData, components: str | Sequence[str] | None = None, *, key:
         ``relevance_padj`` and ``heldout_variance`` of ``pae.tl.relevance``, ``heldout_auc`` and ``heldout_padj`` of
         ``pae.tl.refine``. The verdict is the first of these that applies:
 
-        - ``"unfaithful"``: the score does not speak for its pathway, see the flags of :func:`pathways`;
-        - ``"not used"``: these cells do not use the pathway: its genes go together no more than random ones (by
-          relevance, or by refine where that is all there is), or the score explains nothing in cells left out;
+        - ``"unfaithful"``: the score does not speak for its pathway, see the flags of :func:`pathways`, or other genes
+          carry over half of its weights (``"taken over"`` of refits);
+        - ``"not used"``: nothing shows that these cells use the pathway: its genes go together no more than random ones
+          (by relevance, or by refine where that is all there is), or the score explains nothing in cells left out, or
+          no more than unrelated genes would (refits). It is a lack of proof, and depends on the genes of the model,
+          which random sets are drawn from;
         - ``"unstable"``: in more than 5 % of the refits the scores correlate by less than 0.9 with those of the fit;
         - ``"used"``: relevance, or refine, found it used, and no refit spoke against it;
         - ``"untested"``: nothing but the fit itself is known; free components, which name no genes, are at best
@@ -127,7 +134,7 @@ def trust(adata: AnnData, components: str | Sequence[str] | None = None, *, key:
     table.insert(1, "verdict", [verdict for verdict, _ in answers])
     table.insert(2, "reason", [reason for _, reason in answers])
     names = component_names(adata, components, key=key)
-    columns = [name for name in table.columns if name not in ("flag", "answers", "n_lost", "lost")]
+    columns = [name for name in table.columns if name not in ("flag", "answers", "refits", "n_lost", "lost")]
     return table.set_index("component").loc[names].reset_index()[columns]
 
 
@@ -141,6 +148,10 @@ def _figures(adata: AnnData, key: str) -> pd.DataFrame:
     table["flag"] = table["flag"].fillna("")
     table.insert(table.columns.get_loc("top_gene_share"), "top_gene", table["component"].map(first).fillna(""))
     table["answers"] = ""
+    table["refits"] = ""
+    if _keys.STABILITY in fit:
+        found = pd.DataFrame(fit[_keys.STABILITY]).set_index("component")["verdict"]
+        table["refits"] = table["component"].map(found).fillna("")
     for name, column, into in (
         (_keys.STABILITY, "scores_low", "stability"),
         (_keys.RELEVANCE, "padj", "relevance_padj"),
@@ -164,6 +175,8 @@ def _verdict(row: dict[str, Any]) -> tuple[str, str]:
     flag, answer, agreed = row["flag"], row["answers"], row["stability"]
     if flag in REASONS:
         return UNFAITHFUL, REASONS[flag] + (f", {row['top_gene']}" if flag == "one gene" else "")
+    if row["refits"] in REFITS:
+        return REFITS[row["refits"]]
     if answer == "not used" and row["relevance_padj"] <= LEVEL:
         return UNUSED, "the score explains nothing in cells left out"
     if answer in NO:

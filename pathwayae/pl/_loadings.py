@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MEMBER = "annotated member"
-ADDED = "added by the data"
+ADDED = "not in the set"
 FREE = "gene of a free component"
 STYLE = {  # colour, and face of the marker
     MEMBER: (_axes.BLUE, _axes.BLUE),
@@ -47,7 +47,7 @@ def loadings(
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
 ) -> Axes | NDArray[np.object_]:
-    """Genes that load most on pathways, with annotated members told apart from genes the data added.
+    """Genes that load most on pathways, with annotated members told apart from genes that go with them.
 
     Genes below 1 % of the largest loading of their component are left out. Under the name stand the effective number of
     genes, how many of the pathway are in the model, and its flag, see :func:`pathwayae.get.pathways`. After a fit with

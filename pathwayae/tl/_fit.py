@@ -69,7 +69,8 @@ def fit(
     genes of similar expression is taken (`balance`), so that a score does not follow a cell's overall level. A score is
     made by the genes of its pathway alone; it depends on no seed, on no number of steps and on no other pathway.
     Loadings are these weights, and for genes outside the pathway the like times the probability that they belong to it.
-    Free components are the leading eigenvectors of what the scores of the pathways leave over.
+    Free components are the leading eigenvectors of gene space beside the encoders of the pathways; their scores may
+    still go with those of pathways (:func:`pathwayae.get.free_components`).
 
     With ``scores="projection"`` or ``"least_squares"`` the pathways compete in a descent instead: the loadings
     :math:`W \ge 0` minimise
@@ -151,7 +152,8 @@ def fit(
     n_bootstrap
         Number of refits of cells drawn with replacement, for intervals of the loadings and a verdict per component:
         donors are drawn where `sample_key` or the strata of `moments` name them, else 20 random folds of the cells.
-        Every draw reweights the moments, reads no cell, and starts from a seed of its own. The ends of 95 % intervals
+        Every draw reweights the moments, reads no cell, and starts from a seed of its own. Cells that are drawn twice
+        make genes go together more, so intervals of ``scores="members"`` lie a little high. The ends of 95 % intervals
         need 40 draws at the least; 200 are usual. The fit itself does not change.
     sample_key
         Column of ``obs`` with the donor or sample of each cell, drawn by `n_bootstrap`; cells of a donor resemble each
