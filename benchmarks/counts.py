@@ -239,7 +239,9 @@ def response(scores: pd.DataFrame, obs: pd.DataFrame) -> Figures:
         g for g in obs.groupby("cell_type", observed=True).indices.values() if 4 < stimulated[g].sum() < len(g) - 4
     ]
     areas = [auroc(values[g], stimulated[g]) for g in groups]
-    after, before = (scores[IFN][kept].groupby(obs["donor"][kept]).mean() for kept in (stimulated, ~stimulated))
+    after, before = (
+        scores[IFN][kept].groupby(obs["donor"][kept], observed=True).mean() for kept in (stimulated, ~stimulated)
+    )
     difference = (after - before).to_numpy()
     shift = {
         name: np.mean([z[g][stimulated[g]].mean() - z[g][~stimulated[g]].mean() for g in groups]) / max(z.std(), 1e-12)

@@ -25,6 +25,7 @@ def kang(real_data: Path) -> ad.AnnData:
 
 
 @pytest.mark.filterwarnings("ignore:.*on one gene:pathwayae.DataWarning")
+@pytest.mark.filterwarnings("ignore:.*of whose variance genes outside:pathwayae.DataWarning")
 def test_twenty_seeds_agree(kang: ad.AnnData) -> None:
     alone = kang.copy()
     pae.tl.fit(alone, "pae_membership", scores="projection", n_restarts=20, n_extra=0, progress=False)

@@ -301,9 +301,11 @@ def refinement(adata: ad.AnnData, verdict: str = "carried") -> None:
     )
 
 
-def refits(adata: ad.AnnData, low: float) -> None:
+def refits(adata: ad.AnnData, low: float, verdict: str = "stable") -> None:
     labels = pae.get.component_names(adata)
-    adata.uns["pae"]["stability"] = pd.DataFrame({"component": labels, "scores_low": [low] + [0.95] * 5})
+    adata.uns["pae"]["stability"] = pd.DataFrame(
+        {"component": labels, "scores_low": [low] + [0.95] * 5, "verdict": [verdict] + ["stable"] * 5}
+    )
 
 
 def word(adata: ad.AnnData, component: int = 0) -> tuple[str, str]:
@@ -395,6 +397,13 @@ def test_refits_that_disagree_are_told_where_nothing_graver_is(told: ad.AnnData)
     assert word(told)[0] == "not used"
     with_flag(told, "disagrees")
     assert word(told)[0] == "unfaithful"
+
+
+@pytest.mark.parametrize(("verdict", "expected"), [("taken over", "unfaithful"), ("no signal", "not used")])
+def test_what_refits_say_beside_agreement_counts_too(told: ad.AnnData, verdict: str, expected: str) -> None:
+    relevance(told)
+    refits(told, 0.95, verdict)
+    assert word(told)[0] == expected
 
 
 def test_rows_of_trust_are_those_asked_for_in_their_order(told: ad.AnnData) -> None:

@@ -121,7 +121,8 @@ def test_more_strata_than_folds_are_pooled_whole_whoever_reads_them(cells):
     assert not np.allclose(read["heldout_se"], judged(cells, sample_key="sample", n_folds=6)["heldout_se"], rtol=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:.*of whose variance genes outside:pathwayae.DataWarning")  # a set of random genes
+@pytest.mark.filterwarnings("ignore:.*of whose variance genes outside:pathwayae.DataWarning")  # sets of random genes
+@pytest.mark.filterwarnings("ignore:.*mean of their genes by less:pathwayae.DataWarning")
 def test_units_and_scores_of_the_fit_are_kept():
     adata = simulated()
     pae.tl.fit(adata, "pathways", n_extra=0, scale=None, scores="least_squares", max_iter=10, progress=False)
