@@ -37,8 +37,8 @@ DESCENTS = {DESCENT: BEFORE, "projection": {"scores": "projection"}, "least squa
 TURNS = {"PBMC3k, Hallmark": 5, "PBMC3k, Reactome": 3}
 FEW_SETS = 6  # every so many sets of all for a descent on all genes, which would take hours with all
 READING = (
-    "The default draws nothing and no other pathway enters a score, so seeds and collections change nothing. What other "
-    "cells change is below; a descent as it was before moves with all of them."
+    "The default draws nothing and no other pathway enters a score, so seeds and collections change nothing. What "
+    "other cells change is below; a descent as it was before moves with all of them."
 )
 HIGH, LOW = 0.9, 0.6  # AUROC of a score, and of the members' own part
 
