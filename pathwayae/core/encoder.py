@@ -15,8 +15,8 @@ MOST_BINS = 25  # as many as scanpy.tl.score_genes takes
 BIN_GENES = 60  # at least; with fewer, a pathway would be compared with itself
 
 
-def expression_bins(mean: Floats) -> NDArray[np.intp]:
-    """Genes of similar mean: up to 25 bins of 60 genes or more, numbered from the lowest, shape (g,).
+def expression_bins(mean: Floats, *, most: int = MOST_BINS, fewest: int = BIN_GENES) -> NDArray[np.intp]:
+    """Genes of similar mean: up to ``most`` bins of ``fewest`` genes or more, numbered from the lowest, shape (g,).
 
     Examples
     --------
@@ -24,7 +24,7 @@ def expression_bins(mean: Floats) -> NDArray[np.intp]:
     [75, 75]
     """
     g = len(mean)
-    n_bins = int(np.clip(g // BIN_GENES, 1, MOST_BINS))
+    n_bins = int(np.clip(g // fewest, 1, most))
     # Ranked in float32, in which rounding does not tell apart what is equal.
     return ((rankdata(mean.astype(np.float32), method="ordinal") - 1) * n_bins // max(g, 1)).astype(np.intp)
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.stats import rankdata
 
 from pathwayae.core.association import LowRank, Prepared
+from pathwayae.core.encoder import expression_bins
 from pathwayae.core.pathway_loops import Folds, hidden_ranks
 
 Floats = NDArray[np.float64]
@@ -43,9 +43,7 @@ def expression_strata(mean: Floats) -> NDArray[np.intp]:
     >>> np.bincount(expression_strata(np.arange(120.0))).tolist()
     [60, 60]
     """
-    g = len(mean)
-    n_strata = int(np.clip(g // FEWEST, 1, STRATA))
-    return ((rankdata(mean, method="ordinal") - 1) * n_strata // max(g, 1)).astype(np.intp)
+    return expression_bins(mean, most=STRATA, fewest=FEWEST)
 
 
 def held_out_auc(
