@@ -29,11 +29,12 @@ from run import machine
 from threadpoolctl import threadpool_limits
 
 import pathwayae as pae
-from pathwayae.core import grouped_ae, strata
+from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.moments import moments as strata
 
 FOLDER = Path(__file__).parent
 SIZE = 60  # genes of a set
-CONFIG = grouped_ae.Config(theta=0.3, epsilon=0.0, l1_ratio=0.5, learning_rate=0.03, max_iter=100)
+CONFIG = grouped.Config(theta=0.3, epsilon=0.0, l1_ratio=0.5, learning_rate=0.03, max_iter=100)
 FREE = 20
 CHUNK = 50_000  # cells drawn at a time
 PATIENCE = 40.0  # seconds that a fit on the CPU may be expected to take in full
@@ -276,10 +277,10 @@ def fits(plan: Plan, n: int) -> Iterator[Row]:
         yield from busy("the pass over the cells", both[1], lambda: read(device), device)
     data = moments.pool().standardize()
     membership = np.array([[f"gene_{i}" in set(genes) for genes in sets.values()] for i in range(plan.genes)])
-    problem = grouped_ae.Problem(data, membership, np.ones(plan.genes, dtype=bool), plan.sets, CONFIG)
+    problem = grouped.Problem(data, membership, np.ones(plan.genes, dtype=bool), plan.sets, CONFIG)
 
-    def descend(where: str) -> grouped_ae.Fit:
-        return next(grouped_ae.fit_many([replace(problem, config=replace(CONFIG, device=where))]))
+    def descend(where: str) -> grouped.Fit:
+        return next(grouped.fit_many([replace(problem, config=replace(CONFIG, device=where))]))
 
     for name, cpu, gpu, *_ in compared(plan, {"the descent, 100 steps": descend}, max(turns, 2)):
         work = CONFIG.max_iter * operations(plan.genes, plan.sets)
@@ -392,12 +393,12 @@ def restarts(plan: Plan) -> Iterator[Row]:
     """R restarts as one batch against one, on both."""
     rng = np.random.default_rng(0)
     data, membership = wide_moments(2 * plan.genes, plan.genes, plan.sets, plan.device, rng)
-    problem = grouped_ae.Problem(data, membership, np.ones(plan.genes, dtype=bool), plan.sets, CONFIG)
+    problem = grouped.Problem(data, membership, np.ones(plan.genes, dtype=bool), plan.sets, CONFIG)
 
-    def some(where: str, r: int) -> list[grouped_ae.Fit]:
+    def some(where: str, r: int) -> list[grouped.Fit]:
         config = replace(CONFIG, device=where)
         seeds = [replace(problem, config=replace(config, random_state=seed)) for seed in range(r)]
-        return list(grouped_ae.fit_many(seeds))
+        return list(grouped.fit_many(seeds))
 
     numbers = (1, plan.restarts)
     works = {f"{r} restart{'s' * (r > 1)}": lambda where, r=r: some(where, r) for r in numbers}
@@ -443,9 +444,9 @@ def large(plan: Plan) -> Iterator[Row]:
     data, membership = wide_moments(n, genes, sets, plan.device, np.random.default_rng(0))
     device, cuda = plan.device, torch.device(plan.device).type == "cuda"
 
-    def fit(where: str, steps: int) -> grouped_ae.Fit:
+    def fit(where: str, steps: int) -> grouped.Fit:
         config = replace(CONFIG, device=where, max_iter=steps)
-        return grouped_ae.fit(data, membership, np.ones(genes, dtype=bool), sets, config)
+        return grouped.fit(data, membership, np.ones(genes, dtype=bool), sets, config)
 
     fit(device, 1)
     if cuda:

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import scipy.sparse as sp
 
-from pathwayae.core import gram, moments
+from pathwayae.core.moments import accumulate as moments
+from pathwayae.core.moments import gram
 
 GENES = (500, 2000)
 DENSITIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)

@@ -22,8 +22,8 @@ from defaults import BEFORE
 from scipy.stats import rankdata
 
 import pathwayae as pae
-from pathwayae.core import start
-from pathwayae.core.encoder import balanced, expression_bins
+from pathwayae.core.grouped import start
+from pathwayae.core.grouped.encoder import balanced, expression_bins
 
 MEMBERS, DESCENT = "members (default)", "projection as before"
 METHODS: dict[str, dict[str, Any]] = {MEMBERS: {}, DESCENT: BEFORE}

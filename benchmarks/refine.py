@@ -13,9 +13,10 @@ from defaults import DATA, auroc
 from sklearn.metrics import average_precision_score
 
 import pathwayae as pae
-from pathwayae.core import association, heldout
-from pathwayae.core import refine as core
+from pathwayae.core.evidence import association
+from pathwayae.core.evidence import refine as core
 from pathwayae.core.fdr import adjusted
+from pathwayae.core.trust import heldout
 
 SEEDS = range(5)
 SIMULATIONS = {

@@ -16,8 +16,9 @@ from run import FOLDER
 from scipy.stats import false_discovery_control, kstest
 
 import pathwayae as pae
-from pathwayae.core import components, grouped_ae
-from pathwayae.core import relevance as core
+from pathwayae.core.grouped import components
+from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.trust import relevance as core
 
 GENES, SHUFFLES, SEEDS, DRAWS, REFITS = 3000, 20, 5, 1000, 99
 LEVEL = 0.05
@@ -138,7 +139,7 @@ def refits() -> list[dict]:
     true = ~adata.varm["pathways"].columns.str.startswith("silent")
     cells, membership = Cells(adata), adata.varm["pathways"].to_numpy().astype(bool)
     data, (g, p) = cells.moments.standardize(), membership.shape
-    config = grouped_ae.Config(theta=0.3, epsilon=0.0, l1_ratio=0.5, learning_rate=0.03, max_iter=100)
+    config = grouped.Config(theta=0.3, epsilon=0.0, l1_ratio=0.5, learning_rate=0.03, max_iter=100)
     rng = np.random.default_rng(0)
 
     def drawn() -> Iterator[np.ndarray]:
@@ -150,9 +151,9 @@ def refits() -> list[dict]:
 
     sets = list(chain([membership], drawn()))
     begin = time.perf_counter()
-    problems = (grouped_ae.Problem(data, one, np.ones(g, dtype=bool), p, config) for one in sets)
+    problems = (grouped.Problem(data, one, np.ones(g, dtype=bool), p, config) for one in sets)
     values = []
-    for one, fit in zip(sets, grouped_ae.fit_many(problems), strict=True):
+    for one, fit in zip(sets, grouped.fit_many(problems), strict=True):
         unit = fit.loadings / np.linalg.norm(fit.loadings, axis=0)
         values.append(
             [

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from speed import GENES, PATHWAYS, make
 
-from pathwayae.core import grouped_ae, moments
+from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.moments import accumulate as moments
 
 RESTARTS = (1, 8, 32)
 REPEATS = 5
-CONFIG = grouped_ae.Config(theta=0.3, epsilon=0.0, l1_ratio=0.5, learning_rate=0.03, max_iter=100)
+CONFIG = grouped.Config(theta=0.3, epsilon=0.0, l1_ratio=0.5, learning_rate=0.03, max_iter=100)
 
 
 def peak(threads: int) -> float:
@@ -39,7 +40,7 @@ def run() -> tuple[str, str, object]:
 
     cells, membership = make(5_000, np.random.default_rng(0))
     data = moments.accumulate(cells).standardize()
-    problem = grouped_ae.Problem(data, membership, np.ones(GENES, dtype=bool), PATHWAYS, CONFIG)
+    problem = grouped.Problem(data, membership, np.ones(GENES, dtype=bool), PATHWAYS, CONFIG)
     problems = [replace(problem, config=replace(CONFIG, random_state=seed)) for seed in range(max(RESTARTS))]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     problems = [replace(one, config=replace(one.config, device=device)) for one in problems]
@@ -51,7 +52,7 @@ def run() -> tuple[str, str, object]:
         for _ in range(REPEATS):
             for r in RESTARTS:
                 begin = time.perf_counter()
-                list(grouped_ae.fit_many(problems[:r]))
+                list(grouped.fit_many(problems[:r]))
                 times[r].append(time.perf_counter() - begin)
         for r, seconds in times.items():
             median = float(np.median(seconds))

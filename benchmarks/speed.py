@@ -7,12 +7,13 @@ import time
 import numpy as np
 import torch
 
-from pathwayae.core import grouped_ae, moments
+from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.moments import accumulate as moments
 
 GENES, PATHWAYS, SIZE = 2000, 50, 60
 CELLS = (2_000, 20_000, 100_000)
 REPEATS = 5
-CONFIG = grouped_ae.Config(theta=0.3, epsilon=0.1, l1_ratio=0.5, learning_rate=0.03, max_iter=1, zero_norm="feature")
+CONFIG = grouped.Config(theta=0.3, epsilon=0.1, l1_ratio=0.5, learning_rate=0.03, max_iter=1, zero_norm="feature")
 
 
 def make(n_cells: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +27,7 @@ def make(n_cells: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     return cells, membership
 
 
-def autograd_loss(point: torch.Tensor, cells: torch.Tensor, target: grouped_ae.Objective, total: float) -> torch.Tensor:
+def autograd_loss(point: torch.Tensor, cells: torch.Tensor, target: grouped.Objective, total: float) -> torch.Tensor:
     """The same objective written through the cells, for automatic differentiation."""
     w = torch.nn.functional.softplus(point)
     rmse = (((cells - (cells @ w) @ w.T) ** 2).sum() / total).sqrt()
@@ -44,12 +45,12 @@ def iterations(n_cells: int, rng: np.random.Generator) -> dict[str, float]:
     begin = time.perf_counter()
     data = moments.accumulate(cells).standardize(center=True, scale="unit")
     reading = time.perf_counter() - begin
-    target = grouped_ae.objective([grouped_ae.Problem(data, membership, np.ones(GENES, dtype=bool), PATHWAYS, CONFIG)])
+    target = grouped.objective([grouped.Problem(data, membership, np.ones(GENES, dtype=bool), PATHWAYS, CONFIG)])
     cells -= data.mean.astype(np.float32)
     cells /= data.scale.astype(np.float32)
     standard = torch.from_numpy(cells)
-    start = grouped_ae.start(membership, PATHWAYS, data.gram, scores="projection", rng=rng)
-    point = torch.as_tensor(grouped_ae.deactivate(start, "softplus"), dtype=torch.float32)
+    start = grouped.start(membership, PATHWAYS, data.gram, scores="projection", rng=rng)
+    point = torch.as_tensor(grouped.deactivate(start, "softplus"), dtype=torch.float32)
 
     def through_moments() -> torch.Tensor:
         return target(point).terms["loss"]
@@ -85,12 +86,12 @@ def steps_to_optimum(rng: np.random.Generator) -> dict[str, dict[str, float]]:
     cells, membership = make(5_000, rng)
     data = moments.accumulate(cells).standardize(center=True, scale="unit")
     penalised = np.ones(GENES, dtype=bool)
-    config = grouped_ae.Config(
+    config = grouped.Config(
         theta=0.3, epsilon=0.1, l1_ratio=0.5, learning_rate=0.1, max_iter=3000, early_stopping_patience=300
     )
     random = np.log1p(np.exp(0.1 * rng.normal(size=(GENES, PATHWAYS))))
     history = {
-        name: np.array(grouped_ae.fit(data, membership, penalised, PATHWAYS, config, init=init).history["loss"])
+        name: np.array(grouped.fit(data, membership, penalised, PATHWAYS, config, init=init).history["loss"])
         for name, init in (("from the membership", None), ("from random weights", random))
     }
     best = min(values.min() for values in history.values())

@@ -14,7 +14,7 @@ from defaults import DATA, load
 from sklearn.metrics import average_precision_score
 
 import pathwayae as pae
-from pathwayae.core.selection import THETAS
+from pathwayae.core.trust.selection import THETAS
 
 SEEDS = 10  # the rule was chosen looking at the first five
 

@@ -1,10 +1,10 @@
 """Pathway-guided factor models for single-cell data, at the price of one pass over the matrix.
 
 >>> import pathwayae as pae
->>> adata = pae.datasets.simulate(200, 300, 5)
+>>> adata = pae.datasets.simulate(300, 300, 5)
 >>> pae.tl.fit(adata, "pathways", progress=False)
 >>> pae.get.scores(adata).shape
-(200, 25)
+(300, 25)
 """
 
 from __future__ import annotations

@@ -349,7 +349,7 @@ def _free_components(adata: AnnData, sets: GeneSetCollection) -> AnnData:
 
     def best(fitted: AnnData) -> list[str]:
         free = pae.get.variance(fitted).query("kind == 'free'")["component"].tolist()
-        pae.tl.enrich(fitted, sets, method="ora", components=free, n_top=50)
+        pae.tl.enrich(fitted, sets, method="ora", components=free, n_genes=50)
         table = pae.get.enrichment(fitted, max_padj=0.05).drop_duplicates("component")
         return [f"  {row.component} → {row.term}, {row.n_overlap} of {row.n_genes} genes" for row in table.itertuples()]
 

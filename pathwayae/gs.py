@@ -10,15 +10,15 @@ from typing import Literal, TypeAlias
 
 import pandas as pd
 
-from pathwayae.core import gmt
-from pathwayae.core.annotations import Annotations, read_annotations, read_gaf
-from pathwayae.core.collection import GeneSetCollection
-from pathwayae.core.hierarchy import Hierarchy
-from pathwayae.core.notice import warn
-from pathwayae.core.ontology import Ontology, read_obo
-from pathwayae.core.ontology_sets import from_ontology, hierarchy_of, term_ids
-from pathwayae.core.reactome import parse_wikipathways, read_reactome, rename_wikipathways
-from pathwayae.core.specific import most_specific, specific_classes, weighted_membership
+from pathwayae.core.genesets import gmt
+from pathwayae.core.genesets.annotations import Annotations, read_annotations, read_gaf
+from pathwayae.core.genesets.collection import GeneSetCollection
+from pathwayae.core.genesets.hierarchy import Hierarchy
+from pathwayae.core.genesets.ontology import Ontology, read_obo
+from pathwayae.core.genesets.ontology_sets import from_ontology, hierarchy_of
+from pathwayae.core.genesets.reactome import read_reactome, rename_wikipathways
+from pathwayae.core.genesets.specific import most_specific, specific_classes, weighted_membership
+from pathwayae.core.notice import listed, warn
 
 __all__ = [
     "Annotations",
@@ -29,7 +29,6 @@ __all__ = [
     "from_ontology",
     "hierarchy_of",
     "most_specific",
-    "parse_wikipathways",
     "read_annotations",
     "read_gaf",
     "read_gmt",
@@ -37,14 +36,10 @@ __all__ = [
     "read_reactome",
     "rename_wikipathways",
     "specific_classes",
-    "term_ids",
     "weighted_membership",
-    "write_gmt",
 ]
 
 Pathways: TypeAlias = GeneSetCollection | str | os.PathLike[str] | Mapping[str, Iterable[str]] | pd.DataFrame
-
-_EXAMPLES = 3
 
 
 def read_gmt(path: str | os.PathLike[str], *, duplicates: Literal["error", "number"] = "error") -> GeneSetCollection:
@@ -74,7 +69,7 @@ def read_gmt(path: str | os.PathLike[str], *, duplicates: Literal["error", "numb
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_gmt({"T cells": ["CD3D", "CD3E"], "B cells": ["CD19"]}, f"{folder}/cells.gmt")
+    ...     as_collection({"T cells": ["CD3D", "CD3E"], "B cells": ["CD19"]}).to_gmt(f"{folder}/cells.gmt")
     ...     read_gmt(f"{folder}/cells.gmt")
     GeneSetCollection(2 sets, 3 genes: 'T cells', 'B cells')
     """
@@ -92,7 +87,7 @@ def read_gmt(path: str | os.PathLike[str], *, duplicates: Literal["error", "numb
     repeated = [name for name, count in Counter(record.name for record in kept).items() if count > 1]
     if repeated and duplicates == "error":
         msg = (
-            f"{os.fspath(path)}: {len(repeated)} set name(s) occur more than once: {_some(repeated, 10)}. "
+            f"{os.fspath(path)}: {len(repeated)} set name(s) occur more than once: {listed(repeated, 10)}. "
             'Pass duplicates="number" to keep them all under numbered names, or rename them in the file.'
         )
         raise ValueError(msg)
@@ -102,33 +97,6 @@ def read_gmt(path: str | os.PathLike[str], *, duplicates: Literal["error", "numb
     if problems := _problems(records, sets, collection):
         warn(f"{os.fspath(path)}: {'; '.join(problems)}")
     return collection
-
-
-def write_gmt(collection: Pathways, path: str | os.PathLike[str]) -> None:
-    r"""Write gene sets as GMT, gzipped if `path` ends with ``.gz``; the file is replaced whole or not at all.
-
-    Parameters
-    ----------
-    collection
-        The gene sets, or anything :func:`as_collection` takes.
-    path
-        The file to write.
-
-    Raises
-    ------
-    ValueError
-        If there are no sets, a set has no genes, or a name, description or gene holds a tab or a line break.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_gmt({"T cells": ["CD3D", "CD3E"]}, f"{folder}/cells.gmt")
-    ...     Path(f"{folder}/cells.gmt").read_text()
-    'T cells\t\tCD3D\tCD3E\n'
-    """
-    sets = as_collection(collection)
-    gmt.write(path, [gmt.GeneSet(name, sets.descriptions[name], genes) for name, genes in sets.items()])
 
 
 def as_collection(pathways: Pathways) -> GeneSetCollection:
@@ -180,12 +148,12 @@ def _problems(
     problems = []
     empty = [record.name for record in records if not record.genes]
     if empty:
-        problems.append(f"{len(empty)} set(s) without genes dropped, e.g. {_some(empty)}")
+        problems.append(f"{len(empty)} set(s) without genes dropped, e.g. {listed(empty)}")
     repeats = {name: len(genes) - len(collection[name]) for name, genes in sets.items()}
     affected = [name for name, count in repeats.items() if count]
     if affected:
         problems.append(
-            f"{sum(repeats.values())} repeated gene(s) in {len(affected)} set(s) kept once, e.g. in {_some(affected)}"
+            f"{sum(repeats.values())} repeated gene(s) in {len(affected)} set(s) kept once, e.g. in {listed(affected)}"
         )
     return problems
 
@@ -203,7 +171,3 @@ def _numbered(names: list[str]) -> list[str]:
         seen.add(name)
         result.append(unique)
     return result
-
-
-def _some(names: list[str], count: int = _EXAMPLES) -> str:
-    return ", ".join(map(repr, names[:count])) + (", …" if len(names) > count else "")

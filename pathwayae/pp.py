@@ -14,10 +14,13 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pathwayae import _cluster, _inputs, _sources
-from pathwayae.core import moments as core
-from pathwayae.core.moments import Moments
-from pathwayae.core.notice import warn
+from pathwayae import _checks
+from pathwayae._cells import cluster
+from pathwayae._cells import sources as _sources
+from pathwayae.core.moments import accumulate as core
+from pathwayae.core.moments.folds import deal
+from pathwayae.core.moments.moments import Moments
+from pathwayae.core.notice import listed, warn
 
 __all__ = ["Moments", "moments"]
 
@@ -41,7 +44,7 @@ def moments(
     normalize: Literal["log1p"] | None = None,
     target_sum: float = 1e4,
     memory: float = 4.0,
-    device: str = "cpu",
+    device: str = "auto",
     random_state: int = 0,
     progress: bool = True,
 ) -> Moments:
@@ -145,7 +148,7 @@ def moments(
     """
     _check(n_folds=n_folds, normalize=normalize, join=join, target_sum=target_sum, memory=memory, seed=random_state)
     budget = int(memory * 2**30)
-    device = device if device == "cpu" else _inputs.device(device)
+    device = device if device == "cpu" else _checks.device(device)
     with ExitStack() as stack:
         sources = _sources.open_all(data, stack, layer=layer, gene_symbols=gene_symbols, n_bytes=budget)
         names, columns = _columns(sources, genes, join)
@@ -158,7 +161,7 @@ def moments(
         elif not counts:
             sources = [replace(source, after=_without_counts) for source in sources]
         ends = np.cumsum([source.shape[0] for source in sources])[:-1]
-        lots = [_cluster.Lot(*lot) for lot in zip(sources, columns, np.split(codes, ends), strict=True)]
+        lots = [cluster.Lot(*lot) for lot in zip(sources, columns, np.split(codes, ends), strict=True)]
         read = _read_all(lots, strata, len(names), budget, device, progress=progress)
     how = "" if normalize is None else f"{normalize} {target_sum:g}"
     result = replace(read, genes=tuple(names.tolist()), normalize=how)
@@ -169,13 +172,13 @@ def moments(
 def _check(
     *, n_folds: object, normalize: object, join: object, target_sum: object, memory: object, seed: object
 ) -> None:
-    _inputs.choice("normalize", normalize, ("log1p", None))
-    _inputs.choice("join", join, ("exact", "inner"))
-    _inputs.number("target_sum", target_sum, 1e-12)
-    _inputs.number("memory", memory, 1e-6)
-    _inputs.number("random_state", seed, 0, integer=True)
+    _checks.choice("normalize", normalize, ("log1p", None))
+    _checks.choice("join", join, ("exact", "inner"))
+    _checks.number("target_sum", target_sum, 1e-12)
+    _checks.number("memory", memory, 1e-6)
+    _checks.number("random_state", seed, 0, integer=True)
     if n_folds is not None:
-        _inputs.number("n_folds", n_folds, 2, integer=True)
+        _checks.number("n_folds", n_folds, 2, integer=True)
 
 
 def _columns(
@@ -204,7 +207,7 @@ def _columns(
         lost = [name for name in names if name not in position]
         more = set(source.genes) - set(names) if genes is None and join == "exact" else ()
         if lost or more:
-            some = ", ".join((lost or sorted(more))[:3])
+            some = listed(lost or sorted(more))
             than = "the genes asked for" if genes is not None else first.name
             msg = (
                 f"{source.name} has other genes than {than}: {len(lost)} missing, {len(more)} more, for instance "
@@ -220,8 +223,8 @@ def _check_values(sources: list[_sources.Source], normalize: str | None) -> bool
     """Look at the first cells of every source before the long pass: counts everywhere, or nowhere; which of them."""
     counts = []
     for source in sources:
-        block = source.block(0, min(source.shape[0], _inputs.COUNTS_ROWS))
-        counts.append(_inputs.looks_like_counts(block.values))
+        block = source.block(0, min(source.shape[0], _checks.COUNTS_ROWS))
+        counts.append(_checks.looks_like_counts(block.values))
     if len(set(counts)) > 1:
         yes, no = sources[counts.index(True)].name, sources[counts.index(False)].name
         msg = f"{yes} holds raw counts, {no} does not; bring both to the same scale before they are joined."
@@ -242,7 +245,7 @@ def _check_values(sources: list[_sources.Source], normalize: str | None) -> bool
 
 def _without_counts(block: _sources.Block) -> Any:
     """Values of the block; raises where counts appear among log values."""
-    if block.stop - block.start >= FEW_CELLS and _inputs.looks_like_counts(block.values):
+    if block.stop - block.start >= FEW_CELLS and _checks.looks_like_counts(block.values):
         msg = f"{block.name} holds raw counts, the cells before do not; bring all cells to the same scale."
         raise ValueError(msg)
     return block.values
@@ -273,12 +276,7 @@ def _folds(codes: NDArray[np.intp], names: tuple[str, ...], k: int) -> tuple[NDA
     if k > len(names):
         msg = f"n_folds={k} is more than the {len(names)} strata."
         raise ValueError(msg)
-    sizes = np.bincount(codes, minlength=len(names))
-    filled = np.zeros(k)
-    fold = np.zeros(len(names), dtype=np.intp)
-    for stratum in np.argsort(-sizes, kind="stable"):
-        fold[stratum] = filled.argmin()
-        filled[fold[stratum]] += sizes[stratum]
+    fold = deal(np.bincount(codes, minlength=len(names)), names, k)
     together = tuple(" + ".join(name for name, j in zip(names, fold, strict=True) if j == i) for i in range(k))
     return fold[codes], together
 
@@ -300,16 +298,16 @@ def _fit_memory(
 
 
 def _read_all(
-    lots: list[_cluster.Lot], strata: tuple[str, ...], n_genes: int, budget: int, device: str, *, progress: bool
+    lots: list[cluster.Lot], strata: tuple[str, ...], n_genes: int, budget: int, device: str, *, progress: bool
 ) -> Moments:
     """The pass itself: in one stream in this process, as a tree of dask tasks, or some of each."""
     n_bytes = min(core.BLOCK_BYTES, budget // BLOCK_SHARE)
     room = budget // (8 * n_genes * n_genes * len(strata))
-    tasks, left, threads = _cluster.divide(lots, strata, n_genes, n_bytes=n_bytes, n_grams=room)
+    tasks, left, threads = cluster.divide(lots, strata, n_genes, n_bytes=n_bytes, n_grams=room)
     total, parts = sum(lot.source.shape[0] for lot in lots), []
     with tqdm(total=total, desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
         if tasks:
-            parts.append(_cluster.add_up(tasks, threads=threads, advance=bar.update))
+            parts.append(cluster.add_up(tasks, threads=threads, advance=bar.update))
         if left:
             added = core.Accumulator(n_genes, strata, max_bytes=budget, device=device)
             for source, index, codes in left:
@@ -318,5 +316,5 @@ def _read_all(
                     added.add(values, codes[block.start : block.stop])
                     bar.update(block.stop - block.start)
             parts.append(added.result())
-    whole = _cluster.add(*parts)
+    whole = cluster.add(*parts)
     return whole if whole.strata == strata else whole.select(*strata)

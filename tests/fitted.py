@@ -5,7 +5,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from pathwayae.core.components import largest_share, n_effective
+from pathwayae.core.grouped.components import largest_share, n_effective
 
 PATHWAYS = [
     "Interferon / antiviral response",
@@ -55,7 +55,13 @@ def fitted_adata(n=240, g=150, *, key="pae", symbols=False, seed=0):
     steps = np.arange(60)
     sizes = member.sum(axis=0)
     adata.uns[key] = {
-        "params": {"gene_symbols": "symbol" if symbols else "", "theta": 0.3, "scores": "projection", "balance": False},
+        "params": {
+            "model": "grouped",
+            "gene_symbols": "symbol" if symbols else "",
+            "theta": 0.3,
+            "scores": "projection",
+            "balance": False,
+        },
         "component_names": np.array(NAMES),
         "n_pathways": p,
         "variance_ratio": np.linspace(0.12, 0.01, k)[rng.permutation(k)],

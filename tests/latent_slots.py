@@ -61,8 +61,8 @@ def analysed_adata(**settings):
     from pathwayae import tl
 
     adata = coded_adata(**settings)
-    tl.sparsity(adata)
-    tl.selectivity(adata, "cell_type")
+    tl.latent_sparsity(adata)
+    tl.latent_selectivity(adata, "cell_type")
     kept = np.arange(8)
     explained = 0.8 * (1 - np.exp(-kept / 1.5)) - 0.05
     whole = explained[-1]

@@ -13,7 +13,8 @@ import torch
 from typer.testing import CliRunner
 
 import pathwayae as pae
-from pathwayae import _registry, cli
+from pathwayae import cli
+from pathwayae.datasets import _registry
 
 RUNNER = CliRunner()
 N_PROGRAMS = 6
@@ -51,7 +52,7 @@ def files(tmp_path):
     sets = {name: member.index[member[name]].tolist() for name in member}
     for slot in ("pathways", "true_loadings"):
         del adata.varm[slot]
-    pae.gs.write_gmt(sets, tmp_path / "sets.gmt")
+    pae.gs.as_collection(sets).to_gmt(tmp_path / "sets.gmt")
     adata.write_h5ad(tmp_path / "cells.h5ad")
     new = adata[:40, ::-1].copy()
     new.write_h5ad(tmp_path / "new.h5ad")
@@ -68,14 +69,14 @@ def test_the_registry_holds_the_gene_sets_of_the_demo():
 def test_a_registry_inside_the_package_goes_first(tmp_path, monkeypatch):
     (tmp_path / "package" / "data_registry").mkdir(parents=True)
     (tmp_path / "data_registry").mkdir()
-    monkeypatch.setattr(_registry, "__file__", str(tmp_path / "package" / "_registry.py"))
+    monkeypatch.setattr(_registry, "__file__", str(tmp_path / "package" / "datasets" / "_registry.py"))
     assert _registry.folder() == tmp_path / "package" / "data_registry"
     (tmp_path / "package" / "data_registry").rmdir()
     assert _registry.folder() == tmp_path / "data_registry"
 
 
 def test_a_missing_registry_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(_registry, "__file__", str(tmp_path / "package" / "_registry.py"))
+    monkeypatch.setattr(_registry, "__file__", str(tmp_path / "package" / "datasets" / "_registry.py"))
     with pytest.raises(FileNotFoundError, match="installation is incomplete"):
         _registry.folder()
 
@@ -154,7 +155,7 @@ def test_fit_and_transform_equal_the_api(files):
 
 def test_the_report_names_pathways_matches_and_genes(files):
     folder, _, sets, _ = files
-    pae.gs.write_gmt({**sets, "[bold]tiny[/bold]": ["gene_1"]}, folder / "sets.gmt")
+    pae.gs.as_collection({**sets, "[bold]tiny[/bold]": ["gene_1"]}).to_gmt(folder / "sets.gmt")
     result = run("fit", folder / "cells.h5ad", "-p", folder / "sets.gmt", "-o", folder / "out.h5ad")
     fitted = ad.read_h5ad(folder / "out.h5ad")
     table = pae.get.variance(fitted)
@@ -203,7 +204,8 @@ def test_options_reach_the_fit(files):
 def test_gene_symbols_and_keys_reach_both_commands(files):
     folder, adata, sets, new = files
     symbol = adata.var["symbol"]
-    pae.gs.write_gmt({name: symbol[genes].tolist() for name, genes in sets.items()}, folder / "symbols.gmt")
+    symbols = {name: symbol[genes].tolist() for name, genes in sets.items()}
+    pae.gs.as_collection(symbols).to_gmt(folder / "symbols.gmt")
     new.var_names = [f"other_{name}" for name in new.var_names]
     new.write_h5ad(folder / "new.h5ad")
     fit = ["fit", folder / "cells.h5ad", "-p", folder / "symbols.gmt", "-o", folder / "out.h5ad"]
@@ -265,7 +267,7 @@ def test_transform_needs_a_fit_and_shared_genes(files):
     folder, _, _, new = files
     out = folder / "scored.h5ad"
     given = ["transform", folder / "new.h5ad", "-o", out, "-r"]
-    assert "The reference has no uns['pae']" in error_of(run(*given, folder / "cells.h5ad"))
+    assert "reference: No fit under key 'pae'" in error_of(run(*given, folder / "cells.h5ad"))
     assert "nowhere.h5ad: no such file" in error_of(run(*given, folder / "nowhere.h5ad"))
     assert run("fit", folder / "cells.h5ad", "-p", folder / "sets.gmt", "-o", folder / "out.h5ad").exit_code == 0
     new.var_names = new.var["symbol"]

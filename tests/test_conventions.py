@@ -1,4 +1,7 @@
-"""What DESIGN 5 says about layers and surfaces, read from the source."""
+"""The rules of the package, read from its source: who may import whom, and what no file does.
+
+One test a rule; each lists what breaks it.
+"""
 
 import ast
 import importlib
@@ -6,6 +9,7 @@ import inspect
 import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,283 +17,249 @@ import pytest
 import pathwayae
 
 PACKAGE = Path(pathwayae.__file__).parent
-FILES = sorted(PACKAGE.rglob("*.py"))
-NAMES = [str(file.relative_to(PACKAGE)) for file in FILES]
-READING_ORDER = [
-    "notice",
-    "fdr",
-    "textfile",
-    "gmt",
-    "hierarchy",
-    "ontology",
-    "annotations",
-    "propagate",
-    "membership",
-    "genes",
-    "overlap",
-    "trim",
-    "collection",
-    "ontology_sets",
-    "reactome",
-    "specific",
-    "gram",
-    "gram_device",
-    "strata",
-    "moments",
-    "batches",
-    "gram_product",
-    "basis",
-    "association",
-    "pathway_loops",
-    "refine",
-    "encoder",
-    "members",
-    "penalties",
-    "reconstruction",
-    "optimize",
-    "loss",
-    "start",
-    "grouped_ae",
-    "components",
-    "stability",
-    "relevance",
-    "heldout",
-    "selection",
-    "sparse_ae",
-    "sparse_ae.sparsity",
-    "sparse_ae.network",
-    "sparse_ae.minibatches",
-    "sparse_ae.settings",
-    "sparse_ae.active",
-    "sparse_ae.stack",
-    "sparse_ae.training",
-    "sparse_ae.measures",
-    "sparse_ae.ranks",
-    "sparse_ae.selectivity",
-    "sparse_ae.batches",
-    "sparse_ae.ablation",
-    "sparse_ae.agreement",
-    "sparse_ae.trade_off",
-    "archetypes",
-    "archetypes.active_set",
-    "archetypes.simplex_device",
-    "archetypes.cells",
-    "archetypes.simplex",
-    "archetypes.hull",
-    "archetypes.starts",
-    "archetypes.coreset",
-    "archetypes.robust",
-    "archetypes.passes",
-    "archetypes.alternation",
-    "archetypes.batch",
-    "archetypes.problem",
-    "archetypes.solver",
-    "archetypes.profiles",
-    "archetypes.classic",
-    "archetypes.bootstrap",
-    "archetypes.t_ratio",
-    "archetypes.selection",
-    "archetypes.features",
-    "enrichment",
-]
+FILES = {str(file.relative_to(PACKAGE)): file for file in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in FILES.items()}
+
+# Folders, and those that they may import beside themselves. For a wing of the core, "core" is the ground that all wings
+# share; for others it is all of the core.
+MAY_IMPORT = {
+    "core": set(),
+    "core/genesets": {"core"},
+    "core/moments": {"core"},
+    "core/evidence": {"core", "core/moments"},
+    "core/grouped": {"core", "core/moments", "core/evidence"},
+    "core/trust": {"core", "core/moments", "core/evidence", "core/grouped"},
+    "core/sparse_ae": {"core", "core/moments"},
+    "core/archetypes": {"core", "core/moments"},
+    "_checks": {"core"},
+    "_cells": {"core", "_checks"},
+    "_slots": {"core", "_checks"},
+    "gs": {"core"},
+    "pp": {"core", "_checks", "_cells"},
+    "datasets": {"core"},
+    "models": {"core", "_checks"},
+    "get": {"core", "_slots"},
+    "pl": {"get", "gs", "_slots"},
+    "tl": {"core", "_checks", "_cells", "_slots", "get", "gs", "pp"},
+}
+THIRD_PARTY = {
+    "core": {"numpy", "scipy", "pandas", "torch"},
+    "pl": {"matplotlib", "numpy", "pandas", "scipy", "anndata"},
+    "tl": {"anndata", "numpy", "pandas", "pyarrow", "scipy", "torch", "tqdm", "zarr"},
+}
 ODDITIES = {
     "core/enrichment.py": {"gseapy"},
-    "core/ontology.py": {"obonet"},
-    "core/gram.py": {"numba"},
-    "core/pathway_loops.py": {"numba"},
+    "core/genesets/ontology.py": {"obonet"},
+    "core/moments/gram.py": {"numba"},
+    "core/evidence/pathway_loops.py": {"numba"},
     "core/archetypes/active_set.py": {"numba"},
     "core/sparse_ae/active.py": {"numba"},
 }
 LEGACY_RANDOM = {"default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "RandomState"}
-
-every_file = pytest.mark.parametrize("name", NAMES)
-core_files = pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("core/")])
-tl_files = pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("tl/")])
-pl_files = pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("pl/")])
-
-
-def parse(name):
-    return ast.parse((PACKAGE / name).read_text(encoding="utf-8"))
+SLOTS = {"uns", "obsm", "varm", "var", "obs"}
 
 
 def module_of(name):
-    """``core/gmt.py`` → ``pathwayae.core.gmt``; a package for its ``__init__``."""
+    """``core/genesets/gmt.py`` → ``pathwayae.core.genesets.gmt``; a package for its ``__init__``."""
     parts = ["pathwayae", *Path(name).with_suffix("").parts]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def exists(module):
-    path = PACKAGE.joinpath(*module.split(".")[1:])
-    return path.with_suffix(".py").is_file() or path.is_dir()
+MODULES = {module_of(name): name for name in FILES}
 
 
-def targets(node, name):
+def targets(node):
     """Modules an import statement names; ``from package import module`` names the module."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    base = node.module or ""
-    if node.level:
-        here = module_of(name).split(".")
-        here = here if name.endswith("__init__.py") else here[:-1]
-        base = ".".join([*here[: len(here) - node.level + 1], *filter(None, [base])])
-    inner = [f"{base}.{alias.name}" for alias in node.names]
-    if base.split(".")[0] != "pathwayae":
-        return [base]
-    return [module if exists(module) else base for module in inner]
+    assert not node.level, "relative imports hide where a name comes from"
+    inner = [f"{node.module}.{alias.name}" for alias in node.names]
+    return [module if module in MODULES else node.module for module in inner]
 
 
-def imports(name):
-    """Every module imported anywhere in a file, type checking and functions included."""
-    nodes = (node for node in ast.walk(parse(name)) if isinstance(node, (ast.Import, ast.ImportFrom)))
-    return {module for node in nodes for module in targets(node, name)}
-
-
-def imports_on_loading(name):
-    """Modules imported outside functions."""
-    found, stack = set(), [parse(name)]
+def imports(name, *, on_loading=False):
+    """Modules imported anywhere in a file, or outside functions alone."""
+    found, stack = set(), [TREES[name]]
     while stack:
         node = stack.pop()
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            found.update(targets(node, name))
-        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.update(targets(node))
+        elif not (on_loading and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)):
             stack.extend(ast.iter_child_nodes(node))
     return found
 
 
-def top(module):
-    return module.split(".")[0]
+def own(modules):
+    return {module for module in modules if module.split(".")[0] == "pathwayae"}
 
 
 def third_party(modules):
-    return {top(module) for module in modules} - set(sys.stdlib_module_names) - {"pathwayae"}
+    return {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names) - {"pathwayae"}
 
 
-def own(modules):
-    return {module for module in modules if top(module) == "pathwayae"}
+def folder_of(module):
+    """The rank of a module: a wing of the core, else the first folder or file under the package."""
+    parts = module.split(".")[1:]
+    if parts[:1] == ["core"] and len(parts) > 1 and (PACKAGE / "core" / parts[1]).is_dir():
+        return f"core/{parts[1]}"
+    return parts[0] if parts else ""
 
 
-def under(module, *parents):
-    return any(module == parent or module.startswith(f"{parent}.") for parent in parents)
+def calls(name):
+    return [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
 
 
 def dotted(node):
-    """``a.b.c`` of nested attributes, or None."""
+    """``a.b.c`` of nested attributes, or an empty string."""
     parts = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
         node = node.value
-    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else None
-
-
-def place(name):
-    """``core/archetypes/simplex.py`` → ``archetypes.simplex``, as in the reading order; "" for core itself."""
-    return module_of(name).removeprefix("pathwayae.core").strip(".")
-
-
-def calls(name):
-    return [node for node in ast.walk(parse(name)) if isinstance(node, ast.Call)]
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
 # Layers.
 
 
-@core_files
-def test_core_imports_numerical_libraries_and_core_only(name):
-    allowed = {"numpy", "scipy", "pandas", "torch"} | ODDITIES.get(name, set())
-    assert third_party(imports(name)) <= allowed
-    assert all(under(module, "pathwayae.core") for module in own(imports(name)))
+def test_folders_import_what_their_rank_allows():
+    wrong = []
+    for name in FILES:
+        here = folder_of(module_of(name))
+        if here in MAY_IMPORT:
+            allowed = MAY_IMPORT[here] | {here}
+            shell = not here.startswith("core")
+            for module in own(imports(name)):
+                there = folder_of(module).partition("/")[0] if shell else folder_of(module)
+                wrong += [(name, module)] if there not in allowed else []
+    assert wrong == []
 
 
-@core_files
-def test_core_has_no_back_edges_in_its_reading_order(name):
-    here = place(name)
-    later = READING_ORDER[READING_ORDER.index(here) :] if here else READING_ORDER
-    found = {module.removeprefix("pathwayae.core").strip(".") for module in own(imports(name))}
-    assert not found & set(later)
-    assert found <= set(READING_ORDER)
+def test_every_file_has_a_rank():
+    ranked = {*MAY_IMPORT, "", "cli"}
+    assert [name for name in FILES if folder_of(module_of(name)) not in ranked] == []
 
 
-def test_every_module_of_core_has_its_place_in_the_reading_order():
-    assert {place(name) for name in NAMES if name.startswith("core/")} == {*READING_ORDER, ""}
+def test_no_file_imports_itself_by_a_detour():
+    graph = {name: {MODULES[m] for m in own(imports(name)) if m in MODULES} - {name} for name in FILES}
+    graph = {name: used - {"__init__.py"} for name, used in graph.items() if name not in ("cli.py", "__init__.py")}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle: {error.args[1]}")
 
 
-@core_files
-def test_models_do_not_import_each_other(name):
-    models = ("grouped_ae", "sparse_ae", "archetypes")
-    others = [f"pathwayae.core.{model}" for model in models if not under(place(name), model)]
-    if under(place(name), *models):
-        assert not any(under(module, *others) for module in imports(name))
+def test_surfaces_and_models_keep_what_is_private_to_themselves():
+    """``tl`` takes nothing from inside ``get`` or ``pl`` and the like; a model's folder nothing from another's."""
+    wrong = []
+    for name in FILES:
+        here = module_of(name).split(".")[1:]
+        for module in own(imports(name)):
+            there = module.split(".")[1:]
+            if len(there) > 1 and there[0] in ("tl", "get", "pl", "models", "datasets") and there[0] != here[0]:
+                wrong.append((name, module))
+            models = ("_grouped", "_sparse_ae", "_archetypes")
+            if len(here) > 2 and here[1] in models and len(there) > 2 and there[1] in models and here[1] != there[1]:
+                wrong.append((name, module))
+    assert wrong == []
 
 
-@every_file
-def test_gseapy_is_known_to_one_file_and_imported_only_when_used(name):
-    assert "gseapy" not in third_party(imports_on_loading(name))
-    if name != "core/enrichment.py":
-        assert "gseapy" not in third_party(imports(name))
+def test_only_slots_index_the_slots_of_a_fit():
+    """Elsewhere no ``uns``, ``obsm``, ``varm``, ``var`` or ``obs`` is indexed by a key of a fit."""
+
+    def of_a_fit(node, *, of_cells):
+        names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+        return bool(names & ({"keys", "key_added", "slot"} | (set() if of_cells else {"key"})))
+
+    wrong = []
+    for name, tree in TREES.items():
+        if name.startswith("_slots/") or name == "cli.py":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Subscript):
+                holder, index = node.value, node.slice
+            elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+                holder, index = node.comparators[0], node.left
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                holder, index = node.func.value, node.args[0]
+            else:
+                continue
+            if (
+                isinstance(holder, ast.Attribute)
+                and holder.attr in SLOTS
+                and of_a_fit(index, of_cells=holder.attr == "obs")
+            ):
+                wrong.append(f"{name}:{node.lineno}")
+    assert wrong == []
 
 
-@tl_files
-def test_tools_use_core_get_gs_and_their_own_modules(name):
-    shared = ("pathwayae.core", "pathwayae.get", "pathwayae.gs", "pathwayae._keys", "pathwayae._inputs")
-    shared += ("pathwayae._sources", "pathwayae._files", "pathwayae.pp", "pathwayae.tl")
-    assert {module for module in own(imports(name)) if not under(module, *shared)} == set()
-    assert not third_party(imports(name)) & {"matplotlib", "seaborn", "gseapy"}
+def test_libraries_are_those_of_the_layer():
+    wrong = []
+    for name in FILES:
+        layer = name.split("/")[0]
+        if layer in THIRD_PARTY:
+            wrong += [
+                (name, one) for one in third_party(imports(name)) - THIRD_PARTY[layer] - ODDITIES.get(name, set())
+            ]
+    assert wrong == []
 
 
-@pl_files
-def test_plots_read_slots_through_get_and_draw(name):
-    shared = ("pathwayae.get", "pathwayae._keys", "pathwayae.pl", "pathwayae.gs")
-    assert {module for module in own(imports(name)) if not under(module, *shared)} == set()
-    assert third_party(imports(name)) <= {"matplotlib", "numpy", "pandas", "scipy", "anndata"}
-
-
-@every_file
-def test_nothing_but_the_package_itself_and_the_command_line_imports_plots(name):
-    if not name.startswith("pl/") and name not in ("__init__.py", "cli.py"):
-        assert not any(under(module, "pathwayae.pl") for module in imports(name))
-
-
-@every_file
-def test_get_keys_and_inputs_lie_below_the_shell(name):
-    below = ("gs.py", "pp.py", "_keys.py", "_inputs.py", "_sources.py", "_files.py", "_dask.py", "_cluster.py")
-    if name in below or name.startswith("get/"):
-        assert not any(under(module, "pathwayae.tl", "pathwayae.pl", "pathwayae.models") for module in imports(name))
+def test_gseapy_and_scanpy_are_known_to_one_file_each_and_imported_only_when_used():
+    wrong = []
+    for library, home in (("gseapy", "core/enrichment.py"), ("scanpy", "cli.py")):
+        wrong += [name for name in FILES if library in third_party(imports(name, on_loading=True))]
+        wrong += [name for name in FILES if library in third_party(imports(name)) and name != home]
+    assert wrong == []
 
 
 # What no file does.
 
 
-@every_file
-def test_a_file_has_at_most_400_lines(name):
-    assert len((PACKAGE / name).read_text(encoding="utf-8").splitlines()) <= 400
+def test_a_file_has_at_most_400_lines_and_a_function_at_most_60():
+    long = {name: len(file.read_text(encoding="utf-8").splitlines()) for name, file in FILES.items()}
+    assert {name: n for name, n in long.items() if n > 400} == {}
+    functions = []
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                n = (body[-1].end_lineno - body[0].lineno + 1) if body else 0
+                functions += [f"{name}: {node.name}, {n} lines"] if n > 60 else []
+    assert functions == []
 
 
-@every_file
-def test_nothing_is_printed_or_asserted(name):
-    assert [node.lineno for node in calls(name) if isinstance(node.func, ast.Name) and node.func.id == "print"] == []
-    assert [node.lineno for node in ast.walk(parse(name)) if isinstance(node, ast.Assert)] == []
+def test_nothing_is_printed_or_asserted_or_taken_from_locals():
+    wrong = []
+    for name, tree in TREES.items():
+        wrong += [(name, node.lineno) for node in calls(name) if getattr(node.func, "id", "") in ("print", "locals")]
+        wrong += [(name, node.lineno) for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+    assert [one for one in wrong if one[0] != "cli.py"] == []
 
 
-@every_file
-def test_there_is_one_logger(name):
-    for node in calls(name):
-        if (dotted(node.func) or "").split(".")[-1] == "getLogger":
-            assert [getattr(argument, "value", None) for argument in node.args] == ["pathwayae"]
-            assert not node.keywords
-    assert not any((dotted(node.func) or "") == "logging.basicConfig" for node in calls(name))
-    roots = {"logging.debug", "logging.info", "logging.warning", "logging.error", "logging.exception"}
-    assert not {dotted(node.func) for node in calls(name)} & roots
+def test_there_is_one_logger():
+    roots = {f"logging.{name}" for name in ("debug", "info", "warning", "error", "exception", "basicConfig")}
+    wrong = []
+    for name in FILES:
+        for node in calls(name):
+            called = dotted(node.func)
+            if called.split(".")[-1] == "getLogger":
+                wrong += [name] if [getattr(one, "value", None) for one in node.args] != ["pathwayae"] else []
+            wrong += [name] if called in roots else []
+    assert wrong == []
 
 
-@every_file
-def test_no_global_random_state_is_touched(name):
-    for node in calls(name):
-        called = dotted(node.func) or ""
-        assert called not in ("random.seed", "torch.manual_seed", "torch.cuda.manual_seed_all", "torch.seed")
-        match = re.fullmatch(r"(?:np|numpy)\.random\.(\w+)", called)
-        assert match is None or match[1] in LEGACY_RANDOM
-        if match and match[1] in ("default_rng", "RandomState"):
-            assert node.args, f"line {node.lineno}: a generator without a seed"
+def test_no_global_random_state_is_touched():
+    wrong = []
+    for name in FILES:
+        for node in calls(name):
+            called = dotted(node.func)
+            if called in ("random.seed", "torch.manual_seed", "torch.cuda.manual_seed_all", "torch.seed"):
+                wrong.append((name, node.lineno))
+            match = re.fullmatch(r"(?:np|numpy)\.random\.(\w+)", called)
+            if match and (
+                match[1] not in LEGACY_RANDOM or (match[1] in ("default_rng", "RandomState") and not node.args)
+            ):
+                wrong.append((name, node.lineno))
+    assert wrong == []
 
 
 # The public surface.
@@ -298,110 +268,121 @@ SURFACES = ["tl", "pp", "pl", "get", "gs", "datasets"]
 
 
 def public():
-    """(surface, name) of all public functions, from ``__all__`` where there is one."""
-    found = []
+    """Every public function by its name, ``tl.fit`` and the like."""
+    found = {}
     for surface in SURFACES:
         module = importlib.import_module(f"pathwayae.{surface}")
-        names = getattr(module, "__all__", None)
-        if names is None:
-            names = [
-                name
-                for name, value in vars(module).items()
-                if not name.startswith("_") and inspect.isfunction(value) and value.__module__ == module.__name__
-            ]
-        found += [(surface, name) for name in names if inspect.isfunction(getattr(module, name))]
-    return found
+        found |= {f"{surface}.{name}": getattr(module, name) for name in module.__all__}
+    return {name: one for name, one in found.items() if inspect.isfunction(one)}
 
 
-every_function = pytest.mark.parametrize(("surface", "name"), public(), ids=lambda value: value)
-
-
-def function(surface, name):
-    return getattr(importlib.import_module(f"pathwayae.{surface}"), name)
+PUBLIC = public()
 
 
 def sections(text):
     return set(re.findall(r"^(\w[\w ]*)\n-{3,}$", inspect.cleandoc(text), flags=re.MULTILINE))
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_every_surface_offers_functions(surface):
-    assert surface in {found for found, _ in public()}
+def test_public_functions_document_parameters_results_and_an_example():
+    wrong = []
+    for name, function in PUBLIC.items():
+        expected = {"Parameters", "Examples"}
+        if inspect.signature(function).return_annotation not in (None, "None"):
+            expected.add("Returns")
+        if missing := expected - sections(function.__doc__ or ""):
+            wrong.append((name, missing))
+    assert wrong == []
 
 
-@every_function
-def test_public_functions_document_parameters_and_results(surface, name):
-    documented = function(surface, name)
-    expected = {"Parameters"}
-    if inspect.signature(documented).return_annotation not in (None, "None"):
-        expected.add("Returns")
-    assert expected <= sections(documented.__doc__ or "")
+def test_docstrings_name_every_parameter_and_no_other():
+    wrong = []
+    for name, function in PUBLIC.items():
+        text = inspect.cleandoc(function.__doc__)
+        block = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-{3,}$|\Z)", text, flags=re.MULTILINE | re.DOTALL)[1]
+        heads = re.findall(r"^(\S.*?)(?: : .*)?$", block, flags=re.MULTILINE)
+        named = [part.strip().lstrip("*") for head in heads for part in head.split(",")]
+        if sorted(named) != sorted(inspect.signature(function).parameters):
+            wrong.append((name, set(named) ^ set(inspect.signature(function).parameters)))
+    assert wrong == []
 
 
-@every_function
-def test_the_docstring_names_every_parameter(surface, name):
-    documented = function(surface, name)
-    text = inspect.cleandoc(documented.__doc__)
-    block = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-{3,}$|\Z)", text, flags=re.MULTILINE | re.DOTALL)[1]
-    heads = re.findall(r"^(\S.*?)(?: : .*)?$", block, flags=re.MULTILINE)
-    named = [part.strip().lstrip("*") for head in heads for part in head.split(",")]
-    assert sorted(named) == sorted(inspect.signature(documented).parameters)
+def test_docstrings_send_users_to_public_pages():
+    """A reference to ``pathwayae.core`` is of no use to a reader of the documentation."""
+    assert [name for name, function in PUBLIC.items() if re.search(r"\bcore\.\w", function.__doc__)] == []
 
 
-@every_function
-def test_public_functions_are_annotated_throughout(surface, name):
-    signature = inspect.signature(function(surface, name))
-    assert signature.return_annotation is not signature.empty
-    bare = [parameter.name for parameter in signature.parameters.values() if parameter.annotation is signature.empty]
-    assert bare == []
+def test_public_functions_are_annotated_throughout():
+    wrong = []
+    for name, function in PUBLIC.items():
+        signature = inspect.signature(function)
+        bare = [one.name for one in signature.parameters.values() if one.annotation is one.empty]
+        if bare or signature.return_annotation is signature.empty:
+            wrong.append((name, bare))
+    assert wrong == []
 
 
-@every_function
-def test_public_functions_take_at_most_three_positional_parameters(surface, name):
-    parameters = inspect.signature(function(surface, name)).parameters.values()
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
-    assert len(positional) <= 3
+def test_public_functions_take_at_most_three_positional_parameters_and_twenty_in_all():
+    wrong = []
+    for name, function in PUBLIC.items():
+        parameters = inspect.signature(function).parameters.values()
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+        wrong += [name] if len(positional) > 3 or len(parameters) > 20 else []
+    assert wrong == []
 
 
-@every_function
-def test_tools_plots_and_getters_take_the_annotated_data_first(surface, name):
-    about_gene_sets = (surface, name) in (("pl", "overlap"), ("pl", "coverage"))
-    if surface in ("tl", "pl", "get") and not about_gene_sets:
-        assert next(iter(inspect.signature(function(surface, name)).parameters)).startswith("adata")
+def test_tools_plots_and_getters_take_the_annotated_data_first():
+    about_cells = [name for name in PUBLIC if name.split(".")[0] in ("tl", "pl", "get")]
+    about_cells = [name for name in about_cells if name not in ("pl.overlap", "pl.coverage")]
+    firsts = {name: next(iter(inspect.signature(PUBLIC[name]).parameters)) for name in about_cells}
+    assert {name: first for name, first in firsts.items() if first != "adata"} == {}
 
 
-@every_function
-def test_tools_can_return_a_copy(surface, name):
-    if surface == "tl":
-        copy = inspect.signature(function(surface, name)).parameters["copy"]
-        assert copy.kind is copy.KEYWORD_ONLY
-        assert copy.default is False
+def test_parameters_of_one_meaning_have_one_name_one_default_and_one_place():
+    """``copy`` of tools, ``key`` and its like last, ``device="auto"``, ``random_state=0``, ``progress=True``."""
+    defaults = {"device": "auto", "random_state": 0, "progress": True, "copy": False, "show": None, "ax": None}
+    synonyms = {"what", "kind", "n", "n_top", "n_cols", "seed", "random_seed", "verbose", "cmap_name", "use_rep"}
+    wrong = []
+    for name, function in PUBLIC.items():
+        parameters = inspect.signature(function).parameters
+        wrong += [(name, one) for one in synonyms & set(parameters) if (name, one) != ("datasets.list", "kind")]
+        wrong += [
+            (name, one) for one, value in defaults.items() if one in parameters and parameters[one].default != value
+        ]
+        if name.startswith("tl."):
+            wrong += [] if list(parameters)[-1] == "copy" else [(name, "copy")]
+        ending = {"tl": ["key", "key_added", "copy"], "get": ["key"], "pl": ["key", "ax", "show"]}.get(
+            name.split(".")[0], []
+        )
+        last = [one for one in parameters if one in ending]
+        wrong += (
+            []
+            if list(parameters)[len(parameters) - len(last) :] == [one for one in ending if one in last]
+            else [(name, list(parameters)[-3:])]
+        )
+    assert wrong == []
 
 
 # Loading.
 
 
-def in_a_new_process(code):
+def test_importing_the_package_and_its_parts_loads_what_is_needed():
+    """One new process: nothing heavy after the import alone, no torch for tables and gene sets, every part there."""
+    code = """
+import sys
+import pathwayae as pae
+heavy = ["torch", "gseapy", "matplotlib.pyplot", "scanpy"]
+print("heavy", *[name for name in heavy if name in sys.modules])
+pae.gs, pae.get, pae.datasets
+print("torch", *[name for name in ("torch", "scanpy") if name in sys.modules])
+for part in ("tl", "pp", "pl", "get", "gs", "datasets", "models"):
+    print(part, getattr(pae, part).__name__, part in dir(pae))
+print("scanpy", "scanpy" in sys.modules)
+"""
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 0, result.stderr
-    return result.stdout.split()
-
-
-def test_importing_the_package_loads_no_torch_no_gseapy_and_no_pyplot():
-    heavy = ["torch", "gseapy", "matplotlib.pyplot"]
-    code = f"import sys, pathwayae; print(*[name for name in {heavy} if name in sys.modules])"
-    assert in_a_new_process(code) == []
-
-
-def test_gene_sets_getters_and_simulations_load_no_torch():
-    code = "import sys, pathwayae as pae; pae.gs, pae.get, pae.datasets; print('torch' in sys.modules)"
-    assert in_a_new_process(code) == ["False"]
-
-
-@pytest.mark.parametrize("part", ["tl", "pp", "pl", "get", "gs", "datasets", "models"])
-def test_each_part_is_there_after_importing_the_package_alone(part):
-    code = f"import pathwayae as pae; print(pae.{part}.__name__, {part!r} in dir(pae))"
-    assert in_a_new_process(code) == [f"pathwayae.{part}", "True"]
+    parts = ["tl", "pp", "pl", "get", "gs", "datasets", "models"]
+    expected = ["heavy", "torch", *[f"{part} pathwayae.{part} True" for part in parts], "scanpy False"]
+    assert result.stdout.splitlines() == expected
 
 
 def test_an_unknown_attribute_is_an_attribute_error():

@@ -37,7 +37,7 @@ def test_every_gmt_file_has_the_sets_and_genes_of_its_source(real_data: Path, na
         sets = pae.gs.read_gmt(source)
     assert len(sets) == n_sets
     assert n_genes is None or len(sets.genes) == n_genes
-    pae.gs.write_gmt(sets, tmp_path / name)
+    pae.gs.as_collection(sets).to_gmt(tmp_path / name)
     assert ((tmp_path / name).read_bytes() == source.read_bytes()) is regular
     assert pae.gs.read_gmt(tmp_path / name) == sets
 

@@ -11,7 +11,7 @@ import pytest
 
 import pathwayae
 from pathwayae import gs
-from pathwayae.core import gmt
+from pathwayae.core.genesets import gmt
 
 REGISTRY = Path(pathwayae.__file__).parent.parent / "data_registry"
 if not REGISTRY.is_dir():
@@ -36,15 +36,15 @@ def test_all_names_exist():
 @pytest.mark.parametrize("name", ["sets.gmt", "sets.gmt.gz"])
 def test_round_trip(tmp_path, name):
     pathways = gs.GeneSetCollection({"T / αβ": ["CD3D", "CD2"], "B": ["CD19"]}, {"B": "B cells; see 10.1/x"})
-    gs.write_gmt(pathways, tmp_path / name)
+    gs.as_collection(pathways).to_gmt(tmp_path / name)
     back = gs.read_gmt(tmp_path / name)
     assert back == pathways
     assert back.descriptions == pathways.descriptions
 
 
 def test_write_takes_what_as_collection_takes(tmp_path):
-    gs.write_gmt({"A": ["G1"]}, tmp_path / "a.gmt")
-    gs.write_gmt(str(tmp_path / "a.gmt"), tmp_path / "b.gmt")
+    gs.as_collection({"A": ["G1"]}).to_gmt(tmp_path / "a.gmt")
+    gs.as_collection(str(tmp_path / "a.gmt")).to_gmt(tmp_path / "b.gmt")
     assert (tmp_path / "b.gmt").read_text() == "A\t\tG1\n"
 
 

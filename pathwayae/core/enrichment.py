@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+
+from pathwayae.core.notice import listed
 
 __all__ = ["COLUMNS", "ora", "prerank"]
 
@@ -35,10 +36,11 @@ def prerank(
     gene_sets: Mapping[str, Sequence[str]],
     *,
     min_genes: int = 5,
-    max_genes: int = 500,
+    max_genes: int | None = None,
     n_permutations: int = 1000,
     random_state: int = 0,
     n_jobs: int = 1,
+    advance: Callable[[], object] = lambda: None,
 ) -> pd.DataFrame:
     """Gene set enrichment analysis of the genes ranked by their loading, one ranking per component.
 
@@ -57,13 +59,16 @@ def prerank(
     gene_sets
         Term → names of its genes.
     min_genes, max_genes
-        Terms with fewer or more genes among those tested are left out, and logged; so is a term that holds all of them.
+        Terms with fewer or more genes (``None``: no limit) among those tested are left out, and logged; so is a term
+        that holds all of them.
     n_permutations
         Number of random sets. The smallest *p*-value is ``1 / (n_permutations + 1)``, never 0.
     random_state
         Seed of the permutations.
     n_jobs
         Number of threads. The result does not depend on it.
+    advance
+        Called after every component.
 
     Returns
     -------
@@ -111,6 +116,7 @@ def prerank(
         table = _prerank_one(values[order], names[order], _ranks(sets, order), n_permutations, random_state, n_jobs)
         table.insert(0, "component", component)
         tables.append(table)
+        advance()
     whole = _finish(tables, "prerank")
     _warn_of_floor(whole, n_permutations)
     return whole
@@ -122,9 +128,10 @@ def ora(
     components: Sequence[str],
     gene_sets: Mapping[str, Sequence[str]],
     *,
-    n_top: int = 100,
+    n_genes: int = 100,
     min_genes: int = 5,
-    max_genes: int = 500,
+    max_genes: int | None = None,
+    advance: Callable[[], object] = lambda: None,
 ) -> pd.DataFrame:
     """Over-representation of gene sets among the genes that load most on a component (hypergeometric test).
 
@@ -138,11 +145,14 @@ def ora(
         Names of the columns, unique.
     gene_sets
         Term → names of its genes.
-    n_top
+    n_genes
         Number of genes per component: those with the largest |loading|, ties by name. Genes with a loading of 0 are
         never among them, so there can be fewer.
     min_genes, max_genes
-        Terms with fewer or more genes among those tested are left out, and logged; so is a term that holds all of them.
+        Terms with fewer or more genes (``None``: no limit) among those tested are left out, and logged; so is a term
+        that holds all of them.
+    advance
+        Called after every component.
 
     Returns
     -------
@@ -156,7 +166,7 @@ def ora(
     Raises
     ------
     ValueError
-        If shapes do not fit, names repeat, a loading is not finite, all loadings are zero, `n_top` is not between 1
+        If shapes do not fit, names repeat, a loading is not finite, all loadings are zero, `n_genes` is not between 1
         and the number of genes less one, or no term is left.
 
     Examples
@@ -164,27 +174,28 @@ def ora(
     >>> import numpy as np
     >>> from pathwayae.core.enrichment import ora
     >>> genes = [f"g{i}" for i in range(100)]
-    >>> table = ora(np.linspace(1, 0, 100)[:, None], genes, ["a"], {"high": genes[:10], "low": genes[-10:]}, n_top=20)
+    >>> table = ora(np.linspace(1, 0, 100)[:, None], genes, ["a"], {"high": genes[:10], "low": genes[-10:]}, n_genes=20)
     >>> table[["term", "n_overlap"]].values.tolist()
     [['high', 10], ['low', 0]]
     """
     matrix, names = _check(loadings, genes, components, min_genes=min_genes, max_genes=max_genes)
-    if not 1 <= n_top < len(names):
-        msg = f"n_top must be between 1 and {len(names) - 1} (one less than the genes tested), got {n_top}."
+    if not 1 <= n_genes < len(names):
+        msg = f"n_genes must be between 1 and {len(names) - 1} (one less than the genes tested), got {n_genes}."
         raise ValueError(msg)
     sets = _match(gene_sets, names, min_genes=min_genes, max_genes=max_genes)
     tables = []
     for component, values in _nonzero(matrix, components):
         order = np.lexsort((names, -np.abs(values)))
-        n_query = min(n_top, int(np.count_nonzero(values)))
+        n_query = min(n_genes, int(np.count_nonzero(values)))
         table = _ora_one(n_query, names[order], _ranks(sets, order))
         table.insert(0, "component", component)
         tables.append(table)
+        advance()
     return _finish(tables, "ora")
 
 
 def _check(
-    loadings: ArrayLike, genes: Sequence[str], components: Sequence[str], *, min_genes: int, max_genes: int
+    loadings: ArrayLike, genes: Sequence[str], components: Sequence[str], *, min_genes: int, max_genes: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     """Loadings as float64 and gene names as an array of strings, checked against each other."""
     matrix = np.asarray(loadings, dtype=np.float64)
@@ -198,16 +209,16 @@ def _check(
     for what, values in (("genes", names.tolist()), ("components", list(components))):
         twice = pd.Index(values)[pd.Index(values).duplicated()].unique()
         if len(twice):
-            msg = f"{what} must be unique; {len(twice)} occur more than once: {_some(twice)}."
+            msg = f"{what} must be unique; {len(twice)} occur more than once: {listed(twice)}."
             raise ValueError(msg)
-    if not 1 <= min_genes <= max_genes:
+    if min_genes < 1 or (max_genes is not None and max_genes < min_genes):
         msg = f"1 ≤ min_genes ≤ max_genes is needed, got min_genes={min_genes} and max_genes={max_genes}."
         raise ValueError(msg)
     return matrix, names
 
 
 def _match(
-    gene_sets: Mapping[str, Sequence[str]], names: NDArray[np.str_], *, min_genes: int, max_genes: int
+    gene_sets: Mapping[str, Sequence[str]], names: NDArray[np.str_], *, min_genes: int, max_genes: int | None
 ) -> dict[str, NDArray[np.intp]]:
     """Rows of the genes of each term that is large and small enough."""
     row = {name: i for i, name in enumerate(names.tolist())}
@@ -223,7 +234,7 @@ def _match(
         found = sorted(row[gene] for gene in unique if gene in row)
         if len(found) < min_genes:
             small += 1
-        elif len(found) > max_genes or len(found) == len(names):
+        elif (max_genes is not None and len(found) > max_genes) or len(found) == len(names):
             large += 1
         else:
             kept[str(term)] = np.asarray(found, dtype=np.intp)
@@ -231,14 +242,14 @@ def _match(
         msg = (
             f"None of the {len(gene_sets)} gene sets can be tested: {small} have fewer than {min_genes} genes among "
             f"the {len(names)} tested, {large} too many. {len(wanted & row.keys())} of the {len(wanted)} genes in the "
-            f"gene sets are among those tested. Gene sets: {_some(sorted(wanted))}; tested: {_some(sorted(row))}. "
+            f"gene sets are among those tested. Gene sets: {listed(sorted(wanted))}; tested: {listed(sorted(row))}. "
             "If these are different identifiers (symbols, Ensembl, another species), translate one of them; "
             "otherwise change min_genes or max_genes."
         )
         raise ValueError(msg)
     if small or large:
         logger.info(
-            "Enrichment: %d of %d terms tested; %d have fewer than %d genes in the model, %d more than %d or all.",
+            "Enrichment: %d of %d terms tested; %d have fewer than %d genes in the model, %d more than %s or all.",
             *(len(kept), len(gene_sets), small, min_genes, large, max_genes),
         )
     return kept
@@ -252,7 +263,7 @@ def _nonzero(matrix: NDArray[np.float64], components: Sequence[str]) -> list[tup
         msg = "All loadings are zero: there is nothing to rank."
         raise ValueError(msg)
     if left:
-        logger.warning("Enrichment: %d components have no loadings and are left out: %s.", len(left), _some(left))
+        logger.warning("Enrichment: %d components have no loadings and are left out: %s.", len(left), listed(left))
     return used
 
 
@@ -369,9 +380,3 @@ def _finish(tables: list[pd.DataFrame], method: str) -> pd.DataFrame:
     whole["method"] = method
     whole["padj"] = stats.false_discovery_control(whole["pval"].to_numpy(), method="bh")
     return whole[list(COLUMNS)]
-
-
-def _some(values: Any, n: int = 5) -> str:
-    """Return the first few of many names."""
-    names = [str(value) for value in list(values)]
-    return ", ".join(names[:n]) + (", …" if len(names) > n else "")

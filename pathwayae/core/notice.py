@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterable
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -32,3 +33,16 @@ def warn(message: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, DataWarning, stacklevel=level)
+
+
+def listed(names: Iterable[object], n_most: int = 3, *, quoted: bool = True) -> str:
+    """Names for a message: the first few, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], 2)
+    "'a', 'b' and 1 more"
+    """
+    given = [repr(str(name)) if quoted else str(name) for name in names]
+    more = f" and {len(given) - n_most} more" if len(given) > n_most else ""
+    return (", ".join(given[:n_most]) or "none") + more

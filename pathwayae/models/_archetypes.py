@@ -14,9 +14,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
-from pathwayae import _inputs
-from pathwayae.core import gram_product
+from pathwayae import _checks
 from pathwayae.core.archetypes import cells, classic, problem, profiles, simplex, solver
+from pathwayae.core.moments import gram_product
 from pathwayae.models import _verbosity
 
 __all__ = ["ArchetypalAnalysis"]
@@ -322,7 +322,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return simplex.weights(
             _divided(values, self._unit),
             self.archetypes_ / self._unit,
-            device=_inputs.device(self.device),
+            device=_checks.device(self.device),
             entropy_reg=float(self.entropy_reg),
             scale=self._scale,
         )
@@ -344,7 +344,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             coreset=self.coreset,
             n_restarts=self.n_restarts,
             seed=self.random_seed,
-            device=_inputs.device(self.device),
+            device=_checks.device(self.device),
         )
         found = solver.fit(values, config)
         for i, loss in enumerate(found.loss, start=1):
@@ -369,13 +369,13 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def _check(self) -> None:
         """Check what the core does not."""
         for name in ("n_archetypes", "max_iter", "n_restarts", "early_stopping_patience"):
-            _inputs.number(name, getattr(self, name), 1, integer=True)
-        _inputs.number("random_seed", self.random_seed, 0, integer=True)
+            _checks.number(name, getattr(self, name), 1, integer=True)
+        _checks.number("random_seed", self.random_seed, 0, integer=True)
         for name, least in (("tol", 1e-15), ("learning_rate", 1e-12), ("delta", 0), ("entropy_reg", -np.inf)):
-            _inputs.number(name, getattr(self, name), least)
-        _inputs.choice("solver", self.solver, ("exact", "adam"))
-        _inputs.choice("weights_projection", self.weights_projection, (None, *classic.WEIGHTS))
-        _inputs.choice("archetype_projection", self.archetype_projection, (None, "hull", *classic.ARCHETYPES))
+            _checks.number(name, getattr(self, name), least)
+        _checks.choice("solver", self.solver, ("exact", "adam"))
+        _checks.choice("weights_projection", self.weights_projection, (None, *classic.WEIGHTS))
+        _checks.choice("archetype_projection", self.archetype_projection, (None, "hull", *classic.ARCHETYPES))
         adam = self.solver == "adam"
         allowed = {"weights_projection": (None, "euclidean"), "archetype_projection": (None, "hull")}
         foreign = {name: (default,) for name, default in ONLY_EXACT.items()} if adam else allowed

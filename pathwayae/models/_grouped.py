@@ -13,8 +13,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
-from pathwayae import _inputs
-from pathwayae.core import components, gram_product, grouped_ae, moments
+from pathwayae import _checks
+from pathwayae.core.grouped import components
+from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.moments import accumulate as moments
+from pathwayae.core.moments import gram_product
 from pathwayae.models._feature_classes import membership_of
 
 __all__ = ["GroupedAutoencoder"]
@@ -210,7 +213,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         validation = None
         if X_val is not None:
             validation = self._standardized(self._validated(X_val, reset=False), like=(data.mean, data.scale))
-        result = grouped_ae.fit(
+        result = grouped.fit(
             data,
             membership,
             penalised,
@@ -252,7 +255,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             If X is sparse: its reconstruction is dense and may not fit in memory.
         """
         check_is_fitted(self)
-        _inputs.check_reconstructable(X)
+        _checks.check_reconstructable(X)
         return self.inverse_transform(self.transform(X))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
@@ -274,7 +277,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             ``False``: as they are. A column or feature of zeros stays zero.
         """
         check_is_fitted(self)
-        _inputs.choice("apply_scaling", apply_scaling, (False, True, "rows"))
+        _checks.choice("apply_scaling", apply_scaling, (False, True, "rows"))
         if apply_scaling is False:
             return self.loadings_.copy()
         total = np.abs(self.loadings_).sum(axis=1 if apply_scaling == "rows" else 0, keepdims=True)
@@ -282,7 +285,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def to(self, device: str) -> Self:
         """Choose where later fits run; results are numpy arrays wherever they come from."""
-        _inputs.device(device)
+        _checks.device(device)
         self.device = device
         return self
 
@@ -297,7 +300,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def _standardized(self, X: Any, like: tuple[Floats, Floats] | None = None) -> gram_product.Data:
         """Moments of the standardised samples, or the samples themselves; with the means and units given."""
-        _inputs.choice("solver", self.solver, ("auto", "gram", "cells"))
+        _checks.choice("solver", self.solver, ("auto", "gram", "cells"))
         if gram_product.prefer_cells(*X.shape, self.solver):
             if like is None:
                 return gram_product.standardize(X, center=self.center, scale=self.scale)
@@ -305,17 +308,17 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         read = moments.accumulate(X)
         return read.standardize(center=self.center, scale=self.scale) if like is None else read.standardize_with(*like)
 
-    def _config(self) -> grouped_ae.Config:
+    def _config(self) -> grouped.Config:
         """Checked settings of the core."""
-        _inputs.number("n_components", self.n_components, 1, integer=True)
+        _checks.number("n_components", self.n_components, 1, integer=True)
         for name in ("theta", "epsilon", "l1_ratio", "scheduler_factor"):
-            _inputs.number(name, getattr(self, name), 0, 1)
+            _checks.number(name, getattr(self, name), 0, 1)
         for name in ("early_stopping_patience", "max_iter"):
-            _inputs.number(name, getattr(self, name), 1, integer=True)
+            _checks.number(name, getattr(self, name), 1, integer=True)
         for name in ("scheduler_patience", "random_state"):
-            _inputs.number(name, getattr(self, name), 0, integer=True)
-        _inputs.number("learning_rate", self.learning_rate, 1e-12)
-        _inputs.number("min_delta", self.min_delta, 0)
+            _checks.number(name, getattr(self, name), 0, integer=True)
+        _checks.number("learning_rate", self.learning_rate, 1e-12)
+        _checks.number("min_delta", self.min_delta, 0)
         for name, allowed in (
             ("activation", ("softplus", "sigmoid")),
             ("entropy_scaling", ("log", "exp", None)),
@@ -323,9 +326,9 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             ("scores", ("projection", "least_squares")),
             ("zero_norm", ("feature", "component")),
         ):
-            _inputs.choice(name, getattr(self, name), allowed)
+            _checks.choice(name, getattr(self, name), allowed)
         self._check_dropout()
-        return grouped_ae.Config(
+        return grouped.Config(
             theta=float(self.theta),
             epsilon=float(self.epsilon),
             l1_ratio=float(self.l1_ratio),
@@ -345,7 +348,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             scheduler_patience=int(self.scheduler_patience),
             scheduler_factor=float(self.scheduler_factor),
             random_state=int(self.random_state),
-            device=_inputs.device(self.device),
+            device=_checks.device(self.device),
         )
 
     def _starts_from(self, name: str) -> bool:
@@ -353,8 +356,8 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def _check_dropout(self) -> None:
         """What hiding and comparing features needs."""
-        _inputs.number("dropout", self.dropout, 0)
-        _inputs.choice("balance", self.balance, (True, False))
+        _checks.number("dropout", self.dropout, 0)
+        _checks.choice("balance", self.balance, (True, False))
         if self.dropout >= 1:
             msg = f"dropout={self.dropout!r} hides the whole input; choose a probability from 0 to below 1."
             raise ValueError(msg)
@@ -368,12 +371,12 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def _init(self, n_features: int) -> NDArray[np.float64] | None:
         """Loadings to start from; None for the data-driven start."""
         if isinstance(self.init, str):
-            _inputs.choice("init", self.init, ("membership", "evidence", "random"))
+            _checks.choice("init", self.init, ("membership", "evidence", "random"))
             if self.init != "random":
                 return None
             point = np.random.default_rng(self.random_state).normal(0.0, 0.1, (n_features, self.n_components))
             activation = self.activation if self.non_negative else "identity"
-            return grouped_ae.activate(torch.from_numpy(point), activation)[0].numpy()
+            return grouped.activate(torch.from_numpy(point), activation)[0].numpy()
         start = np.asarray(self.init, dtype=np.float64)
         if start.shape != (n_features, self.n_components):
             msg = f"init has shape {start.shape}; ({n_features}, {self.n_components}) is needed."

@@ -12,7 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
-from pathwayae import _inputs
+from pathwayae import _checks
 from pathwayae.core.notice import warn
 from pathwayae.core.sparse_ae import network, training
 from pathwayae.core.sparse_ae.minibatches import InMemory
@@ -193,7 +193,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         >>> SparseAutoencoder.classic("l1", n_epochs=2).hidden
         (256,)
         """
-        _inputs.choice("kind", kind, tuple(CLASSIC))
+        _checks.choice("kind", kind, tuple(CLASSIC))
         return cls(**{**CLASSIC_COMMON, **CLASSIC[kind], "held_out": 0.0, **parameters})
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:  # noqa: ARG002
@@ -237,13 +237,13 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Codes of samples, float32 CSR, shape (n_samples, n_latents)."""
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        return network.encode(self.network_, X, device=_inputs.device(self.device))
+        return network.encode(self.network_, X, device=_checks.device(self.device))
 
     def inverse_transform(self, Z: ArrayLike | sp.spmatrix) -> NDArray[np.float32]:
         """Samples from codes, dense or sparse: float32 in the units of the data, shape (n_samples, n_features)."""
         check_is_fitted(self)
         codes = Z.tocsr() if sp.issparse(Z) else np.asarray(Z)
-        return network.decode(self.network_, codes, device=_inputs.device(self.device))
+        return network.decode(self.network_, codes, device=_checks.device(self.device))
 
     def predict(self, X: ArrayLike) -> NDArray[np.float32]:
         """Reconstruction of samples, float32, shape (n_samples, n_features).
@@ -254,14 +254,14 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             If X is sparse: its reconstruction is dense and may not fit in memory.
         """
         check_is_fitted(self)
-        _inputs.check_reconstructable(X)
+        _checks.check_reconstructable(X)
         return self.inverse_transform(self.transform(X))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
         """Share of the variance of X explained: ``1 − ‖X − X̂‖² / ‖X − mean(X)‖²``."""
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        error, variance = network.residual(self.network_, X, device=_inputs.device(self.device))
+        error, variance = network.residual(self.network_, X, device=_checks.device(self.device))
         return 1.0 - error / variance if variance > 0 else 0.0
 
     def __sklearn_tags__(self) -> Tags:
@@ -277,32 +277,32 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Checked settings of the core."""
         for name in ("n_latents", "batch_size", "n_epochs"):
             if getattr(self, name) is not None:
-                _inputs.number(name, getattr(self, name), 1, integer=True)
+                _checks.number(name, getattr(self, name), 1, integer=True)
         for size in self.hidden:
-            _inputs.number("hidden", size, 1, integer=True)
+            _checks.number("hidden", size, 1, integer=True)
         for name in ("warmup", "decay", "patience"):
-            _inputs.number(name, getattr(self, name), 0, 1)
+            _checks.number(name, getattr(self, name), 0, 1)
         for name, low, high in (("k", 1e-3, np.inf), ("weight", 0, np.inf), ("revive", 0, np.inf)):
             if getattr(self, name) is not None:
-                _inputs.number(name, getattr(self, name), low, high)
-        _inputs.number("rho", self.rho, 1e-6, 1 - 1e-6)
-        _inputs.number("held_out", self.held_out, 0, 0.9)
-        _inputs.number("learning_rate", self.learning_rate, 1e-12)
-        _inputs.number("random_state", self.random_state, 0, integer=True)
+                _checks.number(name, getattr(self, name), low, high)
+        _checks.number("rho", self.rho, 1e-6, 1 - 1e-6)
+        _checks.number("held_out", self.held_out, 0, 0.9)
+        _checks.number("learning_rate", self.learning_rate, 1e-12)
+        _checks.number("random_state", self.random_state, 0, integer=True)
         for name, allowed in (
             ("sparsity", ("batchtopk", "topk", "jumprelu", "l1", "kl")),
             ("code", ("relu", "sigmoid", None)),
             ("output", ("identity", "relu", "sigmoid")),
             ("loss", ("share", "mse")),
         ):
-            _inputs.choice(name, getattr(self, name), allowed)
+            _checks.choice(name, getattr(self, name), allowed)
         own = ("n_latents", "sparsity", "k", "weight", "rho", "code", "output", "loss", "center", "unit_norm")
         run = ("batch_size", "n_epochs", "learning_rate", "warmup", "decay", "patience", "revive", "bfloat16")
         return Config(
             **{name: getattr(self, name) for name in own + run},
             hidden=tuple(self.hidden),
             seed=int(self.random_state),
-            device=_inputs.device(self.device),
+            device=_checks.device(self.device),
         )
 
     def _report(self, epoch: int, terms: dict[str, float]) -> None:

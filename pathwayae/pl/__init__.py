@@ -1,27 +1,48 @@
 """Plots of a fit: they read slots, draw on matplotlib axes and return them."""
 
-from pathwayae.pl._archetype_heatmaps import archetype_profiles, archetype_weights
-from pathwayae.pl._archetype_selection import archetype_selection
-from pathwayae.pl._archetypes import archetypes
-from pathwayae.pl._coverage import coverage
+from pathwayae.pl._archetypes.embedding import archetypes
+from pathwayae.pl._archetypes.heatmaps import archetype_profiles, archetype_weights
+from pathwayae.pl._archetypes.selection import archetype_selection
+from pathwayae.pl._archetypes.simplex import archetype_simplex
 from pathwayae.pl._embedding import embedding
 from pathwayae.pl._enrichment import enrichment
-from pathwayae.pl._history import history
-from pathwayae.pl._latent_cells import top_cells
-from pathwayae.pl._latent_features import latent_features
-from pathwayae.pl._latent_selectivity import selectivity
-from pathwayae.pl._latent_sparsity import ablation, sparsity
-from pathwayae.pl._latent_sweep import sweep
-from pathwayae.pl._loadings import loadings
-from pathwayae.pl._overlap import overlap
-from pathwayae.pl._refinement import refinement
-from pathwayae.pl._relevance import relevance
-from pathwayae.pl._scores import scores
-from pathwayae.pl._selection import n_extra_path, theta_path
-from pathwayae.pl._simplex import simplex
-from pathwayae.pl._variance import variance
+from pathwayae.pl._genesets.coverage import coverage
+from pathwayae.pl._genesets.overlap import overlap
+from pathwayae.pl._grouped.history import history
+from pathwayae.pl._grouped.loadings import loadings
+from pathwayae.pl._grouped.refinement import refinement
+from pathwayae.pl._grouped.relevance import relevance
+from pathwayae.pl._grouped.scores import scores
+from pathwayae.pl._grouped.selection import n_extra_path, theta_path
+from pathwayae.pl._grouped.variance import variance
+from pathwayae.pl._sparse_ae.cells import latent_cells
+from pathwayae.pl._sparse_ae.features import latent_features
+from pathwayae.pl._sparse_ae.selectivity import latent_selectivity
+from pathwayae.pl._sparse_ae.sparsity import latent_ablation, latent_sparsity
+from pathwayae.pl._sparse_ae.sweep import sparse_ae_sweep
 
-__all__ = ["ablation", "archetype_profiles", "archetype_selection", "archetype_weights", "archetypes", "coverage"]
-__all__ += ["embedding", "enrichment", "history", "latent_features", "loadings", "n_extra_path"]
-__all__ += ["overlap", "refinement", "relevance", "scores", "selectivity", "simplex"]
-__all__ += ["sparsity", "sweep", "theta_path", "top_cells", "variance"]
+__all__ = [
+    "archetype_profiles",
+    "archetype_selection",
+    "archetype_simplex",
+    "archetype_weights",
+    "archetypes",
+    "coverage",
+    "embedding",
+    "enrichment",
+    "history",
+    "latent_ablation",
+    "latent_cells",
+    "latent_features",
+    "latent_selectivity",
+    "latent_sparsity",
+    "loadings",
+    "n_extra_path",
+    "overlap",
+    "refinement",
+    "relevance",
+    "scores",
+    "sparse_ae_sweep",
+    "theta_path",
+    "variance",
+]

@@ -34,7 +34,7 @@ def panels(
     ax: Axes | Sequence[Axes] | None,
     n: int,
     *,
-    n_cols: int,
+    ncols: int,
     size: tuple[float, float],
     layout: Literal["constrained", "compressed"] = "constrained",
 ) -> tuple[list[Axes], Figure | None]:
@@ -45,13 +45,13 @@ def panels(
             msg = f"This plot has {n} panels: ax must be a sequence of {n} matplotlib Axes, got {len(given)}."
             raise ValueError(msg)
         return given, None
-    if n_cols < 1:
-        msg = f"n_cols must be at least 1, got {n_cols}."
+    if ncols < 1:
+        msg = f"ncols must be at least 1, got {ncols}."
         raise ValueError(msg)
-    n_cols = min(n, n_cols)
-    n_rows = math.ceil(n / n_cols)
+    ncols = min(n, ncols)
+    n_rows = math.ceil(n / ncols)
     figure, grid = plt.subplots(
-        n_rows, n_cols, figsize=(size[0] * n_cols, size[1] * n_rows), squeeze=False, layout=layout
+        n_rows, ncols, figsize=(size[0] * ncols, size[1] * n_rows), squeeze=False, layout=layout
     )
     for unused in grid.ravel()[n:]:
         unused.remove()

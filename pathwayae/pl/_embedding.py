@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from pathwayae import _keys, get
+from pathwayae import get
+from pathwayae._slots import keys
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -22,15 +23,15 @@ WIDTH = 2.5  # of a panel without its colour bar, in inches
 
 def embedding(
     adata: AnnData,
-    pathways: str | Sequence[str],
+    color: str | Sequence[str],
     *,
     basis: str = "X_umap",
-    key: str = _keys.DEFAULT,
     dims: tuple[int, int] = (0, 1),
     percentiles: tuple[float, float] = (1.0, 99.0),
     size: float | None = None,
     cmap: str = "viridis",
-    n_cols: int = 3,
+    ncols: int = 3,
+    key: str = keys.DEFAULT,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
 ) -> Axes | NDArray[np.object_]:
@@ -42,12 +43,10 @@ def embedding(
     ----------
     adata
         A fitted or transformed AnnData. Read through :func:`pathwayae.get.scores`.
-    pathways
+    color
         Names of components, one panel each.
     basis
         Name in ``obsm``; ``"umap"`` stands for ``"X_umap"``.
-    key
-        Key of the fit.
     dims
         Columns of the basis for the horizontal and vertical axis.
     percentiles
@@ -57,8 +56,10 @@ def embedding(
         Area of a point in points². ``None`` to choose by the number of cells.
     cmap
         Colour map, perceptually uniform by default.
-    n_cols
+    ncols
         Panels per row of a new figure.
+    key
+        Key of the fit.
     ax
         Axes to draw on; as many as panels. ``None`` for a new figure.
     show
@@ -80,14 +81,14 @@ def embedding(
     --------
     >>> pae.pl.embedding(adata, ["HALLMARK_HYPOXIA", "free_1"], basis="X_pca")  # doctest: +SKIP
     """
-    chosen = get.component_names(adata, pathways, key=key)
+    chosen = get.component_names(adata, color, key=key)
     points = _points(adata, basis, dims)
     table = get.scores(adata, key=key)
     titles = [_axes.wrap(component, 30) for component in chosen]
     above = 0.4 + 0.2 * max(title.count("\n") for title in titles)
     height = WIDTH * _shape(points)
     axes, figure = _axes.panels(
-        ax, len(chosen), n_cols=n_cols, size=(WIDTH + 1.1, height + 0.3 + above), layout="compressed"
+        ax, len(chosen), ncols=ncols, size=(WIDTH + 1.1, height + 0.3 + above), layout="compressed"
     )
     if figure is not None:
         figure.get_layout_engine().set(h_pad=0.08)
@@ -115,7 +116,7 @@ def embedding(
         bar = panel.figure.colorbar(cells, ax=panel, label="score", extend="both", shrink=0.7, aspect=14, pad=0.02)
         bar.ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     _axes.finish(show=show)
-    return axes[0] if isinstance(pathways, str) else np.asarray(axes, dtype=object)
+    return axes[0] if isinstance(color, str) else np.asarray(axes, dtype=object)
 
 
 def _shape(points: NDArray[np.float64]) -> float:
@@ -136,3 +137,18 @@ def _points(adata: AnnData, basis: str, dims: tuple[int, int]) -> NDArray[np.flo
         msg = f"dims must be two columns of adata.obsm[{name!r}], which has {values.shape[1]}; got {dims}."
         raise ValueError(msg)
     return values[:, list(dims)]
+
+
+def embedding_name(adata: AnnData, basis: str) -> str:
+    """Name of an embedding in ``obsm``, with or without its ``X_``.
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    """
+    name = basis if basis in adata.obsm else f"X_{basis}"
+    if name not in adata.obsm:
+        msg = f"adata.obsm has no {basis!r}; found: {', '.join(map(repr, adata.obsm)) or 'none'}."
+        raise KeyError(msg)
+    return name

@@ -12,7 +12,8 @@ from matplotlib.colors import CenteredNorm, LogNorm
 from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import Bbox
 
-from pathwayae import _keys, get
+from pathwayae import get
+from pathwayae._slots import keys
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ LARGEST = 150.0  # area of the largest dot in the legend, in points²
 
 def enrichment(
     adata: AnnData,
+    components: str | Sequence[str] | None = None,
     *,
     n_terms: int = 5,
-    components: str | Sequence[str] | None = None,
     max_padj: float = 0.05,
-    key: str = _keys.DEFAULT,
+    key: str = keys.DEFAULT,
     ax: Axes | None = None,
     show: bool | None = None,
 ) -> Axes:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from pathwayae import _keys, get
+from pathwayae import get
+from pathwayae._slots import keys, store
 from pathwayae.core import enrichment
-from pathwayae.get._slots import kind_of
 from pathwayae.gs import as_collection
 
 if TYPE_CHECKING:
@@ -30,13 +31,14 @@ def enrich(
     *,
     method: Literal["prerank", "ora"] = "prerank",
     components: str | Sequence[str] | None = None,
-    n_top: int = 100,
+    n_genes: int = 100,
     min_genes: int = 5,
-    max_genes: int = 500,
+    max_genes: int | None = None,
     n_permutations: int = 1000,
     random_state: int = 0,
     n_jobs: int = 1,
-    key: str = _keys.DEFAULT,
+    progress: bool = True,
+    key: str = keys.DEFAULT,
     copy: bool = False,
 ) -> AnnData | None:
     """Test which gene sets the loadings of each component point to.
@@ -57,10 +59,10 @@ def enrich(
         What ``pae.gs.as_collection`` takes: a ``GeneSetCollection``, a mapping of names to genes, a GMT file, a table.
     method
         ``"prerank"``: do the genes of a set gather at one end of the ranking by loading (gene set enrichment
-        analysis)? ``"ora"``: are they over-represented among the `n_top` genes with the largest |loading|?
+        analysis)? ``"ora"``: are they over-represented among the `n_genes` genes with the largest |loading|?
     components
         Names of the components to test. ``None`` for all.
-    n_top
+    n_genes
         Number of top genes per component, for ``"ora"``.
     min_genes, max_genes
         Gene sets with fewer or more genes in the model are left out, and logged.
@@ -71,6 +73,8 @@ def enrich(
         Seed of the permutations.
     n_jobs
         Number of threads, for ``"prerank"``. The result does not depend on it.
+    progress
+        Show a progress bar.
     key
         Key of the fit.
     copy
@@ -100,13 +104,13 @@ def enrich(
 
     Examples
     --------
-    >>> pae.tl.enrich(adata, "hallmark.gmt", method="ora", n_top=50)  # doctest: +SKIP
+    >>> pae.tl.enrich(adata, "hallmark.gmt", method="ora", n_genes=50)  # doctest: +SKIP
     >>> pae.get.enrichment(adata, max_padj=0.05)  # doctest: +SKIP
     """
     if method not in ("prerank", "ora"):
         msg = f"method must be 'prerank' or 'ora', got {method!r}."
         raise ValueError(msg)
-    for name, value in {"n_top": n_top, "min_genes": min_genes, "n_permutations": n_permutations}.items():
+    for name, value in {"n_genes": n_genes, "min_genes": min_genes, "n_permutations": n_permutations}.items():
         if value < 1:
             msg = f"{name} must be at least 1, got {value}."
             raise ValueError(msg)
@@ -116,48 +120,42 @@ def enrich(
     sets = as_collection(gene_sets)
     shared: dict[str, Any] = {"min_genes": min_genes, "max_genes": max_genes}
     inputs = (table.to_numpy(), table.index.to_list(), table.columns.to_list(), sets)
-    if method == "ora":
-        result = enrichment.ora(*inputs, n_top=n_top, **shared)
-    else:
-        shared |= {"n_permutations": n_permutations, "random_state": random_state, "n_jobs": n_jobs}
-        result = enrichment.prerank(*inputs, **shared)
+    with tqdm(total=len(chosen), desc="enrich", unit=" components", disable=not progress, leave=False) as bar:
+        if method == "ora":
+            result = enrichment.ora(*inputs, n_genes=n_genes, **shared, advance=bar.update)
+        else:
+            more = {"n_permutations": n_permutations, "random_state": random_state, "n_jobs": n_jobs}
+            result = enrichment.prerank(*inputs, **shared, **more, advance=bar.update)
     logger.info("Enrichment: %d of %d tests have padj ≤ 0.05.", (result["padj"] <= 0.05).sum(), len(result))
+    params = {"method": method, "n_genes": n_genes, "min_genes": min_genes, "max_genes": max_genes or ""}
+    params |= {"n_permutations": n_permutations, "random_state": random_state}
     target = adata.copy() if copy else adata
-    target.uns[key] = {**target.uns[key], _keys.ENRICHMENT: result}
+    store.add(target, key, {keys.ENRICHMENT: result, keys.ENRICHMENT_PARAMS: params})
     return target if copy else None
 
 
 def _ranked(adata: AnnData, key: str) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """What genes are ranked by, genes × components, and which genes are in the model."""
-    model = kind_of(adata, key)
-    if model == _keys.SPARSE_AE:
-        table = get.features(adata, key=key)
+    model = store.kind_of(adata, key)
+    if model == keys.SPARSE_AE:
+        table = get.loadings(adata, key=key)
         return table, (table != 0).any(axis=1).to_numpy()
-    if model == _keys.ARCHETYPES:
+    if model == keys.ARCHETYPES:
         return _contrasts(adata, key)
-    column = _keys.scale(key)
-    if column not in adata.var:
-        msg = f"adata.var[{column!r}] is missing: run pae.tl.fit(adata, pathways, key_added={key!r}) again."
-        raise KeyError(msg)
-    return get.loadings(adata, key=key), np.isfinite(adata.var[column].to_numpy(dtype=float))
+    scale = np.asarray(store.slot(adata, "var", keys.scale(key), key), dtype=float)
+    return get.loadings(adata, key=key), np.isfinite(scale)
 
 
 def _contrasts(adata: AnnData, key: str) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """Profiles of archetypes less their mean, and the genes that any of them has."""
-    slot = _keys.profiles(key)
-    if slot not in adata.varm:
-        msg = f"adata.varm[{slot!r}] is missing: these archetypes are of an embedding whose gene loadings are unknown."
-        raise KeyError(msg)
-    values = np.asarray(adata.varm[slot], dtype=float)
-    names = get.component_names(adata, key=key)
-    table = pd.DataFrame(values - values.mean(axis=1, keepdims=True), index=adata.var_names, columns=names)
-    return table, (values != 0).any(axis=1)
+    table = get.loadings(adata, key=key).astype(float)
+    return table.sub(table.mean(axis=1), axis=0), (table != 0).any(axis=1).to_numpy()
 
 
 def _named(adata: AnnData, table: pd.DataFrame, used: NDArray[np.bool_], chosen: list[str], key: str) -> pd.DataFrame:
     """Values of the components chosen for the genes in the model, one row per gene name."""
     size = np.linalg.norm(table.to_numpy(dtype=float), axis=1)[used]
-    names = get.gene_names(adata, key=key)[used]
+    names = store.gene_names(adata, key)[used]
     table = table.loc[used, chosen]
     order = np.lexsort((table.index.to_numpy(dtype=str), -size))
     repeated = names.iloc[order].duplicated().to_numpy()

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from anndata import AnnData
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pathwayae import _inputs, _sources
-from pathwayae.core import components
-from pathwayae.core.moments import BLOCK_BYTES
-from pathwayae.core.notice import warn
+from pathwayae._cells import sources
+from pathwayae.core.grouped import components
+from pathwayae.core.moments.accumulate import BLOCK_BYTES
 
 
 class Projection(NamedTuple):
@@ -31,31 +29,7 @@ class Projection(NamedTuple):
     offsets: NDArray[np.float64] | None = None
 
 
-def opened(
-    adata: AnnData, layer: str | None, gene_symbols: str | None, normalize: str, *, needed: bool = True
-) -> _sources.Source | None:
-    """The matrix to score, counts normalised as those of the fit were; None where there is none and none is needed."""
-    if not needed and layer is None and not adata.isbacked and adata.X is None:
-        return None
-    return checked(_sources.of_anndata(adata, layer=layer, gene_symbols=gene_symbols), normalize)
-
-
-def checked(source: _sources.Source, normalize: str) -> _sources.Source:
-    """The source, its counts normalised as those of the fit were; warns of counts where they were not."""
-    first = source.block(0, min(source.shape[0], _inputs.COUNTS_ROWS))
-    if not _inputs.looks_like_counts(first.values):
-        return source
-    if normalize:
-        return _sources.normalized(source, float(normalize.split()[1]))
-    msg = (
-        f"The values look like raw counts ({source.name}); log-normalised values are expected. Run "
-        "sc.pp.normalize_total and sc.pp.log1p first, or pass the layer that holds such values."
-    )
-    warn(msg)
-    return source
-
-
-def scored(source: _sources.Source, projection: Projection) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+def scored(source: sources.Source, projection: Projection) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
     """First cell, last + 1 and scores of one block after another; neither cells nor scores exceed a block's bytes."""
     width = 8 * max(1, projection.encoder.shape[1])
     for block in source.blocks(int(BLOCK_BYTES * min(1.0, source.row_bytes / width))):
@@ -67,7 +41,7 @@ def scored(source: _sources.Source, projection: Projection) -> Iterator[tuple[in
         yield block.start, block.stop, values.astype(np.float32)
 
 
-def project(source: _sources.Source, projection: Projection, *, progress: bool = False) -> NDArray[np.float32]:
+def project(source: sources.Source, projection: Projection, *, progress: bool = False) -> NDArray[np.float32]:
     """Scores of all cells, float32, shape (n, k)."""
     scores = np.empty((source.shape[0], projection.encoder.shape[1]), dtype=np.float32)
     with bar(source.shape[0], progress=progress) as shown:

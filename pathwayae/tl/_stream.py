@@ -16,7 +16,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from pathwayae import _files, _sources
+from pathwayae._cells import files, sources
 from pathwayae.core.notice import warn
 from pathwayae.tl._project import Projection, bar, scored
 
@@ -29,7 +29,7 @@ Add = Callable[[int, NDArray[np.float32]], None]
 class Shard(NamedTuple):
     """One of the inputs: its cells, how they are scored, its own ``obs``, and what messages call it."""
 
-    source: _sources.Source
+    source: sources.Source
     projection: Projection
     obs: pd.DataFrame
     name: str
@@ -56,7 +56,7 @@ def obs_of(item: AnnData | str | os.PathLike[str]) -> pd.DataFrame:
     if isinstance(item, AnnData):
         return item.obs if isinstance(item.obs, pd.DataFrame) else item.obs.to_memory()
     with ExitStack() as stack:
-        return ad.io.read_elem(_files.root_of(Path(item), stack)["obs"])
+        return ad.io.read_elem(files.root_of(Path(item), stack)["obs"])
 
 
 def write(

@@ -1,35 +1,20 @@
-"""Scores of new cells from a fit, genes aligned by name; in memory or from file to file."""
+"""Scores of new cells from a fit of any model."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import anndata as ad
-import numpy as np
-import pandas as pd
 from anndata import AnnData
-from numpy.typing import NDArray
 
-from pathwayae import _inputs, _keys, _sources, get
-from pathwayae.core import batches
-from pathwayae.core.notice import warn
-from pathwayae.get._slots import kind_of
-from pathwayae.tl import _batches, _stream
-from pathwayae.tl._archetypes_fitted import add_weights
-from pathwayae.tl._fitted import encoder_of
-from pathwayae.tl._project import Projection, checked, opened, project
-from pathwayae.tl._sparse_transform import add_codes
+from pathwayae._slots import keys, store
+from pathwayae.tl._archetypes.transform import add_weights
+from pathwayae.tl._grouped.transform import Cells, add_scores
+from pathwayae.tl._sparse_ae.transform import add_codes
 
-logger = logging.getLogger("pathwayae")
-
-Cells: TypeAlias = AnnData | str | os.PathLike[str]
-OTHER_MODELS = {_keys.SPARSE_AE: add_codes, _keys.ARCHETYPES: add_weights}
-CARRIED = (_keys.PARAMS, _keys.COMPONENT_NAMES, _keys.N_PATHWAYS, _keys.VARIANCE_RATIO)
-FEW = 0.9  # share of the squared weights below which missing genes deserve a warning
+MODELS = {keys.GROUPED: add_scores, keys.SPARSE_AE: add_codes, keys.ARCHETYPES: add_weights}
 
 
 def transform(
@@ -40,9 +25,9 @@ def transform(
     layer: str | None = None,
     gene_symbols: str | None = None,
     batch_key: str | None = None,
-    key: str = _keys.DEFAULT,
-    key_added: str | None = None,
     progress: bool = True,
+    key: str = keys.DEFAULT,
+    key_added: str | None = None,
     copy: bool = False,
 ) -> AnnData | None:
     r"""Score new cells with a fitted model: :math:`Z = ((X - \mu)/\sigma)\,E`, with μ, σ and E of the reference.
@@ -87,12 +72,12 @@ def transform(
         of both sides are matched.
     batch_key
         Column of the new cells' ``obs`` with their batches; by default the one that the fit centred within, if any.
+    progress
+        Show a progress bar.
     key
         Key of the fit in the reference.
     key_added
         Key of the scores in `adata`; by default `key`.
-    progress
-        Show a progress bar.
     copy
         Return a changed copy instead of changing `adata`.
 
@@ -139,53 +124,14 @@ def transform(
     key_added = key if key_added is None else key_added
     _check(adata, out, copy=copy)
     reference = _read(reference)
-    other = OTHER_MODELS.get(kind_of(reference, key))
-    if other is not None:
-        options = {"layer": layer, "gene_symbols": gene_symbols, "batch_key": batch_key, "progress": progress}
-        return other(adata, reference, out=out, key=key, key_added=key_added, copy=copy, **options)
-    model = _model(reference, key, batch_key)
-    layer = layer if layer is not None else (model.params["layer"] or None)
-    if out is not None:
-        path = _stream.check_out(out)
-        items = list(adata) if isinstance(adata, list | tuple) else [adata]
-        with ExitStack() as stack:
-            sources = _sources.open_all(adata, stack, layer=layer, gene_symbols=gene_symbols)
-            shards = [_shard(item, source, model, gene_symbols) for item, source in zip(items, sources, strict=True)]
-            var = get.variance(model.fitted, key=key).set_index("component").rename_axis(index=None)
-            uns = {key_added: {name: model.entries[name] for name in CARRIED}}
-            _stream.write(path, shards, var, uns, shard_key=f"{key_added}_shard", progress=progress)
-        return None
-    _check_other_fit(adata, model.entries, key_added)
-    source = opened(adata, layer, gene_symbols, model.normalize)
-    scores = project(source, _align(source, model, gene_symbols), progress=progress)
-    target = adata.copy() if copy else adata
-    target.obsm[_keys.scores(key_added)] = scores
-    if key_added not in target.uns:
-        target.uns[key_added] = {name: model.entries[name] for name in CARRIED}
-    return target if copy else None
-
-
-class _Fitted(NamedTuple):
-    """The reference, the key and the entries of its fit; ``uns[key]`` may be lazy in the reference, never here.
-
-    ``batch_key`` is the column of the new cells where the fit centred within batches, else ``""``.
-    """
-
-    fitted: AnnData
-    key: str
-    entries: dict[str, Any]
-    batch_key: str
-
-    @property
-    def params(self) -> dict[str, Any]:
-        return self.entries[_keys.PARAMS]
-
-    @property
-    def normalize(self) -> str:
-        return str(self.params.get("normalize", ""))
-
-    def var(self, column: str) -> NDArray[np.float64]:
-        return np.asarray(self.fitted.var[column], dtype=np.float64)
+    options = {"layer": layer, "gene_symbols": gene_symbols, "batch_key": batch_key, "progress": progress}
+    try:
+        store.fit_of(reference, key)
+    except KeyError as error:
+        msg = f"reference: {error.args[0]}"
+        raise KeyError(msg) from None
+    score = MODELS[store.kind_of(reference, key)]
+    return score(adata, reference, out=out, key=key, key_added=key_added, copy=copy, **options)
 
 
 def _check(adata: Any, out: Any, *, copy: bool) -> None:
@@ -203,22 +149,6 @@ def _check(adata: Any, out: Any, *, copy: bool) -> None:
         raise ValueError(msg)
 
 
-def _model(reference: AnnData, key: str, batch_key: str | None) -> _Fitted:
-    fitted = _reference(reference, key)
-    entries = {name: value.compute() if hasattr(value, "compute") else value for name, value in fitted.uns[key].items()}
-    own = str(entries[_keys.PARAMS].get("batch_key", ""))
-    if batch_key is not None and not own:
-        msg = f"batch_key={batch_key!r}, but the fit centred no batches; leave it out, or fit with batch_key."
-        raise ValueError(msg)
-    return _Fitted(fitted, key, entries, batch_key or own)
-
-
-def _shard(item: Cells, source: _sources.Source, model: _Fitted, gene_symbols: str | None) -> _stream.Shard:
-    projection = _align(source, model, gene_symbols)
-    name = source.name if isinstance(item, AnnData) else os.fspath(item)
-    return _stream.Shard(checked(source, model.normalize), projection, _stream.obs_of(item), name)
-
-
 def _read(reference: Cells) -> AnnData:
     """The fitted AnnData, read from disk where a path is given."""
     if isinstance(reference, str | os.PathLike):
@@ -228,72 +158,3 @@ def _read(reference: Cells) -> AnnData:
         msg = f"reference is a {type(reference).__name__}; pass a fitted AnnData or the path of one."
         raise TypeError(msg)
     return reference
-
-
-def _reference(reference: AnnData, key: str) -> AnnData:
-    """The reference, in which no slot of the fit is missing."""
-    slot = _keys.batch_means(key)
-    missing = [
-        name
-        for name, there in (
-            (f"uns[{key!r}]", key in reference.uns),
-            (f"varm[{_keys.loadings(key)!r}]", _keys.loadings(key) in reference.varm),
-            (f"var[{_keys.scale(key)!r}]", _keys.scale(key) in reference.var),
-            (f"varm[{slot!r}]", slot in reference.varm or _keys.BATCHES not in reference.uns.get(key, ())),
-        )
-        if not there
-    ]
-    if missing:
-        msg = f"The reference has no {' and no '.join(missing)}; run pae.tl.fit(reference, …) first or pass its key."
-        raise KeyError(msg)
-    return reference
-
-
-def _check_other_fit(adata: AnnData, entries: dict[str, Any], key: str) -> None:
-    own = adata.uns.get(key)
-    if own is not None and list(own[_keys.COMPONENT_NAMES]) != list(entries[_keys.COMPONENT_NAMES]):
-        msg = f"adata already holds a fit with other components under {key!r}; choose another key_added."
-        raise ValueError(msg)
-
-
-def _align(source: _sources.Source, model: _Fitted, gene_symbols: str | None) -> Projection:
-    """The model on the genes that the cells have too, by name; what is lost is reported."""
-    column = None if gene_symbols is None else (model.params["gene_symbols"] or None)
-    theirs = _inputs.gene_names(model.fitted, column, what="reference")
-    own = pd.Index(source.genes)
-    scale = model.var(_keys.scale(model.key))
-    genes = np.flatnonzero(np.isfinite(scale))
-    position = own.get_indexer(theirs[genes])
-    found = position >= 0
-    if not found.any():
-        msg = (
-            f"None of the {len(genes)} genes of the model is in the new cells ({source.name}): "
-            f"{', '.join(theirs[genes][:3])}, … against {', '.join(own[:3])}, …. Name the column with matching names "
-            "with gene_symbols."
-        )
-        raise ValueError(msg)
-    encoder = np.asarray(encoder_of(model.fitted, model.key, model.params), dtype=np.float64)
-    power = (encoder[genes] ** 2).sum(axis=1)
-    share = power[found].sum() / power.sum()
-    logger.info("%d of %d genes of the model found (%.0f %% of the weights)", found.sum(), len(found), 100 * share)
-    if share < FEW:
-        msg = (
-            f"{(~found).sum()} of {len(found)} genes of the model are missing from the new cells ({source.name}); they "
-            f"carry {1 - share:.0%} of the squared weights of the scores and count as being at their mean."
-        )
-        warn(msg)
-    genes = genes[found]
-    mean, scale, encoder = model.var(_keys.mean(model.key))[genes], scale[genes], encoder[genes]
-    return Projection(position[found], mean, scale, encoder, *_shifts(source, model, genes, mean, scale, encoder))
-
-
-def _shifts(
-    source: _sources.Source, model: _Fitted, genes: NDArray[np.intp], *units: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.float64]] | tuple[()]:
-    """Batch of each new cell and what it shifts scores by, the last being batches that the fit has not seen."""
-    if not model.batch_key:
-        return ()
-    names = [str(name) for name in np.asarray(model.entries[_keys.BATCHES])]
-    means = np.asarray(model.fitted.varm[_keys.batch_means(model.key)], dtype=np.float64)[genes].T
-    known = batches.offsets(means, *units)
-    return _batches.of_new_cells(source, model.batch_key, names), np.vstack([known, np.zeros_like(known[:1])])

@@ -14,13 +14,6 @@ def test_adjusted_pvalues_are_those_of_scipy_and_skip_what_was_not_tested():
     assert np.isnan(result[np.isnan(holes)]).all()
 
 
-def test_adjusting_leaves_out_what_was_not_tested():
-    pval = np.array([0.03, np.nan, 0.2, 0.001, 0.04, np.nan])
-    found = adjusted(pval)
-    np.testing.assert_allclose(found[[0, 2, 3, 4]], false_discovery_control(pval[[0, 2, 3, 4]]))
-    assert np.isnan(found[[1, 5]]).all()
-
-
 def test_it_is_the_smallest_rate_at_which_a_test_is_called():
     pvalues = np.random.default_rng(8).random((5, 6)).round(2) ** 2
     flat = pvalues.ravel()

@@ -10,8 +10,8 @@ from plotted import enriched, flat, genes_of, labels
 
 from pathwayae import get, pl
 from pathwayae.pl import _axes
-from pathwayae.pl._loadings import ADDED, MEMBER
-from pathwayae.pl._loadings import FREE as FREE_GENE
+from pathwayae.pl._grouped.loadings import ADDED, MEMBER
+from pathwayae.pl._grouped.loadings import FREE as FREE_GENE
 
 
 @pytest.fixture
@@ -130,8 +130,8 @@ def test_panels_need_as_many_axes(adata):
     for plot in (pl.loadings, pl.embedding):
         with pytest.raises(ValueError, match="has 3 panels: ax must be a sequence of 3"):
             plot(adata, NAMES[:3], ax=axes[0], show=False)
-        with pytest.raises(ValueError, match="n_cols"):
-            plot(adata, NAMES[:3], n_cols=0, show=False)
+        with pytest.raises(ValueError, match="ncols"):
+            plot(adata, NAMES[:3], ncols=0, show=False)
     with pytest.raises(ValueError, match="plot of one panel"):
         pl.history(adata, ax=axes, show=False)
 
@@ -241,7 +241,7 @@ def test_embedding_draws_high_scores_last_with_robust_limits(adata):
 def test_embedding_leaves_no_gaps(adata, stretch):
     """Panels of equal aspect fill the grid, whatever the shape of the embedding."""
     adata.obsm["X_umap"] = adata.obsm["X_umap"] * np.array(stretch)
-    axes = pl.embedding(adata, NAMES[:4], n_cols=2, show=False)
+    axes = pl.embedding(adata, NAMES[:4], ncols=2, show=False)
     axes[0].figure.canvas.draw()
     upper, lower = axes[0].get_window_extent(), axes[2].get_window_extent()
     inch = axes[0].figure.dpi
@@ -314,7 +314,7 @@ def test_history_keeps_entropy_where_it_has_all_the_weight(adata):
 
 
 def test_variance_has_a_bar_per_component(adata):
-    ax = pl.variance(adata, n=8, show=False)
+    ax = pl.variance(adata, n_components=8, show=False)
     table = get.variance(adata).sort_values("variance_ratio", ascending=False)[:8]
     bars = {round(bar.get_y() + bar.get_height() / 2): bar for bar in ax.patches}
     np.testing.assert_allclose([bars[i].get_width() for i in range(8)], table["variance_ratio"])
@@ -327,7 +327,7 @@ def test_variance_has_a_bar_per_component(adata):
     assert max(text.get_window_extent().x1 for text in ax.texts) < ax.bbox.x1
     assert "12.0 %" in {text.get_text() for text in ax.texts}
     with pytest.raises(ValueError, match="n must be"):
-        pl.variance(adata, n=0, show=False)
+        pl.variance(adata, n_components=0, show=False)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "x" * 100, "", "a $ b", "two  blanks _/ and more" * 3])

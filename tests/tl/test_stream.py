@@ -15,7 +15,8 @@ import scanpy as sc
 import scipy.sparse as sp
 
 import pathwayae as pae
-from pathwayae import _inputs, _sources
+from pathwayae import _checks
+from pathwayae._cells import sources
 from pathwayae.tl import _project, _stream
 
 SOURCES = ["h5ad-csr", "h5ad-csc", "h5ad-dense", "zarr-csr", "zarr-dense", "memory", "view", "dask"]
@@ -156,14 +157,14 @@ def test_the_parquet_has_a_row_group_per_block(fitted: ad.AnnData, tmp_path) -> 
 
 def test_neither_cells_nor_scores_of_a_block_exceed_its_bytes(fitted: ad.AnnData, tmp_path, monkeypatch) -> None:
     sizes = []
-    original = _sources.Source.block
+    original = sources.Source.block
 
     def block(self, start, stop):
         sizes.append((stop - start, self.row_bytes))
         return original(self, start, stop)
 
     path = stored(fitted, "h5ad-csr", tmp_path)
-    monkeypatch.setattr(_sources.Source, "block", block)
+    monkeypatch.setattr(sources.Source, "block", block)
     transform(path, fitted, tmp_path / "a.zarr")
     assert len(sizes) > 4
     assert max(rows * each for rows, each in sizes[1:]) <= _project.BLOCK_BYTES  # the first is the look for counts
@@ -237,7 +238,7 @@ def test_names_of_cells_that_repeat_are_kept_and_said(fitted: ad.AnnData, out: s
 def test_a_file_that_is_damaged_in_the_middle_leaves_no_file_behind(
     fitted: ad.AnnData, out: str, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(_inputs, "COUNTS_ROWS", 20)
+    monkeypatch.setattr(_checks, "COUNTS_ROWS", 20)
     path = stored(fitted, "h5ad-csr", tmp_path)
     with h5py.File(path, "r+") as file:
         indptr = file["X/indptr"][:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anndata as ad
+import flat
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ OUTSIDE = r"ignore:.*\(flag 'outside'\)"  # of program_4, which a descent gives 
 @pytest.fixture(scope="module", params=[{}, CLASSIC], ids=["members", "projection"])
 def fitted(request) -> ad.AnnData:
     adata = pae.datasets.simulate(400, 300, 6, random_state=3)
-    pae.tl.fit(adata, "pathways", n_extra=3, progress=False, **request.param)
+    flat.fit(adata, "pathways", n_extra=3, progress=False, **request.param)
     return adata
 
 
@@ -32,7 +33,9 @@ def bare(adata: ad.AnnData) -> ad.AnnData:
 @pytest.mark.parametrize("balance", [True, False])
 @pytest.mark.parametrize("scores", ["members", "projection", "least_squares"])
 def test_the_cells_of_the_fit_get_the_scores_of_the_fit(fitted: ad.AnnData, scores: str, balance: bool) -> None:
-    reference = pae.tl.fit(fitted, "pathways", scores=scores, balance=balance, progress=False, copy=True)
+    reference = pae.tl.fit(
+        fitted, "pathways", scores=scores, settings=pae.tl.FitSettings(balance=balance), progress=False, copy=True
+    )
     assert ("pae_encoder" in reference.varm) == (scores != "projection" or balance)
     new = bare(reference)
     assert pae.tl.transform(new, reference) is None
@@ -100,7 +103,7 @@ def test_the_layer_of_the_fit_is_the_default(fitted: ad.AnnData) -> None:
     reference = bare(fitted)
     reference.layers["lognorm"] = reference.X.copy()
     reference.varm["pathways"] = fitted.varm["pathways"]
-    pae.tl.fit(reference, "pathways", layer="lognorm", n_extra=3, progress=False, **options_of(fitted))
+    flat.fit(reference, "pathways", layer="lognorm", n_extra=3, progress=False, **options_of(fitted))
     new = bare(fitted)
     with pytest.raises(KeyError, match="layer='lognorm'"):
         pae.tl.transform(new, reference)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pathwayae.core.archetypes import alternation, batch, coreset, passes, problem, robust, starts
+from pathwayae.core.archetypes import alternation, coreset, passes, problem, robust, starts
+from pathwayae.core.archetypes import together as batch
 from pathwayae.core.archetypes.alternation import State
 from pathwayae.core.archetypes.cells import Blocks, Cells, Source, check_distinct
 from pathwayae.core.archetypes.hull import Hull
@@ -20,9 +21,10 @@ __all__ = ["Config", "Fit", "fit", "fit_many"]
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.float32]
+Advance = Callable[[], object]
 
 
-def fit(X: Source, config: Config, *, row_weights: NDArray[Any] | None = None) -> Fit:
+def fit(X: Source, config: Config, *, row_weights: NDArray[Any] | None = None, advance: Advance | None = None) -> Fit:
     """Fit archetypes to cells.
 
     Parameters
@@ -35,6 +37,8 @@ def fit(X: Source, config: Config, *, row_weights: NDArray[Any] | None = None) -
     row_weights
         Shape (n,): how often each cell counts, as in a bootstrap; cells of weight zero get weights over the archetypes
         but have no part in the fit.
+    advance
+        Called after every start.
 
     Returns
     -------
@@ -67,14 +71,14 @@ def fit(X: Source, config: Config, *, row_weights: NDArray[Any] | None = None) -
         return _together(X, [config], [row_weights], config.device)[0]
     cells = _checked_cells(X, config, row_weights)
     if config.robust is None:
-        return _best(cells, config)
+        return _best(cells, config, advance)
     base, now = cells.weights, config
     lengths = np.concatenate([np.sqrt(np.square(x).sum(1)) for _, x in cells.chunks()])
     factors = robust.reweight(lengths, base, config.robust)
     for _ in range(robust.ROUNDS):
         cells = Cells(X, base * factors, corners=factors >= robust.CORNER)
         check_distinct(cells, config.n_archetypes)
-        found = _best(cells, now)
+        found = _best(cells, now, advance)
         before, factors = factors, robust.reweight(_residuals(cells, found), base, config.robust)
         now = replace(config, start=found.archetypes, n_restarts=1)
         if np.abs(factors - before).max() < robust.SETTLED:
@@ -122,7 +126,7 @@ def fit_many(
     return [fit(X, configs[i], row_weights=rows[i]) if one is None else one for i, one in enumerate(found)]
 
 
-def _best(cells: Cells, config: Config) -> Fit:
+def _best(cells: Cells, config: Config, advance: Advance | None = None) -> Fit:
     """The best of all starts, and where these were made on a coreset, carried on over all cells."""
     k, (m, short) = config.n_archetypes, coreset.plan(config.coreset, cells.n)
     best: tuple[Cells, State, Weights] | None = None
@@ -136,6 +140,8 @@ def _best(cells: Cells, config: Config) -> Fit:
             _widen(state, some, cells)
             _drive(some, state, weights, config, config.max_iter)
         losses.append(float(state.loss[-1] * some.scale**2))
+        if advance is not None:
+            advance()
         if best is None or losses[-1] < min(losses[:-1]):
             best = some, state, weights
     if best is None:  # n_restarts is at least 1

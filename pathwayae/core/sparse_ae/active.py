@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pathwayae.core.optimize import BETA, BETA_SQUARES, EPS
+from pathwayae.core.descent import BETA, BETA_SQUARES, EPS
 
 TINY = np.finfo(np.float32).tiny  # smaller codes are 0
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pathwayae.core.descent import BETA, BETA_SQUARES, EPS, threads_for
 from pathwayae.core.notice import warn
-from pathwayae.core.optimize import BETA, BETA_SQUARES, EPS, threads_for
 from pathwayae.core.sparse_ae import active
 from pathwayae.core.sparse_ae import stack as stacks
 from pathwayae.core.sparse_ae.minibatches import Batch, Cells

@@ -1,0 +1,1 @@
+"""Cells as models read them, wherever they lie."""

@@ -1,0 +1,153 @@
+"""Checks at the door: which matrix, which genes, which device; everything behind it may trust its arguments."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from pathwayae.core.notice import listed
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+COUNTS_ROWS = 1000  # cells looked at to tell counts from log-normalised values
+
+
+def check_finite(values: Any, name: str) -> None:
+    """Raise ValueError with the number of NaN and infinite values and the first gene that has one."""
+    stored = values.data if sp.issparse(values) else values
+    # One sum per row tells whether anything is wrong, without a boolean copy of the matrix.
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(stored.sum(axis=-1, dtype=np.float64)).all():
+            return
+    bad = ~np.isfinite(stored)
+    if not bad.any():
+        return
+    columns = values.tocoo().col if sp.issparse(values) else np.nonzero(bad)[1]
+    first = columns[np.flatnonzero(bad)[0]] if sp.issparse(values) else columns[0]
+    msg = (
+        f"{name} holds {int(bad.sum())} NaN or infinite values, the first in column {int(first)}. "
+        "Remove or impute them; log1p of negative values is a common cause."
+    )
+    raise ValueError(msg)
+
+
+def check_reconstructable(X: Any) -> None:
+    """Refuse a sparse matrix where its reconstruction, which is dense, is asked for.
+
+    Raises
+    ------
+    TypeError
+        If X is sparse.
+    """
+    if sp.issparse(X):
+        msg = (
+            "X is sparse, but its reconstruction is dense. Pass a dense array, or reconstruct some samples at a time "
+            "with inverse_transform(transform(X[start:stop]))."
+        )
+        raise TypeError(msg)
+
+
+def looks_like_counts(values: Any) -> bool:
+    """Whether all values are whole numbers and some are above 1, as raw counts are."""
+    rows = values[:COUNTS_ROWS]
+    stored = rows.data if sp.issparse(rows) else rows
+    return stored.size > 0 and bool(stored.max() > 1 and stored.min() >= 0 and (stored == np.floor(stored)).all())
+
+
+def gene_names(adata: ad.AnnData, gene_symbols: str | None, *, what: str = "adata") -> NDArray[np.str_]:
+    """Names by which genes are matched: ``var_names``, or a column of ``var``; a missing symbol keeps its var name.
+
+    Raises
+    ------
+    KeyError
+        If there is no such column.
+    ValueError
+        If a name occurs twice.
+    """
+    if gene_symbols is None:
+        names = pd.Series(adata.var_names.astype(str))
+        source, remedy = f"{what}.var_names", f"{what}.var_names_make_unique()"
+    elif gene_symbols not in adata.var:
+        msg = f"gene_symbols={gene_symbols!r} is not a column of {what}.var, which has {list(adata.var.columns)}."
+        raise KeyError(msg)
+    else:
+        column = np.asarray(adata.var[gene_symbols], dtype=object)  # of a table in memory or read lazily
+        names = pd.Series(np.where(pd.isna(column), adata.var_names, column).astype(str))
+        source, remedy = f"{what}.var[{gene_symbols!r}]", "keep one gene of each"
+    if not names.is_unique:
+        repeated = names[names.duplicated()].unique()
+        msg = (
+            f"{source} holds {len(repeated)} name(s) more than once, for instance {listed(repeated, 5)}; genes are "
+            f"matched by name, so every name must be unique. Next step: {remedy}."
+        )
+        raise ValueError(msg)
+    return names.to_numpy(dtype=str)
+
+
+def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Genes to use: a boolean column of ``var``, a boolean array, or all."""
+    if mask_var is None:
+        return np.ones(adata.n_vars, dtype=bool)
+    if isinstance(mask_var, str):
+        if mask_var not in adata.var:
+            msg = f"mask_var={mask_var!r} is not a column of adata.var, which has {list(adata.var.columns)}."
+            raise KeyError(msg)
+        mask_var = np.asarray(adata.var[mask_var])
+    mask = np.asarray(mask_var)
+    if mask.shape != (adata.n_vars,) or mask.dtype != bool:
+        msg = f"mask_var must be boolean with one value per gene ({adata.n_vars}); got {mask.dtype} of {mask.shape}."
+        raise ValueError(msg)
+    if not mask.any():
+        msg = "mask_var selects no gene; choose a mask with at least one."
+        raise ValueError(msg)
+    return mask
+
+
+def check_column(adata: ad.AnnData, name: str, column: str) -> None:
+    """Raise KeyError unless ``obs`` has the column that the parameter ``name`` asks for."""
+    if column not in adata.obs:
+        msg = f"{name}={column!r} is not a column of adata.obs, which has {list(adata.obs.columns)}."
+        raise KeyError(msg)
+
+
+def choice(name: str, value: Any, allowed: Collection[Any]) -> None:
+    """Raise ValueError unless ``value`` is one of ``allowed``."""
+    if not any(value is option or (type(value) is type(option) and value == option) for option in allowed):
+        msg = f"{name}={value!r} is not known; choose one of {', '.join(map(repr, allowed))}."
+        raise ValueError(msg)
+
+
+def number(name: str, value: Any, low: float, high: float = float("inf"), *, integer: bool = False) -> None:
+    """Raise TypeError or ValueError unless ``value`` is a number from ``low`` to ``high``."""
+    kind = numbers.Integral if integer else numbers.Real
+    if not isinstance(value, kind) or isinstance(value, bool):
+        msg = f"{name}={value!r} must be {'an integer' if integer else 'a number'}, not {type(value).__name__}."
+        raise TypeError(msg)
+    if not low <= float(value) <= high:
+        allowed = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
+        msg = f"{name}={value!r} is out of range; choose a value {allowed}."
+        raise ValueError(msg)
+
+
+def device(name: str) -> str:
+    """``"auto"`` becomes CUDA where there is one, else the CPU; a device that is not there is refused."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except (RuntimeError, TypeError) as error:
+        msg = f"device={name!r} is not a torch device; choose 'auto', 'cpu' or 'cuda'."
+        raise ValueError(msg) from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        msg = f"device={name!r}, but torch sees no CUDA device; choose 'auto' or 'cpu'."
+        raise ValueError(msg)
+    return str(name)

@@ -1,0 +1,1 @@
+"""A fit as it lies in the slots of an AnnData."""

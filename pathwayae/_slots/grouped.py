@@ -1,0 +1,174 @@
+"""A grouped autoencoder in its slots: written, and read back."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from pathwayae import _checks
+from pathwayae._slots import keys, store
+from pathwayae.core.grouped import components
+from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.grouped.model import Model
+from pathwayae.core.moments import batches
+from pathwayae.core.moments.batches import Batches
+from pathwayae.core.moments.gram_product import Data
+from pathwayae.core.moments.moments import Moments, Standardized
+
+
+class Fitted(NamedTuple):
+    """A fit on m genes, in the order of their names.
+
+    ``index`` are their places in the AnnData, ``membership`` (m, p) and ``loadings`` (m, k) as stored, ``encoder``
+    (m, k) with scores ``((X − mean) / scale) @ encoder``; ``batches`` those that the fit centred genes within.
+    """
+
+    index: NDArray[np.intp]
+    names: NDArray[np.str_]
+    components: list[str]
+    membership: sp.csr_matrix
+    loadings: NDArray[np.float64]
+    encoder: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    params: dict[str, Any]
+    batches: tuple[str, ...] = ()
+
+    @property
+    def n_pathways(self) -> int:
+        """Number of pathways p; the other k − p components are free."""
+        return int(self.membership.shape[1])
+
+    def config(self, **changes: Any) -> grouped.Config:
+        """Settings of the fit, some of them changed; the device is the best one here."""
+        known = {field.name for field in fields(grouped.Config)}
+        own = {name: None if value == "" else value for name, value in self.params.items() if name in known}
+        return grouped.Config(**own | {"device": _checks.device("auto")} | changes)
+
+    def standardize(self, moments: Moments) -> Standardized:
+        """Moments of some or all strata, centred and scaled by themselves as the fit did, within its batches.
+
+        Raises
+        ------
+        ValueError
+            If a stratum is of no batch of the fit.
+        """
+        scale = self.params["scale"] or None
+        if not self.batches:
+            return moments.standardize(center=bool(self.params["center"]), scale=scale)
+        own = batches.of_strata(moments, self.batches)
+        batches.check_known(own.names, self.batches, moments.strata)
+        return moments.standardize_within(own.counts, own.sums, scale=scale)
+
+    def left_out(self, moments: Moments, train: Standardized) -> Standardized:
+        """Moments of strata that took no part in ``train``, in its units, centred as new cells would be.
+
+        With batches these are centred at their own means: cells of a batch are left out of all others with it.
+        """
+        if not self.batches:
+            return moments.standardize_with(train.mean, train.scale)
+        own = batches.of_strata(moments, self.batches)
+        return moments.standardize_within(own.counts, own.sums, unit=train.scale)
+
+
+def fitted(adata: AnnData, key: str) -> Fitted:
+    """The fit under a key.
+
+    Raises
+    ------
+    KeyError
+        If there is none, or a slot of it is missing.
+    """
+    params = store.plain(store.fit_of(adata, key, keys.GROUPED)[keys.PARAMS])
+    mean, scale = (
+        np.asarray(store.slot(adata, "var", slot, key), dtype=np.float64) for slot in (keys.mean(key), keys.scale(key))
+    )
+    own = _checks.gene_names(adata, params["gene_symbols"] or None)
+    index = np.flatnonzero(np.isfinite(scale))
+    index = index[np.argsort(own[index], kind="stable")]
+    loadings = np.asarray(store.slot(adata, "varm", keys.loadings(key), key), dtype=np.float64)[index]
+    membership = sp.csr_matrix(store.slot(adata, "varm", keys.membership(key), key))[index].astype(bool)
+    encoder = np.asarray(encoder_of(adata, key), dtype=np.float64)[index]
+    names = store.component_names(adata, key)
+    levels = batch_names(adata, key)
+    return Fitted(index, own[index], names, membership, loadings, encoder, mean[index], scale[index], params, levels)
+
+
+def encoder_of(adata: AnnData, key: str) -> Any:
+    """The matrix from standardised cells to scores, genes × components: the loadings where weights are tied.
+
+    Raises
+    ------
+    KeyError
+        If the fit had an encoder of its own and it is not there.
+    """
+    params = store.plain(store.fit_of(adata, key, keys.GROUPED)[keys.PARAMS])
+    tied = params["scores"] == "projection" and not params["balance"]
+    return store.slot(adata, "varm", keys.loadings(key) if tied else keys.encoder(key), key)
+
+
+def batch_names(adata: AnnData, key: str) -> tuple[str, ...]:
+    """Batches that the fit centred genes within; none where it did not."""
+    return tuple(str(name) for name in np.asarray(store.plain(store.fit_of(adata, key).get(keys.BATCHES, ()))))
+
+
+def batch_means(adata: AnnData, key: str) -> NDArray[np.float64]:
+    """Mean of each gene in each batch of the fit, genes × batches; zero for genes outside the model."""
+    return np.asarray(store.slot(adata, "varm", keys.batch_means(key), key), dtype=np.float64)
+
+
+def write(
+    adata: AnnData,
+    key: str,
+    genes: NDArray[np.intp],
+    data: Data,
+    membership: sp.csr_matrix,
+    model: Model,
+    scores: NDArray[np.float32] | None,
+    entries: dict[str, Any],
+    batches_of_fit: Batches | None = None,
+) -> None:
+    """Compute everything, then replace all slots of the key; without scores those of an earlier fit go."""
+    n_pathways, n_genes = membership.shape[1], adata.n_vars
+    names = free_names(entries[keys.PATHWAYS]["pathway"].tolist(), model.loadings.shape[1] - n_pathways)
+    member = sp.lil_matrix((n_genes, n_pathways), dtype=bool)
+    member[genes] = membership
+    entries = entries | {
+        keys.COMPONENT_NAMES: np.array(names, dtype=object),
+        keys.N_PATHWAYS: n_pathways,
+        keys.NORM: model.norm,
+        keys.VARIANCE_RATIO: components.variance_ratio(data.gram, model.encoder),
+        keys.VARIANCE_RATIO_TOTAL: components.variance_ratio_together(data.gram, model.encoder),
+        keys.HISTORY: {name: np.array(values) for name, values in model.fit.history.items()},
+    }
+    means = None
+    if batches_of_fit is not None:
+        means = np.zeros((n_genes, len(batches_of_fit.names)))
+        means[genes] = batches_of_fit.means.T
+        entries[keys.BATCHES] = np.array(batches_of_fit.names, dtype=object)
+        entries[keys.BATCH_VARIANCE] = batches.variance(batches_of_fit, data, model.encoder, names)
+    encoder = None if model.tied else store.of_all_genes(n_genes, genes, model.encoder.astype(np.float32))
+    varm = {
+        keys.loadings(key): store.of_all_genes(n_genes, genes, model.loadings),
+        keys.encoder(key): encoder,
+        keys.membership(key): member.tocsr(),
+        keys.batch_means(key): means,
+    }
+    var = {
+        keys.mean(key): store.column(n_genes, genes, data.mean),
+        keys.scale(key): store.column(n_genes, genes, data.scale),
+    }
+    store.put(adata, key, keys.GROUPED, entries, obsm={keys.scores(key): scores}, varm=varm, var=var)
+
+
+def free_names(pathways: list[str], n_free: int) -> list[str]:
+    """Names of the pathways, then ``free_1``, ``free_2``, … without those that a pathway has."""
+    taken = set(pathways)
+    free = (name for j in itertools.count(1) if (name := f"free_{j}") not in taken)
+    return [*pathways, *itertools.islice(free, n_free)]

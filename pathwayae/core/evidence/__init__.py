@@ -1,0 +1,1 @@
+"""How genes go together, and the probability that a gene belongs to a pathway."""

@@ -1,0 +1,1 @@
+"""Gene sets: from files and ontologies to the membership of genes."""

@@ -1,0 +1,1 @@
+"""The grouped autoencoder: a component per pathway."""

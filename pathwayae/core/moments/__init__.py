@@ -1,0 +1,1 @@
+"""Moments of cells: counts, sums and Gram matrices, from one pass."""

@@ -1,0 +1,166 @@
+"""Cells in batches: their means, what they shift the scores by, and the variance between them.
+
+Differences between the means of batches are all that is removed, and exactly; what a batch does to the spread of a
+gene, or to what goes with what, stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from pathwayae.core.moments.gram_product import Data
+from pathwayae.core.moments.moments import Floats, Moments
+from pathwayae.core.notice import listed
+
+JOINT = " | "  # between the batch and the sample in the name of a stratum
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Number of cells, shape (b,), and sum of each gene, shape (b, g), of every batch."""
+
+    names: tuple[str, ...]
+    counts: Floats
+    sums: Floats
+
+    @property
+    def means(self) -> Floats:
+        """Mean of each gene in each batch, shape (b, g)."""
+        return self.sums / self.counts[:, None]
+
+    def subset(self, genes: NDArray[Any]) -> Batches:
+        """Batches for some genes: indices or a boolean mask."""
+        return Batches(self.names, self.counts, self.sums[:, genes])
+
+
+def sums_of(block: Any, codes: NDArray[np.intp], n_batches: int) -> Floats:
+    """Sum of each gene over the cells of each batch, float64, shape (b, g); block dense or CSR, codes from 0."""
+    cells = np.arange(len(codes))
+    indicator = sp.csr_matrix((np.ones(len(codes)), (codes, cells)), shape=(n_batches, len(codes)))
+    sums = indicator @ block
+    return np.asarray(sums.toarray() if sp.issparse(sums) else sums, dtype=np.float64)
+
+
+def of_strata(moments: Moments, levels: Sequence[str], weights: Floats | None = None) -> Batches:
+    """Strata added up into batches: a stratum is a batch, or a sample of one, named ``"batch | sample"``.
+
+    Parameters
+    ----------
+    moments
+        Their strata may hold further batches than those of `levels`, and need not hold all of them.
+    levels
+        Names of the batches that are known.
+    weights
+        How often every cell of a stratum counts, shape (s,), as in a bootstrap; by default once.
+
+    Returns
+    -------
+    Batches in the order of their names; those without cells are left out. A stratum that is of no known batch is one
+    itself, up to the first ``" | "``.
+
+    Raises
+    ------
+    ValueError
+        If it is not clear to which batch a stratum belongs.
+    """
+    groups = {stratum: _batch_of(stratum, levels, moments.strata) for stratum in moments.strata}
+    names = tuple(sorted(set(groups.values())))
+    counts, sums = np.zeros(len(names)), np.zeros((len(names), moments.sums.shape[1]))
+    for i, stratum in enumerate(moments.strata):
+        batch, weight = names.index(groups[stratum]), 1.0 if weights is None else weights[i]
+        counts[batch] += weight * moments.counts[i]
+        sums[batch] += weight * moments.sums[i]
+    there = counts > 0
+    return Batches(tuple(np.array(names, dtype=object)[there].tolist()), counts[there], sums[there])
+
+
+def _batch_of(stratum: str, levels: Sequence[str], strata: Sequence[str]) -> str:
+    if set(levels) <= set(strata) or set(strata) <= set(levels):  # the strata are batches
+        return stratum
+    found = [level for level in levels if stratum == level or stratum.startswith(level + JOINT)]
+    if len(found) > 1:
+        msg = (
+            f"Stratum {stratum!r} of the moments may be of batch {' or '.join(map(repr, found))}. Rename the batches, "
+            "or read the moments with batch_key alone."
+        )
+        raise ValueError(msg)
+    return found[0] if found else stratum.partition(JOINT)[0]
+
+
+def offsets(means: Floats, mean: Floats, scale: Floats, encoder: Floats) -> Floats:
+    """What the scores of a batch are too high by where all cells are centred alike: ``((μ_b − μ) / σ) E``.
+
+    Parameters
+    ----------
+    means
+        Of the genes in each batch, shape (b, g).
+    mean, scale
+        Centre and unit of all cells, shape (g,).
+    encoder
+        Shape (g, k).
+
+    Returns
+    -------
+    Shape (b, k).
+    """
+    return (means - mean) @ (encoder / scale[:, None])
+
+
+def variance_between(shifts: Floats, counts: Floats, within: Floats) -> Floats:
+    """Share of the variance of each score that lies between batches, shape (k,); 0 for a score without variance.
+
+    Parameters
+    ----------
+    shifts
+        Mean of each score in each batch less its mean over all cells, shape (b, k).
+    counts
+        Cells of each batch, shape (b,).
+    within
+        Sum of squares of each score about the means of the batches, shape (k,): ``eᵀ G e``, G centred within them.
+    """
+    between = counts @ shifts**2
+    total = between + within
+    return np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+
+
+def single_condition(batches: NDArray[Any], conditions: NDArray[Any]) -> dict[str, str]:
+    """Batches whose cells are all of one condition, and that condition; both labels have shape (n,)."""
+    pairs = np.unique(np.stack([batches.astype(str), conditions.astype(str)]), axis=1)
+    names, first, number = np.unique(pairs[0], return_index=True, return_counts=True)
+    return {str(names[i]): str(pairs[1, first[i]]) for i in np.flatnonzero(number == 1)}
+
+
+def check_known(names: Sequence[str], known: Sequence[str], strata: Sequence[str]) -> None:
+    """Raise where a batch is not among those that the strata of moments were added up into."""
+    missing = [name for name in names if name not in known]
+    if missing:
+        msg = (
+            f"No stratum of the moments is of batch {missing[0]!r} ({len(missing)} of {len(names)} batches are not "
+            f"there); they are {listed(strata, 10)}. Read them with "
+            "pae.pp.moments(…, batch_key=…), and with memory for all of them."
+        )
+        raise ValueError(msg)
+
+
+def variance(batches: Batches, data: Data, encoder: NDArray[np.float64], names: list[str]) -> pd.DataFrame:
+    """One row per component: variance of its score between batches, before and after their means are taken off."""
+    within = np.einsum("ij,ij->j", encoder, data.gram @ encoder)
+    shifts = offsets(batches.means, data.mean, data.scale, encoder)
+    furthest = np.abs(shifts * np.sqrt(batches.counts)[:, None]).argmax(axis=0)
+    spread = np.sqrt(within / data.n)
+    shift = shifts[furthest, np.arange(len(names))]
+    columns = {
+        "component": np.array(names, dtype=object),
+        "before": variance_between(shifts, batches.counts, within),
+        "after": np.zeros(len(names)),
+        "batch": np.array(batches.names, dtype=object)[furthest],
+        "shift": np.divide(shift, spread, out=np.zeros_like(shift), where=spread > 0),
+    }
+    return pd.DataFrame(columns)

@@ -1,0 +1,1 @@
+"""How far to trust a fit: cells, genes and members held out."""

@@ -1,0 +1,348 @@
+"""Results of a fit as labelled tables, read from the slots alone."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from pathwayae._slots import keys, store
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def component_names(
+    adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT
+) -> list[str]:
+    """Names of the components: the pathways, then the free components.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData. Reads ``uns[key]["component_names"]``.
+    components
+        Names to look up; they come back as a list, in the order given. ``None`` for all.
+    key
+        Key of the fit.
+
+    Returns
+    -------
+    list of str
+        All names, or those asked for.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`, or a name is unknown; the message gives the closest ones.
+    ValueError
+        If `components` is empty or repeats a name.
+
+    Examples
+    --------
+    >>> import pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
+    >>> pae.get.component_names(adata)[-3:]
+    ['program_6', 'free_1', 'free_2']
+    """
+    names = store.component_names(adata, key)
+    if components is None:
+        return names
+    chosen = [components] if isinstance(components, str) else [str(name) for name in components]
+    if not chosen or len(set(chosen)) < len(chosen):
+        msg = f"Name at least one component, and none twice; got {chosen}."
+        raise ValueError(msg)
+    unknown = [name for name in chosen if name not in set(names)]
+    if unknown:
+        lower = {name.lower(): name for name in names}
+        close = difflib.get_close_matches(unknown[0].lower(), lower, n=3, cutoff=0.4)
+        hint = f"closest: {', '.join(repr(lower[name]) for name in close)}" if close else f"e.g. {names[0]!r}"
+        msg = f"No component is called {', '.join(map(repr, unknown))} ({hint}); see pae.get.component_names(adata)."
+        raise KeyError(msg)
+    return chosen
+
+
+def scores(
+    adata: AnnData,
+    components: str | Sequence[str] | None = None,
+    *,
+    standardize: bool = False,
+    key: str = keys.DEFAULT,
+) -> pd.DataFrame:
+    """Scores of the cells, labelled: of pathways, codes of a sparse autoencoder, or weights of archetypes.
+
+    The table is dense: of many cells and latents name the components that are wanted.
+
+    Parameters
+    ----------
+    adata
+        A fitted or transformed AnnData. Reads ``obsm["X_{key}"]``.
+    components
+        Names of components, in the order wanted. ``None`` for all.
+    standardize
+        In standard deviations from the mean over these cells; 0 for a component without variance.
+    key
+        Key of the fit, of any model.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Cells × components; index ``obs_names``, columns the component names.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`, or a name is unknown.
+    ValueError
+        If slot and names come from different fits, or `components` is empty or repeats a name.
+
+    Examples
+    --------
+    >>> import pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> pae.tl.fit(adata, "pathways", progress=False)
+    >>> pae.get.scores(adata, "program_1").shape
+    (300, 1)
+    >>> pae.get.scores(adata).groupby(adata.obs["cell_type"], observed=True).mean().shape
+    (6, 26)
+    """
+    table = _columns(adata, "obsm", keys.scores(key), components, key)
+    if not standardize:
+        return table
+    values = table.astype(float)
+    spread = values.std(ddof=0)
+    varies = spread > 1e-6 * values.abs().max()  # more than the rounding of float32
+    return (values - values.mean()) / spread.where(varies, np.inf)
+
+
+def loadings(adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT) -> pd.DataFrame:
+    """Loadings of the genes, labelled: of pathways, what latents add to genes, or expression at archetypes.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData. Reads ``varm["{key}_loadings"]``; of a sparse autoencoder ``varm["{key}_features"]``, what
+        each latent adds to each gene when it fires by 1; of archetypes ``varm[key]``.
+    components
+        Names of components, in the order wanted. ``None`` for all.
+    key
+        Key of the fit, of any model.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Genes × components; index ``var_names``, columns the component names. Genes outside the model have zeros.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`, a name is unknown, or the fit was to an embedding without known gene
+        loadings, so that it says nothing about genes.
+    ValueError
+        If slot and names come from different fits, or `components` is empty or repeats a name.
+
+    Examples
+    --------
+    >>> import pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> pae.tl.fit(adata, "pathways", progress=False)
+    >>> pae.get.loadings(adata)["program_1"].nlargest(10).size
+    10
+    """
+    store.check_says_genes(adata, key)
+    kind = store.KINDS[store.kind_of(adata, key)]
+    return _columns(adata, "varm", kind.loadings(key), components, key)
+
+
+def _columns(adata: AnnData, where: str, slot: str, components: str | Sequence[str] | None, key: str) -> pd.DataFrame:
+    """Some columns of a slot, dense, with labels; those not asked for are not made dense."""
+    if components is None:
+        return store.table(adata, where, slot, key)
+    chosen = component_names(adata, components, key=key)
+    place = {name: j for j, name in enumerate(store.component_names(adata, key))}
+    values = store.matrix(adata, where, slot, key)[:, [place[name] for name in chosen]]
+    values = values.toarray() if sp.issparse(values) else values
+    rows = adata.obs_names if where == "obsm" else adata.var_names
+    return pd.DataFrame(values, index=rows, columns=pd.Index(chosen, name="component"))
+
+
+def variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
+    """Share of the variance that each component explains on its own.
+
+    Free components are ordered by the variance they explain of what the pathways leave over (residual variance), but
+    ``variance_ratio`` is what each score explains alone: it need not fall from ``free_1`` on.
+
+    Parameters
+    ----------
+    adata
+        A fitted or transformed AnnData. Reads ``variance_ratio``, ``n_pathways`` and ``pathways`` of ``uns[key]``.
+    key
+        Key of the fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per component, in the order of the model: ``component``, ``variance_ratio`` (the shares overlap where
+        components do, and need not add up), ``kind`` (``"pathway"`` or ``"free"``), ``n_genes`` (genes that the
+        pathway names) and ``n_matched`` (those in the model): 0 for free components, no such columns after transform.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`.
+
+    Examples
+    --------
+    >>> import pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
+    >>> pae.get.variance(adata)["kind"].value_counts().to_dict()
+    {'pathway': 6, 'free': 2}
+    """
+    names = component_names(adata, key=key)
+    ratio = np.asarray(store.value(adata, key, keys.VARIANCE_RATIO, kind=keys.GROUPED), dtype=float).ravel()
+    n_pathways = int(store.value(adata, key, keys.N_PATHWAYS))
+    kind = np.where(np.arange(len(names)) < n_pathways, "pathway", "free").astype(object)
+    table = pd.DataFrame({"component": names, "variance_ratio": ratio, "kind": kind})
+    if (report := store.fit_of(adata, key).get(keys.PATHWAYS)) is None:
+        return table
+    sizes = report.set_index("pathway")[["n_genes", "n_matched"]].reindex(names).fillna(0).astype(int)
+    return table.join(sizes.reset_index(drop=True))
+
+
+def history(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
+    """Course of the fit.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData. Reads ``uns[key]["history"]``.
+    key
+        Key of the fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per iteration (index ``iteration``), columns ``loss``, ``reconstruction``, ``zero``, ``entropy``.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`.
+
+    Examples
+    --------
+    >>> import pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
+    >>> pae.tl.fit(adata, "pathways", scores="projection", progress=False)
+    >>> pae.get.history(adata).shape
+    (100, 4)
+    """
+    terms = store.value(adata, key, keys.HISTORY)
+    first = [name for name in ("loss", "reconstruction", "zero", "entropy") if name in terms]
+    columns = {str(name): np.asarray(terms[name], dtype=float).ravel() for name in dict.fromkeys([*first, *terms])}
+    return pd.DataFrame(columns).rename_axis(index="iteration")
+
+
+def enrichment(
+    adata: AnnData,
+    components: str | Sequence[str] | None = None,
+    *,
+    max_padj: float | None = None,
+    key: str = keys.DEFAULT,
+) -> pd.DataFrame:
+    """Gene sets that the loadings point to.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData after ``pae.tl.enrich``. Reads ``uns[key]["enrichment"]``.
+    components
+        Names of components. ``None`` for all.
+    max_padj
+        Keep rows up to this adjusted *p*-value, between 0 and 1. ``None`` for all.
+    key
+        Key of the fit, of any model.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``component, term, method, score, pval, padj, n_genes, n_overlap, genes``, see ``pae.tl.enrich``.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted or tested under `key`, or a name is unknown.
+    ValueError
+        If `max_padj` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
+    >>> sets = {"half": adata.var_names[:200], "few": adata.var_names[:20]}
+    >>> pae.tl.enrich(adata, sets, method="ora", progress=False)
+    >>> pae.get.enrichment(adata, "program_1")["term"].tolist()
+    ['few', 'half']
+    """
+    table = store.analysis(adata, key, "", keys.ENRICHMENT, f"enrich(adata, gene_sets, key={key!r})")
+    if components is not None:
+        table = table[table["component"].isin(component_names(adata, components, key=key))]
+    if max_padj is not None:
+        if not 0 <= max_padj <= 1:
+            msg = f"max_padj must be between 0 and 1, got {max_padj}."
+            raise ValueError(msg)
+        table = table[table["padj"] <= max_padj]
+    return table.reset_index(drop=True)
+
+
+def to_anndata(adata: AnnData, *, key: str = keys.DEFAULT) -> AnnData:
+    """Cells × components, for scanpy's own plots and tests.
+
+    Parameters
+    ----------
+    adata
+        A fitted or transformed AnnData. Reads ``obsm["X_{key}"]`` and, of components, the table of :func:`variance`.
+    key
+        Key of the fit.
+
+    Returns
+    -------
+    anndata.AnnData
+        ``X`` the scores (codes of a sparse autoencoder stay sparse); ``var`` the table of :func:`variance`, indexed by
+        component; ``obs``, ``obsm`` and ``obsp`` as they were, and of ``uns`` the colours (``*_colors``) and
+        ``neighbors``. Nothing is shared with `adata`.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`.
+
+    Examples
+    --------
+    >>> programs = pae.get.to_anndata(adata)  # doctest: +SKIP
+    >>> sc.tl.rank_genes_groups(programs, "cell_type", method="wilcoxon")  # doctest: +SKIP
+    """
+    import anndata
+
+    values = store.matrix(adata, "obsm", keys.scores(key), key)
+    var = pd.DataFrame(index=component_names(adata, key=key))
+    if keys.VARIANCE_RATIO in store.fit_of(adata, key):
+        var = variance(adata, key=key).set_index("component").rename_axis(index=None)
+    carried = {name: adata.uns[name] for name in adata.uns if name.endswith("_colors") or name == "neighbors"}
+    return anndata.AnnData(
+        X=values.copy(),
+        obs=adata.obs.copy(),
+        var=var,
+        obsm={name: value.copy() for name, value in adata.obsm.items() if name != keys.scores(key)},
+        obsp={name: value.copy() for name, value in adata.obsp.items()},
+        uns=deepcopy(carried),
+    )

@@ -1,0 +1,62 @@
+"""Which pathways the cells use, as a labelled table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pathwayae._slots import keys, store
+from pathwayae.get._common import component_names
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def relevance(
+    adata: AnnData,
+    components: str | Sequence[str] | None = None,
+    *,
+    max_padj: float | None = None,
+    key: str = keys.DEFAULT,
+) -> pd.DataFrame:
+    """Which pathways the cells use: coherence against matched random sets, and variance explained in cells left out.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData after ``pae.tl.relevance``. Reads ``uns[key]["relevance"]``.
+    components
+        Names of components, in the order wanted. ``None`` for all.
+    max_padj
+        Keep rows up to this adjusted *p*-value, between 0 and 1; free components have none. ``None`` for all.
+    key
+        Key of the fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``component, statistic, null_mean, null_low, null_high, z, pval, padj, heldout_variance, heldout_se,
+        heldout_unique, heldout_unique_se, verdict``, see ``pae.tl.relevance``.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted or tested under `key`, or a name is unknown.
+    ValueError
+        If `max_padj` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> pae.get.relevance(adata, max_padj=0.05)["component"]  # doctest: +SKIP
+    """
+    names = component_names(adata, components, key=key)
+    table = store.analysis(adata, key, keys.GROUPED, keys.RELEVANCE, f"relevance(adata, key={key!r})")
+    if max_padj is not None and not 0 <= max_padj <= 1:
+        msg = f"max_padj must be between 0 and 1, got {max_padj}."
+        raise ValueError(msg)
+    table = table.set_index("component").loc[names].reset_index()
+    if max_padj is not None:
+        table = table[table["padj"] <= max_padj].reset_index(drop=True)
+    return table

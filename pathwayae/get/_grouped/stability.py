@@ -1,0 +1,141 @@
+"""How far to trust a fit, and the genes of its components with their intervals, read from the slots alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from pathwayae._slots import keys, store
+from pathwayae.get._common import component_names, loadings
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def stability(
+    adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT
+) -> pd.DataFrame:
+    """How far every component holds where the cells are drawn again or the fit starts elsewhere.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData after ``pae.tl.stability``. Reads ``uns[key]["stability"]``.
+    components
+        Names of components. ``None`` for all.
+    key
+        Key of the fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per component:
+
+        - ``component``, and its ``verdict``, the first of these that applies: ``"no signal"`` (the score explains no
+          more than 1.5 times what it would of genes that have nothing to do with each other), ``"taken over"`` (the
+          genes of the pathway carry less than half of the squared weights of its score), ``"unstable"`` (in more than
+          5 % of the refits the scores correlate by less than 0.9 with those of the fit), ``"untested"`` (a free
+          component without draws: all starts agree on it) or ``"stable"``;
+        - ``scores`` and ``scores_low``: median and 5 % quantile, over the draws, of the correlation between the scores
+          of the refit and those of the fit, on the cells of the fit. Without draws, over the restarts: then nothing is
+          said about other cells;
+        - ``loadings``: median over the same refits of the cosine between their loadings and those of the fit;
+        - ``restarts``: 5 % quantile of the correlation of the scores over the restarts; NaN without restarts;
+        - ``own``: share of the squared weights of the score that the genes of the pathway carry; NaN for free
+          components;
+        - ``variance_ratio`` and ``chance``: share of the variance that the score explains alone, and that it would
+          explain of genes that have nothing to do with each other;
+        - ``n_draws`` and ``n_restarts``: numbers of draws, and of other starts.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key` or refitted, or a name is unknown.
+
+    Examples
+    --------
+    >>> import pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 150, 3)
+    >>> pae.tl.fit(adata, "pathways", n_extra=1, scores="projection", progress=False)
+    >>> pae.tl.stability(adata, n_bootstrap=0, n_restarts=3, progress=False)
+    >>> pae.get.stability(adata)["verdict"].tolist()
+    ['stable', 'stable', 'stable', 'untested']
+    """
+    table = store.analysis(adata, key, keys.GROUPED, keys.STABILITY, f"stability(adata, key={key!r})")
+    if components is not None:
+        names = component_names(adata, components, key=key)
+        table = table.set_index("component").loc[names].rename_axis(index="component").reset_index()
+    return table.reset_index(drop=True)
+
+
+def top_genes(
+    adata: AnnData, pathways: str | Sequence[str] | None = None, *, n_genes: int = 10, key: str = keys.DEFAULT
+) -> pd.DataFrame:
+    """Genes that load most on each component.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData. Reads ``varm["{key}_loadings"]``, ``varm["{key}_membership"]``, ``var["{key}_scale"]`` and,
+        where there are intervals, ``varm["{key}_loadings_low"]`` and ``varm["{key}_loadings_high"]``.
+    pathways
+        Names of components. ``None`` for all.
+    n_genes
+        Number of genes per component. Genes with a loading of 0 are never listed, so there can be fewer.
+    key
+        Key of the fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per component and gene: ``component``, ``rank`` (from 1), ``gene`` (its name in the pathways, see
+        the ``gene_symbols`` of the fit), ``loading``, ``member`` (whether the pathway names the gene); after draws of
+        ``pae.tl.stability`` also ``low`` and ``high``, the ends of the 95 % interval of the loading. Ordered by
+        loading for pathways, by |loading| for free components, whose loadings have signs and which have no members;
+        ties by name.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`, or a name is unknown.
+    ValueError
+        If `n_genes` is below 1.
+
+    Examples
+    --------
+    >>> pae.get.top_genes(adata, "HALLMARK_HYPOXIA", n_genes=2)  # doctest: +SKIP
+              component  rank     gene  loading  member
+    0  HALLMARK_HYPOXIA     1     PGK1    0.211    True
+    1  HALLMARK_HYPOXIA     2  FAM162A    0.153   False
+    """
+    if n_genes < 1:
+        msg = f"n_genes must be at least 1, got {n_genes}."
+        raise ValueError(msg)
+    table = loadings(adata, key=key)
+    n_pathways = int(store.value(adata, key, keys.N_PATHWAYS))
+    member = sparse.csc_array(store.slot(adata, "varm", keys.membership(key), key))
+    used = np.isfinite(np.asarray(store.slot(adata, "var", keys.scale(key), key), dtype=float))
+    labels = store.gene_names(adata, key).to_numpy(dtype=str)
+    ends = _ends(adata, key)
+    parts = []
+    for name in component_names(adata, pathways, key=key):
+        j = table.columns.get_loc(name)
+        values = table[name].to_numpy()
+        size = values if j < n_pathways else np.abs(values)
+        order = np.lexsort((labels, -size))
+        order = order[(used & (size != 0))[order]][:n_genes]
+        is_member = member[:, [j]].toarray().ravel() > 0 if j < n_pathways else np.zeros(len(values), dtype=bool)
+        columns = {"component": name, "rank": np.arange(1, len(order) + 1), "gene": labels[order].astype(object)}
+        columns |= {"loading": values[order], "member": is_member[order]}
+        parts.append(pd.DataFrame(columns | {end: table[name].to_numpy()[order] for end, table in ends.items()}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _ends(adata: AnnData, key: str) -> dict[str, pd.DataFrame]:
+    """Ends of the intervals of the loadings, where the fit has them."""
+    slots = {"low": keys.loadings_low(key), "high": keys.loadings_high(key)}
+    return {end: store.table(adata, "varm", slot, key) for end, slot in slots.items() if store.has(adata, "varm", slot)}

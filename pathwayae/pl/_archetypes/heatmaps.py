@@ -1,0 +1,196 @@
+"""What is high at each archetype, and which cells are there, as heat maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from pathwayae import get
+from pathwayae._slots import archetypes as slots
+from pathwayae._slots import keys
+from pathwayae.pl import _axes
+from pathwayae.pl._archetypes import cells
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+
+def archetype_profiles(
+    adata: AnnData,
+    *,
+    of: Literal["gene", "pathway"] = "gene",
+    n_features: int = 6,
+    features: Sequence[str] | None = None,
+    cmap: str = "RdBu_r",
+    key: str = keys.ARCHETYPES,
+    ax: Axes | None = None,
+    show: bool | None = None,
+) -> Axes:
+    """Heat map of genes or pathways at the archetypes, the most specific ones of each.
+
+    Colours are the values at the archetypes, each row less its mean over the archetypes and divided by its standard
+    deviation there, so that rows with large and small values can be read side by side.
+
+    Parameters
+    ----------
+    adata
+        An AnnData after ``pae.tl.archetype_features``. Read through :func:`pathwayae.get.archetype_features`.
+    of
+        ``"gene"`` or ``"pathway"``.
+    n_features
+        Number of features of each archetype: those with the largest t, above 0. One that leads at two archetypes is
+        shown once.
+    features
+        Names to show instead.
+    cmap
+        Diverging colour map; its centre is the mean over the archetypes.
+    key
+        Key of the archetypes.
+    ax
+        Axes to draw on. ``None`` for a new figure.
+    show
+        Show the figure. ``None`` to do so if matplotlib is interactive.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The image on it holds the colours, in the order drawn.
+
+    Raises
+    ------
+    KeyError
+        If features were not tested under `key`, or a name is unknown.
+    ValueError
+        If `of` or `n_features` is out of range, or nothing is left to show.
+
+    Examples
+    --------
+    >>> pae.pl.archetype_profiles(adata, of="pathway")  # doctest: +SKIP
+    """
+    table = get.archetype_features(adata, of=of, key=key)
+    names = table["archetype"].unique().tolist()
+    values = table.pivot_table(index="feature", columns="archetype", values="value", aggfunc="first")[names]
+    if features is None:
+        best = get.archetype_features(adata, of=of, n_features=n_features, key=key)
+        chosen = best["feature"].drop_duplicates().tolist()
+    else:
+        chosen = [str(name) for name in features]
+        if unknown := [name for name in chosen if name not in values.index]:
+            msg = f"No {of} {', '.join(map(repr, unknown))} was tested; see pae.get.archetype_features."
+            raise KeyError(msg)
+    if not chosen:
+        msg = f"No {of} to show: run pae.tl.archetype_features on an AnnData that has them."
+        raise ValueError(msg)
+    shown = values.loc[chosen]
+    spread = shown.std(axis=1, ddof=0).replace(0.0, 1.0)
+    shown = shown.sub(shown.mean(axis=1), axis=0).div(spread, axis=0)
+    rows = [_axes.wrap(name, 44) for name in shown.index]
+    height, width = max(1.8, 0.2 * len(rows)), max(1.4, 0.38 * len(names))
+    ax = _axes.single(ax, (width + _axes.room(rows) + 1.3, height + 0.9))
+    limit = float(np.abs(shown.to_numpy()).max()) or 1.0
+    image = ax.imshow(shown.to_numpy(), cmap=cmap, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    ax.set_yticks(range(len(rows)), rows, fontsize="small")
+    _columns(ax, names)
+    ax.figure.colorbar(
+        image, ax=ax, label="value at the archetype (s.d.)", shrink=min(1.0, 1.9 / height), aspect=14, pad=0.03
+    )
+    _axes.finish(show=show)
+    return ax
+
+
+def archetype_weights(
+    adata: AnnData,
+    groupby: str,
+    *,
+    cmap: str = "Blues",
+    key: str = keys.ARCHETYPES,
+    ax: Axes | None = None,
+    show: bool | None = None,
+) -> Axes:
+    """Heat map of mean weights, groups of cells × archetypes; every row sums to 1.
+
+    Groups are ordered by the archetype that they have most of, so that blocks show.
+
+    Parameters
+    ----------
+    adata
+        An AnnData after ``pae.tl.archetypes``. Reads ``obsm["X_{key}"]``.
+    groupby
+        Column of ``obs``: categories, strings or booleans. Cells without a group are left out.
+    cmap
+        Sequential colour map from 0 to 1.
+    key
+        Key of the archetypes.
+    ax
+        Axes to draw on. ``None`` for a new figure.
+    show
+        Show the figure. ``None`` to do so if matplotlib is interactive.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The image on it holds the means, in the order drawn.
+
+    Raises
+    ------
+    KeyError
+        If there are no archetypes under `key`, or `groupby` is not in ``obs``.
+    ValueError
+        If `groupby` holds numbers with fractions, or no cell has a group.
+
+    Examples
+    --------
+    >>> pae.pl.archetype_weights(adata, "cell_type")  # doctest: +SKIP
+    """
+    weights = slots.weights(adata, key).astype(float)
+    if groupby not in adata.obs:
+        msg = f"adata.obs has no column {groupby!r}; columns: {', '.join(map(repr, adata.obs.columns)) or 'none'}."
+        raise KeyError(msg)
+    if pd.api.types.is_float_dtype(adata.obs[groupby]):
+        msg = f"adata.obs[{groupby!r}] holds numbers; groupby needs groups."
+        raise ValueError(msg)
+    group = adata.obs[groupby].astype("category").cat.remove_unused_categories()
+    if group.isna().all():
+        msg = f"No cell has a group in adata.obs[{groupby!r}]."
+        raise ValueError(msg)
+    means = weights.groupby(group.to_numpy(), observed=True).mean()
+    means = means.iloc[np.lexsort((-means.to_numpy().max(axis=1), means.to_numpy().argmax(axis=1)))]
+    counts = group.value_counts()
+    rows = [f"{_axes.wrap(str(name), 30)} ({counts[name]:,})" for name in means.index]
+    height, width = max(1.4, 0.3 * len(rows)), max(1.6, 0.5 * means.shape[1])
+    ax = _axes.single(ax, (width + _axes.room(rows) + 1.2, height + 0.8))
+    image = ax.imshow(means.to_numpy(), cmap=cmap, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    for i, row in enumerate(means.to_numpy()):
+        for j, value in enumerate(row):
+            if value >= 0.005:
+                ax.text(
+                    j,
+                    i,
+                    f"{value:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize="x-small",
+                    color="w" if value > 0.55 else "k",
+                )
+    ax.set_yticks(range(len(rows)), rows, fontsize="small")
+    ax.set_ylabel(f"{groupby} (number of cells)")
+    _columns(ax, list(means.columns))
+    ax.figure.colorbar(image, ax=ax, label="mean weight", shrink=min(1.0, 1.6 / height), aspect=12, pad=0.03)
+    _axes.finish(show=show)
+    return ax
+
+
+def _columns(ax: Axes, names: list[str]) -> None:
+    short = cells.short(names)
+    long = short == names and max(map(len, names)) > 3
+    ax.set_xticks(
+        range(len(names)), [_axes.wrap(name, 26) for name in short], rotation=90 if long else 0, fontsize="small"
+    )
+    ax.set_xlabel("archetype")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)

@@ -1,0 +1,162 @@
+"""Mean scores of pathways in groups of cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pathwayae import get
+from pathwayae._slots import keys, store
+from pathwayae.pl import _axes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+MAX_SD = 2.5  # colours end here at the latest
+EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+
+
+def scores(
+    adata: AnnData,
+    groupby: str,
+    *,
+    pathways: str | Sequence[str] | None = None,
+    only: str | None = None,
+    n_pathways: int = 20,
+    standard_scale: bool = True,
+    cmap: str = "RdBu_r",
+    key: str = keys.DEFAULT,
+    ax: Axes | None = None,
+    show: bool | None = None,
+) -> Axes:
+    """Heat map of mean scores, pathways × groups of cells.
+
+    Pathways are ordered by the group in which they are highest, so that blocks show; groups keep the order of ``obs``.
+    The colours end at the 98th percentile of the absolute means, and at 2.5 s.d. at the latest, so that one small
+    extreme group does not make all others pale; the pointed ends of the colour bar stand for what lies beyond.
+
+    Parameters
+    ----------
+    adata
+        A fitted or transformed AnnData. Read through :func:`pathwayae.get.scores`.
+    groupby
+        Column of ``obs``: categories, strings or booleans. Cells without a group are left out.
+    pathways
+        Names of components, free ones too. ``None`` for the `n_pathways` pathways whose scores differ most between
+        the groups (share of their variance that lies between groups).
+    only
+        Only pathways with this verdict of :func:`pathwayae.get.trust`, such as ``"used"``, if `pathways` is ``None``.
+    n_pathways
+        Number of pathways if `pathways` is ``None``.
+    standard_scale
+        Standardise each component over the cells before taking means: colours then compare between rows, in s.d.
+        from the mean of all cells.
+    cmap
+        Diverging colour map; its centre is at 0.
+    key
+        Key of the fit.
+    ax
+        Axes to draw on. ``None`` for a new figure.
+    show
+        Show the figure. ``None`` to do so if matplotlib is interactive.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The image on it holds the means, in the order drawn.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`, `groupby` is not in ``obs``, or a name is unknown.
+    ValueError
+        If `groupby` holds numbers with fractions, no cell has a group, or no pathway has the verdict `only`.
+
+    Examples
+    --------
+    >>> pae.pl.scores(adata, "cell_type", n_pathways=30)  # doctest: +SKIP
+    """
+    group = _groups(adata, groupby)
+    if n_pathways < 1:
+        msg = f"n_pathways must be at least 1, got {n_pathways}."
+        raise ValueError(msg)
+    table = get.scores(adata, key=key).astype(float)
+    if pathways is not None:
+        table = table[get.component_names(adata, pathways, key=key)]
+    elif n_all := int(store.fit_of(adata, key).get(keys.N_PATHWAYS, 0)):
+        table = table.iloc[:, :n_all]
+        if only is not None:
+            table = table[_with_verdict(adata, table.columns.tolist(), only, key)]
+    means, between = _means(table, group, standard_scale=standard_scale)
+    if pathways is None:
+        means = means.loc[between.sort_values(ascending=False, kind="stable").index[:n_pathways]]
+    best = means.to_numpy().argmax(axis=1)
+    means = means.iloc[np.lexsort((-means.to_numpy().max(axis=1), best))]
+    counts = group.value_counts(sort=False)
+    rows = [_axes.wrap(name, 42) for name in means.index]
+    columns = [f"{_axes.wrap(str(name), 26)} ({counts[name]:,})" for name in means.columns]
+    height = max(1.6, 0.27 * len(rows))  # of the heat map; labels and colour bar come on top
+    width = max(1.2, 0.42 * len(columns))
+    ax = _axes.single(ax, (width + _axes.room(rows) + 1.2, max(3.2, height + _axes.room(columns) + 0.5)))
+    limit = _limit(means, standard_scale=standard_scale)
+    image = ax.imshow(means.to_numpy(), cmap=cmap, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    ax.set_yticks(range(len(rows)), rows, fontsize="small")
+    ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
+    ax.set_xlabel(f"{groupby} (number of cells)")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    length = min(1.0, 1.9 / height)
+    label = "mean score (s.d.)" if standard_scale else "mean score"
+    extend = EXTEND[bool(means.to_numpy().min() < -limit), bool(means.to_numpy().max() > limit)]
+    ax.figure.colorbar(image, ax=ax, label=label, extend=extend, shrink=length, aspect=14, pad=0.02)
+    _axes.finish(show=show)
+    return ax
+
+
+def _with_verdict(adata: AnnData, names: list[str], verdict: str, key: str) -> list[str]:
+    """Pathways with a verdict of ``pae.get.trust``."""
+    table = get.trust(adata, names, key=key)
+    if not (found := table.loc[table["verdict"] == verdict, "component"].tolist()):
+        counts = table["verdict"].value_counts().to_dict()
+        msg = f"only={verdict!r}, but the verdicts of the {len(names)} pathways are {counts}; see pae.get.trust."
+        raise ValueError(msg)
+    return found
+
+
+def _limit(means: pd.DataFrame, *, standard_scale: bool) -> float:
+    """Where the colours end: the largest absolute mean but for the top 2 %, 2.5 s.d. at most."""
+    limit = float(np.percentile(np.abs(means.to_numpy()), 98, method="higher"))
+    return (min(limit, MAX_SD) if standard_scale else limit) or 1.0
+
+
+def _groups(adata: AnnData, groupby: str) -> pd.Series:
+    """Groups of the cells as used categories, in the order of ``obs``."""
+    if groupby not in adata.obs:
+        msg = f"adata.obs has no column {groupby!r}; columns: {', '.join(map(repr, adata.obs.columns)) or 'none'}."
+        raise KeyError(msg)
+    column = adata.obs[groupby]
+    if pd.api.types.is_float_dtype(column):
+        msg = f"adata.obs[{groupby!r}] holds numbers; groupby needs groups."
+        raise ValueError(msg)
+    group = column.astype("category").cat.remove_unused_categories()
+    if group.isna().all():
+        msg = f"No cell has a group in adata.obs[{groupby!r}]."
+        raise ValueError(msg)
+    return group
+
+
+def _means(table: pd.DataFrame, group: pd.Series, *, standard_scale: bool) -> tuple[pd.DataFrame, pd.Series]:
+    """Mean per component and group, and the share of each component's variance between the groups."""
+    spread = table.std(ddof=0).replace(0.0, 1.0)
+    standard = (table - table.mean()) / spread
+    means = standard.groupby(group, observed=True).mean().T
+    share = group.value_counts(normalize=True, sort=False)
+    between = (means**2).mul(share, axis=1).sum(axis=1)
+    if not standard_scale:
+        means = table.groupby(group, observed=True).mean().T
+    return means, between

@@ -1,0 +1,82 @@
+"""Variance that components explain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.ticker import FuncFormatter
+
+from pathwayae import get
+from pathwayae._slots import keys
+from pathwayae.pl import _axes
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+STYLE = {"pathway": (_axes.BLUE, "pathway"), "free": (_axes.ORANGE, "free component")}
+
+
+def variance(
+    adata: AnnData, *, n_components: int = 20, key: str = keys.DEFAULT, ax: Axes | None = None, show: bool | None = None
+) -> Axes:
+    """Share of the total variance that each component explains on its own, the largest first.
+
+    Free components are numbered by the variance they add to the pathways, which is not the order drawn here.
+
+    Parameters
+    ----------
+    adata
+        A fitted AnnData. Read through :func:`pathwayae.get.variance`.
+    n_components
+        Number of components.
+    key
+        Key of the fit.
+    ax
+        Axes to draw on. ``None`` for a new figure.
+    show
+        Show the figure. ``None`` to do so if matplotlib is interactive.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        With one bar per component.
+
+    Raises
+    ------
+    KeyError
+        If nothing was fitted under `key`.
+    ValueError
+        If `n_components` is below 1.
+
+    Examples
+    --------
+    >>> pae.pl.variance(adata, n_components=30)  # doctest: +SKIP
+    """
+    if n_components < 1:
+        msg = f"n_components must be at least 1, got {n_components}."
+        raise ValueError(msg)
+    table = get.variance(adata, key=key)
+    table = table.sort_values("variance_ratio", ascending=False, kind="stable", ignore_index=True)[:n_components]
+    names = [_axes.wrap(name, 42) for name in table["component"]]
+    ax = _axes.single(ax, (3.6 + _axes.room(names), max(1.6, 0.8 + 0.25 * len(table))))
+    for kind, (color, label) in STYLE.items():
+        rows = table[table["kind"] == kind]
+        if len(rows):
+            bars = ax.barh(rows.index, rows["variance_ratio"], color=color, height=0.72, label=label)
+            ax.bar_label(bars, [_percent(value) for value in rows["variance_ratio"]], padding=3, fontsize="small")
+    ax.set_yticks(table.index, names, fontsize="small")
+    ax.set_ylim(len(table) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.margins(x=0.16)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    ax.set_xlabel("variance explained, each component alone")
+    if table["kind"].nunique() > 1:
+        ax.legend(loc="lower right", frameon=False)
+    _axes.bare(ax)
+    _axes.finish(show=show)
+    return ax
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:.1f} %" if abs(ratio) >= 0.0005 or ratio == 0 else f"{100 * ratio:.1g} %"

@@ -1,0 +1,140 @@
+"""Reconstruction against sparsity over the settings of a sparse autoencoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from pathwayae import get
+from pathwayae._slots import keys
+from pathwayae.pl import _axes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+SIZE = (4.4, 3.3)  # of a panel, in inches
+COLORS = {
+    "batchtopk": _axes.BLUE,
+    "topk": "#56B4E9",
+    "jumprelu": _axes.GREEN,
+    "l1": _axes.ORANGE,
+    "kl": _axes.VERMILLION,
+}
+STYLES = ["-", "--", "-.", ":"]
+MARKERS = ["o", "s", "^", "D", "v", "P"]
+NAMES = {
+    "l0": "latents active in a cell (log axis)",
+    "population": "share of latents active in a cell (log axis)",
+    "hoyer": "Hoyer's measure (1: one latent)",
+}
+
+
+def sparse_ae_sweep(
+    adata: AnnData,
+    *,
+    by: Literal["l0", "population", "hoyer"] = "hoyer",
+    key: str = keys.SPARSE_AE,
+    ax: Sequence[Axes] | None = None,
+    show: bool | None = None,
+) -> NDArray[np.object_]:
+    """What codes leave unexplained in held-out cells, and latents that never fire there, against their sparsity.
+
+    A curve per kind of sparsity (colour) and number of latents (marker and line) through its settings in their order;
+    the number at a point is the setting, k or weight. Bars are a standard deviation over seeds.
+
+    Parameters
+    ----------
+    adata
+        An AnnData after ``pae.tl.sparse_ae_sweep``. Read through :func:`pathwayae.get.sparse_ae_sweep`.
+    by
+        Measure of sparsity on the horizontal axis: ``"hoyer"``, ``"l0"`` or ``"population"``.
+    key
+        Key of the sweep.
+    ax
+        Two axes to draw on. ``None`` for a new figure.
+    show
+        Show the figure. ``None`` to do so if matplotlib is interactive.
+
+    Returns
+    -------
+    numpy.ndarray
+        The two axes.
+
+    Raises
+    ------
+    KeyError
+        If no sweep is there under `key`.
+    ValueError
+        If `by` is unknown, or `ax` does not have two axes.
+
+    Examples
+    --------
+    >>> pae.pl.sparse_ae_sweep(adata, by="l0")  # doctest: +SKIP
+    """
+    if by not in NAMES:
+        msg = f"by={by!r} is not known; choose one of {', '.join(map(repr, NAMES))}."
+        raise ValueError(msg)
+    table = get.sparse_ae_sweep(adata, key=key)
+    axes, _ = _axes.panels(ax, 2, ncols=2, size=SIZE)
+    sizes = list(dict.fromkeys(sorted(table["n_latents"])))
+    for (kind, n_latents), rows in table.groupby(["sparsity", "n_latents"], sort=False):
+        rows = rows[rows[by] > 0] if by != "hoyer" else rows[rows[by].notna()]
+        look = {
+            "color": COLORS.get(str(kind), _axes.GREY),
+            "ls": STYLES[sizes.index(n_latents) % len(STYLES)],
+            "marker": MARKERS[sizes.index(n_latents) % len(MARKERS)],
+            "label": f"{kind}, {n_latents:,} latents" if len(sizes) > 1 else str(kind),
+        }
+        rows = rows.sort_values("strength", kind="stable")
+        _curve(axes[0], rows, by, "unexplained", look)
+        _curve(axes[1], rows, by, "never", look)
+        _settings(axes[0], rows, by, look["color"])
+    for one, label in zip(axes, ("variance unexplained\n(held-out cells)", "latents that never fire"), strict=True):
+        one.set(xlabel=NAMES[by], ylabel=label)
+        one.yaxis.set_major_formatter(FuncFormatter(percent))
+        one.set_ylim(bottom=0)
+        if by != "hoyer":
+            log_axis(one)
+        _axes.bare(one)
+    axes[0].legend(frameon=False, fontsize="small")
+    _axes.finish(show=show)
+    return np.array(axes, dtype=object)
+
+
+def _curve(ax: Axes, rows: pd.DataFrame, by: str, value: str, look: dict[str, str]) -> None:
+    ax.errorbar(
+        rows[by],
+        rows[value],
+        xerr=rows[f"{by}_sd"],
+        yerr=rows[f"{value}_sd"],
+        ms=4.5,
+        lw=1.4,
+        elinewidth=0.7,
+        **look,
+    )
+
+
+def _settings(ax: Axes, rows: pd.DataFrame, by: str, color: str) -> None:
+    for row in rows.itertuples():
+        at = (getattr(row, by), row.unexplained)
+        ax.annotate(f"{row.strength:g}", at, (3, 4), textcoords="offset points", fontsize=6.5, color=color)
+
+
+def log_axis(ax: Axes) -> None:
+    """A logarithmic axis with a few plain numbers, also over less than a decade."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def percent(value: float, _: int) -> str:
+    """Text of a tick at a share."""
+    return f"{100 * value:.3g} %"

@@ -1,0 +1,106 @@
+"""Whether a score speaks for its whole pathway: figures per pathway, and a flag where it does not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from pathwayae.core.grouped import components
+from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.grouped.encoder import balanced, expression_bins
+from pathwayae.core.grouped.model import Model
+from pathwayae.core.moments.moments import CONSTANT
+from pathwayae.core.notice import listed, warn
+
+COLLAPSED = 0.01  # length of a column; one that reconstructs its genes has a length near 1
+HALF = 0.5
+FEW = 2  # genes, which cannot speak for a pathway
+MEANING = {
+    "constant": "have a score that does not vary (flag 'constant')",
+    "collapsed": "were given up by the descent, and their loadings say nothing (flag 'collapsed')",
+    "few genes": f"have {FEW} genes or fewer in the model, which cannot speak for a pathway (flag 'few genes')",
+    "one gene": "have over half of their squared loading, or of the weight of their score, on one gene: they say what "
+    "that gene says (flag 'one gene')",
+    "outside": "have a score of whose variance genes outside the pathway make over half (flag 'outside')",
+    "disagrees": "have a score that goes with the mean of their genes by less than 0.5 (flag 'disagrees'): it means "
+    "something else than its name",
+    "duplicate": "have the same genes in the model as another, so that the data cannot tell them apart (flag "
+    "'duplicate'; keep one of each)",
+}
+
+
+def assess(problem: grouped.Problem, model: Model, names: Sequence[str]) -> pd.DataFrame:
+    """Figures per pathway, columns ``n_effective``, ``top_gene_share``, ``agreement``, ``outside`` and ``flag``.
+
+    Flagged pathways are warned of. See :func:`pathwayae.get.pathways`.
+    """
+    data, p = problem.data, problem.n_components
+    member, fit = problem.membership, model.fit
+    encoder = model.encoder[:, :p]
+    plain = member.astype(np.float64)
+    beyond = np.where(member, 0.0, fit.weights)
+    if problem.config.balance:
+        bins = expression_bins(data.mean)
+        plain, beyond = balanced(plain, bins), balanced(beyond, bins)
+    # The encoder is the balanced weights up to the length of each column.
+    length = np.linalg.norm(encoder, axis=0) / np.maximum(np.linalg.norm(fit.encoder, axis=0), 1e-300)
+    loadings = model.loadings[:, :p]
+    gene = np.maximum(components.largest_share(loadings), components.largest_share(fit.weights))
+    table = pd.DataFrame(
+        {
+            "n_effective": np.minimum(components.n_effective(loadings), components.n_effective(fit.weights)),
+            "top_gene_share": gene,
+            "agreement": components.agreement(data.gram, encoder, plain),
+            "outside": components.share_of_part(data.gram, encoder, beyond * length) if beyond.any() else np.zeros(p),
+        }
+    )
+    power = np.einsum("ij,ij->j", encoder, data.gram @ encoder) / (data.total / len(data.mean))
+    norm = model.norm[:p] if fit.history else np.ones(p)
+    table["flag"] = flags(sp.csr_matrix(member), norm, power, table)
+    report(table["flag"], names)
+    return table
+
+
+def flags(
+    membership: sp.csr_matrix, norm: NDArray[np.float64], power: NDArray[np.float64], table: pd.DataFrame
+) -> NDArray[np.object_]:
+    """What is wrong with the score of a pathway, ``""`` for nothing, the gravest of ``MEANING`` for several.
+
+    Parameters
+    ----------
+    membership
+        Genes of the model × pathways, shape (g, p).
+    norm
+        Length of the column of each pathway at the end of the descent, shape (p,).
+    power
+        Variance of each score in the cells of the fit, relative to that of a gene, shape (p,).
+    table
+        ``top_gene_share``, ``agreement`` and ``outside`` of each pathway.
+    """
+    columns = membership.tocsc()
+    keys = pd.Series([np.sort(columns.indices[a:b]).tobytes() for a, b in itertools.pairwise(columns.indptr)])
+    found = {
+        "constant": ~(power > CONSTANT),
+        "collapsed": norm < COLLAPSED,
+        "few genes": np.diff(columns.indptr) <= FEW,
+        "one gene": table["top_gene_share"].to_numpy() > HALF + 1e-6,
+        "outside": table["outside"].to_numpy() > HALF,
+        "disagrees": ~(table["agreement"].to_numpy() >= HALF),
+        "duplicate": keys.duplicated(keep=False).to_numpy(),
+    }
+    result = np.full(len(norm), "", dtype=object)
+    for flag in reversed(MEANING):
+        result[found[flag]] = flag
+    return result
+
+
+def report(flag: pd.Series, names: Sequence[str]) -> None:
+    """Warn of the flagged pathways, kind by kind."""
+    for kind, meaning in MEANING.items():
+        if found := [name for name, own in zip(names, flag, strict=True) if own == kind]:
+            warn(f"{len(found)} of {len(flag)} pathways {meaning}: {listed(found, 5, quoted=False)}.")

@@ -1,0 +1,218 @@
+"""Settings of ``pae.tl.fit``: checked at its door, handed to the core, and stored with the fit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pathwayae import _checks
+from pathwayae.core.grouped.fit import Config
+from pathwayae.core.moments.moments import Moments
+
+DROPOUT = 0.9  # of projection
+THETA = 0.3  # of fits that choose the number of free components, and a placeholder
+OF_DESCENT = ("epsilon", "l1_ratio", "zero_norm", "init", "dropout", "learning_rate", "max_iter")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """Settings of :func:`pathwayae.tl.fit` that rarely need a change.
+
+    The defaults were chosen by measurement, see ``benchmarks/defaults.md``.
+
+    Attributes
+    ----------
+    balance
+        Take from the weights of a score their mean over genes of similar mean expression (25 bins; fewer below 1 500
+        genes). Without it, cells in which everything is higher score higher on every pathway.
+    center
+        Subtract the mean of each gene.
+    solver
+        Iterate on the ``"gram"`` matrix of the genes (8 g² bytes), through the ``"cells"``, which are then held in
+        memory (36 bytes per stored value where sparse, at most 16 per value where dense), or on what costs less
+        (``"auto"``: the cells where they are fewer than half the genes or the Gram matrix would need more than 4 GiB).
+        The results are equal. With moments or batches always the Gram matrix.
+    epsilon, l1_ratio
+        Of a descent, from 0 to 1: share of entropy in the structure, and mix of the two terms of
+        ``zero_norm="feature"``.
+    zero_norm
+        Of a descent: outside loadings relative to the gene's (``"feature"``) or to the component's size
+        (``"component"``).
+    init
+        A descent starts from the probability that a gene belongs to a pathway (``"evidence"``) or from the
+        ``"membership"`` as given.
+    dropout
+        Of ``scores="projection"``: probability with which every entry of the input is hidden while it is encoded, from
+        0 to below 1, in expectation over the masks. Where nothing is hidden, a component explains most by copying one
+        gene. By default 0.9.
+    learning_rate, max_iter
+        Of Adam, in a descent. More iterations follow the data further from the pathways.
+
+    Examples
+    --------
+    >>> import pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> settings = pae.tl.FitSettings(max_iter=50, dropout=0.5)
+    >>> pae.tl.fit(adata, "pathways", scores="projection", settings=settings, progress=False)
+    >>> len(pae.get.history(adata))
+    50
+    """
+
+    balance: bool = True
+    center: bool = True
+    solver: Literal["auto", "gram", "cells"] = "auto"
+    epsilon: float = 0.0
+    l1_ratio: float = 0.5
+    zero_norm: Literal["component", "feature"] = "component"
+    init: Literal["evidence", "membership"] = "evidence"
+    dropout: float | None = None
+    learning_rate: float = 0.03
+    max_iter: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What :func:`pathwayae.tl.fit` was asked for, beside cells and pathways."""
+
+    moments: Moments | None
+    layer: str | None
+    mask_var: str | NDArray[np.bool_] | None
+    gene_symbols: str | None
+    min_genes: int
+    max_genes: int | None
+    n_extra: int | Literal["auto"]
+    scores: Literal["members", "projection", "least_squares"]
+    theta: float | Literal["auto"]
+    scale: Literal["unit", "pareto"] | None
+    batch_key: str | None
+    condition_key: str | None
+    device: str
+    random_state: int
+    progress: bool
+    settings: FitSettings = field(default_factory=FitSettings)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.settings, FitSettings):
+            msg = f"settings={self.settings!r} must be pae.tl.FitSettings(…), not {type(self.settings).__name__}."
+            raise TypeError(msg)
+
+    @property
+    def normalize(self) -> str:
+        """How the moments were normalised; empty where they were not, or there are none."""
+        return "" if self.moments is None else self.moments.normalize
+
+    @property
+    def auto(self) -> bool:
+        """Whether something is to be chosen on cells that were held out."""
+        return "auto" in (self.theta, self.n_extra)
+
+
+def check(asked: Asked) -> None:
+    """Raise where settings are out of range or contradict each other."""
+    own = asked.settings
+    _checks.number("min_genes", asked.min_genes, 1, integer=True)
+    if asked.max_genes is not None:
+        _checks.number("max_genes", asked.max_genes, asked.min_genes, integer=True)
+    if asked.n_extra != "auto":
+        _checks.number("n_extra", asked.n_extra, 0, integer=True)
+    _checks.choice("scale", asked.scale, ("unit", "pareto", None))
+    _checks.choice("scores", asked.scores, ("members", "projection", "least_squares"))
+    _checks.choice("solver", own.solver, ("auto", "gram", "cells"))
+    _checks.choice("balance", own.balance, (True, False))
+    _checks.choice("init", own.init, ("evidence", "membership"))
+    _checks.choice("zero_norm", own.zero_norm, ("component", "feature"))
+    if own.solver == "cells" and asked.moments is not None:
+        msg = (
+            "solver='cells' goes through the cells, but moments= stands in their place and holds their Gram matrix "
+            "alone. Leave moments out, or solver."
+        )
+        raise ValueError(msg)
+    _check_numbers(asked)
+    if asked.scores == "members":
+        _check_members(asked)
+    elif asked.scores == "least_squares" and own.dropout:
+        msg = f"dropout={own.dropout!r} is of scores='projection'; least_squares scores hide nothing. Leave it out."
+        raise ValueError(msg)
+    if not own.center and (asked.scores == "members" or own.balance or own.init == "evidence"):
+        msg = (
+            f"center=False, but scores={asked.scores!r}, balance={own.balance}, init={own.init!r} compare genes by "
+            "correlations and means. Leave center out, or pass scores='projection' and "
+            "FitSettings(center=False, balance=False, init='membership')."
+        )
+        raise ValueError(msg)
+
+
+def _check_numbers(asked: Asked) -> None:
+    own = asked.settings
+    if asked.theta != "auto":
+        _checks.number("theta", asked.theta, 0, 1)
+    for name in ("epsilon", "l1_ratio"):
+        _checks.number(name, getattr(own, name), 0, 1)
+    _checks.number("learning_rate", own.learning_rate, 1e-12)
+    _checks.number("max_iter", own.max_iter, 1, integer=True)
+    _checks.number("random_state", asked.random_state, 0, integer=True)
+    if own.dropout is None:
+        return
+    _checks.number("dropout", own.dropout, 0)
+    if own.dropout >= 1:
+        msg = (
+            f"dropout={own.dropout!r} hides the whole input; choose a probability from 0 to below 1, for instance 0.9."
+        )
+        raise ValueError(msg)
+
+
+def _check_members(asked: Asked) -> None:
+    """Raise where settings of a descent are given to scores that have none."""
+    usual = {one.name: one.default for one in fields(FitSettings)}
+    given = [(name, getattr(asked.settings, name), usual[name]) for name in OF_DESCENT]
+    for name, value, default in [("theta", asked.theta, THETA), *given]:
+        if value != default:
+            msg = (
+                f"{name}={value!r} sets the descent of scores='projection' or 'least_squares'; scores='members' are "
+                f"computed in closed form and have none. Leave {name} out, or pass scores='projection'."
+            )
+            raise ValueError(msg)
+
+
+def config_of(asked: Asked) -> Config:
+    """Settings of the core; θ stands at its default where it is to be chosen."""
+    own = asked.settings
+    hidden = own.dropout if own.dropout is not None else DROPOUT if asked.scores == "projection" else 0.0
+    return Config(
+        theta=THETA if asked.theta == "auto" else asked.theta,
+        epsilon=own.epsilon,
+        l1_ratio=own.l1_ratio,
+        learning_rate=own.learning_rate,
+        max_iter=own.max_iter,
+        zero_norm=own.zero_norm,
+        scores=asked.scores,
+        dropout=float(hidden),
+        start=own.init,
+        balance=own.balance,
+        random_state=asked.random_state,
+        device=_checks.device(asked.device),
+    )
+
+
+def check_size(n_cells: float, n_genes: int, n_pathways: int, n_extra: int) -> None:
+    """Raise where there are more components than cells or genes."""
+    n_components = n_pathways + n_extra
+    if n_components > min(n_cells, n_genes):
+        msg = (
+            f"{n_pathways} pathways and {n_extra} free components are more than the {n_cells} cells or the {n_genes} "
+            "genes allow. Fit fewer pathways (raise min_genes, merge similar ones) or lower n_extra."
+        )
+        raise ValueError(msg)
+
+
+def stored(asked: Asked, config: Config, *, n_extra: int, solver: str) -> dict[str, Any]:
+    """Settings as h5ad and zarr can hold them; "" stands for None."""
+    mask_var = asked.mask_var if isinstance(asked.mask_var, str | None) else "array"
+    of_cells = {name: getattr(asked, name) for name in ("layer", "gene_symbols", "batch_key", "condition_key")}
+    of_cells |= {"mask_var": mask_var, "normalize": asked.normalize, "center": asked.settings.center}
+    of_sets = {"min_genes": asked.min_genes, "max_genes": asked.max_genes, "n_extra": n_extra}
+    settings = of_cells | of_sets | {"scale": asked.scale, "solver": solver} | asdict(config)
+    return {name: "" if value is None else value for name, value in settings.items()}

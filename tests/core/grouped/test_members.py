@@ -1,0 +1,128 @@
+"""Scores that every pathway makes by itself: naive loops, planted truth, and what must not change them."""
+
+import numpy as np
+import pytest
+
+from pathwayae.core.evidence.association import prepare
+from pathwayae.core.grouped import members
+from pathwayae.core.grouped.encoder import balanced, expression_bins
+from pathwayae.core.moments.accumulate import accumulate
+from pathwayae.core.moments.gram_product import standardize
+
+
+def cells(n=400, g=180, n_programs=4, size=15, seed=0):
+    """Programs of `size` genes each, the first genes; the rest is noise."""
+    rng = np.random.default_rng(seed)
+    true = np.zeros((g, n_programs), dtype=bool)
+    for j in range(n_programs):
+        true[j * size : (j + 1) * size, j] = True
+    x = rng.gamma(1.0, 1.0, size=(n, n_programs)) @ (true * rng.uniform(0.5, 2.0, size=true.shape)).T
+    return x + rng.normal(size=(n, g)) + rng.uniform(0, 5, size=g), true
+
+
+def fitted(x, sets, *, balance=True):
+    return members.fit(accumulate(x).standardize(center=True, scale="pareto"), sets, balance=balance)
+
+
+def test_weights_are_the_item_rest_correlations_of_profiles_in_a_naive_loop():
+    x, true = cells(g=90)
+    sets = true.copy()
+    sets[80:84, 1] = True
+    prepared = prepare(np.cov(x.T), rank=20)
+    profiles = prepared.factors / np.linalg.norm(prepared.factors, axis=1, keepdims=True)
+    expected = sets.astype(float)
+    for _ in range(2):
+        before, expected = expected, np.zeros_like(expected)
+        for j in range(sets.shape[1]):
+            for i in np.flatnonzero(sets[:, j]):
+                rest = sum(before[m, j] * profiles[m] for m in np.flatnonzero(sets[:, j]) if m != i)
+                expected[i, j] = max(profiles[i] @ rest / np.linalg.norm(rest), 0.0) + 0.4
+    np.testing.assert_allclose(members.member_weights(prepared, sets), expected, atol=1e-10)
+
+
+def test_only_members_have_weights_and_the_encoder_is_their_balance():
+    x, true = cells()
+    found = fitted(x, true)
+    np.testing.assert_array_equal(found.weights > 0, true)
+    balanced_weights = balanced(found.weights, expression_bins(x.mean(axis=0)))
+    cosine = (balanced_weights * found.encoder).sum(axis=0)
+    np.testing.assert_allclose(
+        cosine, np.linalg.norm(balanced_weights, axis=0) * np.linalg.norm(found.encoder, axis=0), rtol=1e-12
+    )
+
+
+def test_a_pathway_has_the_same_score_in_any_collection():
+    x, true = cells()
+    rng = np.random.default_rng(5)
+    more = np.column_stack([true, rng.random((len(true), 30)) < 0.1])
+    alone, among = fitted(x, true[:, :1]), fitted(x, more)
+    np.testing.assert_allclose(among.weights[:, 0], alone.weights[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(among.loadings[:, 0], alone.loadings[:, 0], rtol=0, atol=1e-10)
+    unit = [found.encoder[:, 0] / np.linalg.norm(found.encoder[:, 0]) for found in (alone, among)]
+    np.testing.assert_allclose(*unit, atol=1e-12)
+
+
+def test_false_members_get_less_weight_and_hidden_ones_are_found():
+    x, true = cells(n=1500)
+    given = true.copy()
+    for j in range(4):
+        given[j * 15 : j * 15 + 4, j] = False  # hidden
+        given[100 + 4 * j : 104 + 4 * j, j] = True  # false
+    found = fitted(x, given)
+    for j in range(4):
+        assert found.weights[true[:, j] & given[:, j], j].min() > found.weights[given[:, j] & ~true[:, j], j].max()
+        hidden = true[:, j] & ~given[:, j]
+        assert np.median(found.loadings[hidden, j]) > 5 * np.median(found.loadings[~true[:, j] & ~given[:, j], j])
+
+
+def test_no_gene_outweighs_all_others_together_and_one_gene_is_itself():
+    rng = np.random.default_rng(6)
+    x, sets = rng.normal(size=(300, 80)), rng.random((80, 200)) < 0.04
+    sets = sets[:, sets.sum(axis=0) >= 2]
+    weights = fitted(x, sets).weights
+    share = (weights**2).max(axis=0) / (weights**2).sum(axis=0)
+    assert share.max() <= 0.5 + 1e-12
+    few = np.zeros((80, 2), dtype=bool)
+    few[:2, 0], few[3, 1] = True, True
+    weights = fitted(x, few).weights
+    assert weights[0, 0] == pytest.approx(weights[1, 0])
+    assert np.flatnonzero(weights[:, 1]).tolist() == [3]
+
+
+def test_a_set_of_all_genes_and_equal_sets_are_finite():
+    x, true = cells(g=70, n_programs=2)
+    sets = np.column_stack([np.ones(70, dtype=bool), true[:, 0], true[:, 0]])
+    found = fitted(x, sets)
+    assert all(np.isfinite(part).all() for part in found)
+    np.testing.assert_array_equal(found.encoder[:, 1], found.encoder[:, 2])
+
+
+def test_order_of_genes_cells_and_pathways_does_not_matter():
+    x, true = cells(g=500)
+    rng = np.random.default_rng(7)
+    rows, genes, order = rng.permutation(400), rng.permutation(500), rng.permutation(4)
+    whole, shuffled = fitted(x, true), fitted(x[rows][:, genes], true[genes][:, order])
+    np.testing.assert_allclose(shuffled.encoder, whole.encoder[genes][:, order], atol=1e-7)
+    np.testing.assert_allclose(shuffled.loadings, whole.loadings[genes][:, order], atol=1e-5)
+
+
+def test_moments_and_cells_give_the_same():
+    x, true = cells(n=120, g=300)
+    moments = members.fit(accumulate(x).standardize(center=True, scale="pareto"), true, balance=True)
+    through = members.fit(standardize(x, center=True, scale="pareto"), true, balance=True)
+    for one, other in zip(moments, through, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-7)
+
+
+def test_scores_follow_the_programs_better_than_the_mean_of_the_genes():
+    rng = np.random.default_rng(8)
+    x, true = cells(n=800, seed=9)
+    x = x + rng.normal(size=(800, 1)) * 2.0  # a level of every cell
+    given = true.copy()
+    given[90:150] |= rng.random((60, 4)) < 0.2
+    truth = np.column_stack([x[:, true[:, j]].mean(axis=1) - x[:, 60:].mean(axis=1) for j in range(4)])
+    standard = (x - x.mean(axis=0)) / np.sqrt(x.std(axis=0))
+    ours, plain = standard @ fitted(x, given).encoder, standard @ given.astype(float)
+    for j in range(4):
+        assert np.corrcoef(ours[:, j], truth[:, j])[0, 1] > 0.85
+        assert np.corrcoef(plain[:, j], truth[:, j])[0, 1] < 0.7

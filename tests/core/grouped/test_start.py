@@ -1,0 +1,121 @@
+"""Where descents start: the scale, what it knows of the pathways, ties."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pathwayae.core.grouped import members, start
+from pathwayae.core.grouped.fit import Config, Problem, fit
+from pathwayae.core.moments.accumulate import accumulate
+
+CONFIG = {"theta": 0.3, "epsilon": 0.2, "l1_ratio": 0.4, "learning_rate": 0.01, "max_iter": 200}
+
+
+def planted(n=150, g=30, p=3, seed=0):
+    """Cells with p planted overlapping programs, and which gene belongs to which; the last genes to none."""
+    rng = np.random.default_rng(seed)
+    membership = rng.random((g, p)) < 0.35
+    membership[-4:] = False
+    activity = rng.gamma(0.5, 1.0, size=(n, p))
+    return activity @ (membership * rng.gamma(2.0, 1.0, size=(g, p))).T + rng.normal(size=(n, g)), membership
+
+
+def standardised(x, scale="unit"):
+    """Moments of the package and the cells they stand for, the latter standardised by numpy."""
+    data = accumulate(x).standardize(center=True, scale=scale)
+    return data, (x - x.mean(axis=0)) / (x.std(axis=0) if scale == "unit" else 1.0)
+
+
+@pytest.mark.parametrize(("n_components", "seed"), [(3, 0), (6, 1)])
+@pytest.mark.parametrize("hidden", [0.0, 0.25, 9.0])
+def test_no_scalar_multiple_of_the_start_explains_the_data_better(n_components, seed, hidden):
+    x, membership = planted(seed=seed)
+    data, explicit = standardised(x)
+    seen, weights = (
+        start.start(
+            membership,
+            n_components,
+            data.gram,
+            scores="projection",
+            rng=np.random.default_rng(seed),
+            **({"hidden": share} if share else {}),
+        )
+        for share in (0.0, hidden)
+    )
+    squares = (explicit**2).sum(axis=0)
+
+    def left(scalar):
+        both = scalar**2 * weights @ weights.T
+        return np.sum((explicit - explicit @ both) ** 2) + hidden * np.sum(squares @ both**2)
+
+    for scalar in [*np.linspace(0.05, 3, 60), 0.999, 1.001]:
+        assert left(scalar) >= left(1.0)
+    ratio = weights / seen  # the same but for the scale
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-12)
+    assert ratio[0, 0] < 1 or not hidden
+    a, b = seen.T @ data.gram @ seen, seen.T @ seen
+    assert np.trace(a) / np.trace(a @ b) == pytest.approx(1.0, rel=1e-12)  # s² of what is already scaled
+
+
+def started(problem):
+    """The point that a descent starts from: one step keeps it."""
+    options = (problem.data, problem.membership, problem.penalised, problem.n_components)
+    return fit(*options, replace(problem.config, max_iter=1)).loadings
+
+
+@pytest.mark.parametrize(("scores", "dropout"), [("projection", 0.0), ("projection", 0.9), ("least_squares", 0.0)])
+def test_the_start_from_evidence_is_the_probability_of_membership_for_every_seed(scores, dropout):
+    x, membership = planted()
+    data, _ = standardised(x)
+    config = Config(**CONFIG, scores=scores, start="evidence", dropout=dropout)
+    problem = Problem(data, membership, np.ones(30, dtype=bool), 3, config)
+    first, again, other = (started(replace(problem, config=replace(config, random_state=seed))) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    np.testing.assert_allclose(other, first, rtol=3 * start.NOISE)  # up to what breaks ties
+    believed = members.posterior(data, membership)
+    expected = np.maximum(believed, start.SMALL)
+    unit = [values / np.linalg.norm(values, axis=0) for values in (first, expected)]
+    np.testing.assert_allclose(*unit, rtol=2 * start.NOISE)
+    given = started(replace(problem, config=replace(config, start="membership")))
+    assert np.linalg.norm(given / np.linalg.norm(given, axis=0) - unit[0]) > 50 * start.NOISE
+
+
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_the_start_is_the_membership_and_breaks_ties(scores):
+    x, membership = planted()
+    data, _ = standardised(x)
+    weights = start.start(membership, 5, data.gram, scores=scores, rng=np.random.default_rng(0))
+    assert weights.shape == (30, 5)
+    assert (weights > 0).all()
+    length = np.linalg.norm(weights, axis=0)
+    np.testing.assert_allclose(length, length[0], rtol=1e-12)
+    if scores == "least_squares":
+        np.testing.assert_allclose(length, 1.0, rtol=1e-12)
+    for j in range(3):
+        inside, outside = weights[membership[:, j], j], weights[~membership[:, j], j]
+        assert outside.max() < 0.02 * inside.min()
+    twins = start.start(membership[:, [0, 0]], 2, data.gram, scores=scores, rng=np.random.default_rng(0))
+    assert (twins[:, 0] != twins[:, 1]).all()
+
+
+@pytest.mark.parametrize("activation", ["softplus", "sigmoid"])
+def test_the_start_from_the_membership_is_far_below_random_weights(activation):
+    x, membership = planted()
+    data, _ = standardised(x)
+    config = Config(**{**CONFIG, "max_iter": 1}, activation=activation)
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(30, 8))
+    center = math.log(2) if activation == "softplus" else 0.5
+    options = (data, membership, np.ones(30, bool), 8, config)
+    ours = fit(*options).history["loss"][0]
+    random = fit(*options, init=np.clip(center + noise, 0.01, 0.99)).history["loss"][0]
+    assert ours < 1
+    assert random > 10 * ours
+
+
+def test_data_without_variation_do_not_break_the_start():
+    member = planted()[1]
+    weights = start.start(member, 4, np.zeros((30, 30)), scores="projection", rng=np.random.default_rng(0))
+    assert np.isfinite(weights).all()
