@@ -362,7 +362,7 @@ def plain(value: Any) -> Any:
 
 
 def _a(kind: str) -> str:
-    return KINDS[kind].noun if kind == keys.ARCHETYPES else f"a {KINDS[kind].noun}"
+    return {keys.GROUPED: "a fit of pathways", keys.ARCHETYPES: "archetypes"}.get(kind, f"a {KINDS[kind].noun}")
 
 
 def _verb(kind: str) -> str:

@@ -11,7 +11,7 @@ from pathwayae.core.grouped.fit import fit as fit_again
 from pathwayae.tl._grouped.moments import moments_of
 
 CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
-KINDS = [{}, {"balance": False}, {"scores": "projection"}, {"scores": "least_squares"}, CLASSIC]
+KINDS = [{}, {"scores": "least_squares", "balance": False}, CLASSIC]
 every_kind = pytest.mark.parametrize("cells", KINDS, indirect=True, ids=str)
 
 
@@ -50,7 +50,7 @@ def test_the_settings_of_the_fit_come_back_some_of_them_changed(cells):
     assert (config.dropout, config.balance, config.start, config.random_state) == (0.0, False, "membership", 0)
 
 
-@pytest.mark.parametrize("options", KINDS, ids=str)
+@pytest.mark.parametrize("options", [{"scores": "projection"}, {"scores": "least_squares", "balance": False}], ids=str)
 def test_the_settings_read_back_give_the_fit_again(options):
     adata = pae.datasets.simulate(400, 150, 3)
     flat.fit(adata, "pathways", n_extra=0, progress=False, device="cpu", **options)
@@ -89,11 +89,12 @@ def test_moments_of_other_values_are_refused(cells):
         moments_of(cells, fitted(cells, "pae"), pae.pp.moments(cells, genes=cells.var_names[:5], progress=False))
 
 
-@pytest.mark.parametrize("slot", ["pae_membership", "pae_encoder", "pae_loadings"])
-def test_a_slot_that_is_gone_is_named(cells, slot):
-    del cells.varm[slot]
-    with pytest.raises(KeyError, match=slot):
-        fitted(cells, "pae")
+def test_a_slot_that_is_gone_is_named(cells):
+    for slot in ("pae_membership", "pae_encoder", "pae_loadings"):
+        lost = cells.copy()
+        del lost.varm[slot]
+        with pytest.raises(KeyError, match=slot):
+            fitted(lost, "pae")
     cells.uns = {}
     with pytest.raises(KeyError, match="pae"):
         fitted(cells, "pae")
@@ -113,7 +114,7 @@ def test_gene_symbols_of_the_fit_are_used():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"scale": "unit"}, CLASSIC, CLASSIC | {"scale": None, "center": False}, {"batch_key": "batch"}],
+    [{"scale": "unit"}, CLASSIC | {"scale": None, "center": False}, {"batch_key": "batch"}],
     ids=str,
 )
 def test_moments_are_standardised_as_those_of_the_fit_were(options):

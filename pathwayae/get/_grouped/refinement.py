@@ -223,7 +223,7 @@ def _chosen(adata: AnnData, pathways: str | Sequence[str] | None, key: str) -> l
 
 
 def _n_pathways(adata: AnnData, key: str) -> int:
-    return int(store.value(adata, key, keys.N_PATHWAYS))
+    return int(store.value(adata, key, keys.N_PATHWAYS, kind=keys.GROUPED))
 
 
 def _refined_slot(adata: AnnData, slot: str, key: str) -> object:

@@ -116,7 +116,7 @@ def top_genes(
         msg = f"n_genes must be at least 1, got {n_genes}."
         raise ValueError(msg)
     table = loadings(adata, key=key)
-    n_pathways = int(store.value(adata, key, keys.N_PATHWAYS))
+    n_pathways = int(store.value(adata, key, keys.N_PATHWAYS, kind=keys.GROUPED))
     member = sparse.csc_array(store.slot(adata, "varm", keys.membership(key), key))
     used = np.isfinite(np.asarray(store.slot(adata, "var", keys.scale(key), key), dtype=float))
     labels = store.gene_names(adata, key).to_numpy(dtype=str)
