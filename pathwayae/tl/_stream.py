@@ -106,7 +106,7 @@ def _library(suffix: str) -> Any:
         else:
             import pyarrow.parquet as library
     except ImportError as error:
-        which = "zarr>=3" if suffix == ".zarr" else "pathwayae[parquet]"
+        which = "pathwayae[zarr]" if suffix == ".zarr" else "pathwayae[parquet]"
         msg = f"out with the ending {suffix} needs another package: pip install '{which}'."
         raise ImportError(msg) from error
     return library

@@ -225,9 +225,9 @@ def test_getters_and_plots_of_other_models_say_whose_the_key_is(cells, model) ->
     pae.pl.scores(adata, "cell_type", key="one", show=False)
     if model != "grouped":  # by default, there is no descent to show
         pae.pl.history(adata, key="one", show=False)
-    if model != "grouped":
+        holds = r"holds (archetypes|a sparse autoencoder), not a fit of pathways: run pae\.tl\.fit"
         for read in (pae.get.variance, pae.get.pathways, pae.get.trust, pae.pl.variance):
-            with pytest.raises(KeyError, match=r"holds (archetypes|a sparse autoencoder), not a fit of pathways: run pae\.tl\.fit"):
+            with pytest.raises(KeyError, match=holds):
                 read(adata, key="one")
     if model != "sparse_ae":
         with pytest.raises(KeyError, match="not a sparse autoencoder: run pae.tl.sparse_ae"):

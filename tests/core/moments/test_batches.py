@@ -98,6 +98,14 @@ def test_the_share_between_batches_is_that_of_an_analysis_of_variance(cells) -> 
     assert table["shift"][3] == 0
 
 
+def test_a_few_cells_far_away_are_not_the_batch_that_shifts_a_score_most() -> None:
+    codes = np.repeat([0, 1, 2], [49, 49, 2])
+    x = np.array([0.6, -0.68, 2.0])[codes][:, None] + np.random.default_rng(0).normal(size=(100, 1)) * 0.01
+    batches = batches_of(x, codes)
+    data = accumulate(x).standardize_within(batches.counts, batches.sums, scale=None)
+    assert variance(batches, data, np.ones((1, 1)), ["a"])["batch"].tolist() == ["b1"]
+
+
 def strata(*names: str) -> Moments:
     sums = np.arange(len(names), dtype=float)[:, None] + np.ones(2)
     return Moments(np.arange(1.0, len(names) + 1), sums, np.zeros((len(names), 2, 2)), names)
