@@ -328,8 +328,13 @@ def to_anndata(adata: AnnData, *, key: str = keys.DEFAULT) -> AnnData:
 
     Examples
     --------
-    >>> programs = pae.get.to_anndata(adata)  # doctest: +SKIP
-    >>> sc.tl.rank_genes_groups(programs, "cell_type", method="wilcoxon")  # doctest: +SKIP
+    >>> import scanpy as sc
+    >>> programs = pae.get.to_anndata(adata)
+    >>> programs.shape
+    (300, 9)
+    >>> axes = sc.pl.matrixplot(programs, ["program_1", "free_1"], "cell_type", show=False)
+    >>> sc.get.obs_df(programs, ["cell_type", "program_1"]).shape
+    (300, 2)
     """
     import anndata
 

@@ -28,7 +28,7 @@ DTYPES = (np.float64, np.float32)
 ONLY_EXACT = {"delta": 0.0, "robust": None, "coreset": None, "n_restarts": 1}
 
 
-class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     r"""Extremes of a cloud of samples, as mixtures of samples; samples as mixtures of the extremes.
 
     .. math:: \min_{A, B} \|X - A Z\|_F^2, \qquad Z = B X,
@@ -337,7 +337,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             n_archetypes=self.n_archetypes,
             max_iter=self.max_iter,
             tol=self.tol,
-            start="aa++" if self.start is None else self.start,
+            start=_start(self.start),
             delta=self.delta,
             entropy_reg=self.entropy_reg,
             robust=self.robust,
@@ -378,7 +378,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         _checks.choice("archetype_projection", self.archetype_projection, (None, "hull", *classic.ARCHETYPES))
         adam = self.solver == "adam"
         allowed = {"weights_projection": (None, "euclidean"), "archetype_projection": (None, "hull")}
-        foreign = {name: (default,) for name, default in ONLY_EXACT.items()} if adam else allowed
+        foreign: dict[str, tuple[Any, ...]] = {name: (own,) for name, own in ONLY_EXACT.items()} if adam else allowed
         if adam and self.archetype_projection == "hull":
             foreign["archetype_projection"] = (None,)
         for name, own in foreign.items():

@@ -21,7 +21,7 @@ def membership_of(
     ValueError
         If classes have another shape than the features, are no whole numbers, or more than the components.
     """
-    given = -1.0 if feature_classes is None else feature_classes
+    given: Any = -1.0 if feature_classes is None else feature_classes
     values = given.toarray() if sp.issparse(given) else np.asarray(given)
     if values.ndim == 2:
         return _matrix(values, n_features, n_components)

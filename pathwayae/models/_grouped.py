@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
 from pathwayae import _checks
-from pathwayae.core.grouped import components
+from pathwayae.core.grouped import components, loss
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments import gram_product
@@ -25,7 +25,7 @@ __all__ = ["GroupedAutoencoder"]
 Floats = NDArray[np.floating[Any]]
 
 
-class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     r"""Linear autoencoder with tied weights whose components follow groups of features.
 
     With :math:`\tilde X = (X - \mu) / \sigma`, :math:`Z = \tilde X W`, :math:`\hat X = Z W^\top` and
@@ -202,10 +202,10 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         ValueError
             If a parameter is out of range, a class has no component, or no feature varies where it must.
         """
-        X = self._validated(X, reset=True)
+        values = self._validated(X, reset=True)
         config = self._config()
-        membership, penalised = membership_of(self.feature_classes, X.shape[1], self.n_components)
-        data = self._standardized(X)
+        membership, penalised = membership_of(self.feature_classes, values.shape[1], self.n_components)
+        data = self._standardized(values)
         if data.total <= 0:
             every = "its feature's mean" if self.center else "0"
             msg = f"X (n_samples = {data.n}) holds no variation to fit: every value is {every}."
@@ -219,7 +219,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             penalised,
             self.n_components,
             config,
-            init=self._init(X.shape[1]),
+            init=self._init(values.shape[1]),
             validation=validation,
             progress=self._report if self.verbose else None,
         )
@@ -234,8 +234,8 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def transform(self, X: ArrayLike) -> Floats:
         """Scores of samples, shape (n_samples, n_components), in the float type of X."""
         check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        return components.project(X, self.mean_, self.scale_, self.encoder_).astype(X.dtype)
+        values = self._validated(X, reset=False)
+        return components.project(values, self.mean_, self.scale_, self.encoder_).astype(values.dtype)
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
         """Samples from scores: ``Z Wᵀ`` in the units of the data, shape (n_samples, n_features)."""
@@ -261,10 +261,10 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
         """Share of the variance of X explained, in standardised units: ``1 − ‖X̃ − X̂‖² / ‖X̃ − mean(X̃)‖²``."""
         check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        data = self._standardized(X, like=(self.mean_, self.scale_))
+        values = self._validated(X, reset=False)
+        data = self._standardized(values, like=(self.mean_, self.scale_))
         error = components.residual_sum_of_squares(data.gram, self.encoder_, self.loadings_.astype(np.float64))
-        variance = float((data.n * gram_product.mean_and_variance(X)[1] / self.scale_**2).sum())
+        variance = float((data.n * gram_product.mean_and_variance(values)[1] / self.scale_**2).sum())
         return 1.0 - error / variance if variance > 0 else 0.0
 
     def get_W(self, apply_scaling: bool | Literal["rows"] = False) -> Floats:  # noqa: FBT001
@@ -298,10 +298,11 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def _validated(self, X: Any, *, reset: bool) -> Any:
         return validate_data(self, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32))
 
-    def _standardized(self, X: Any, like: tuple[Floats, Floats] | None = None) -> gram_product.Data:
+    def _standardized(self, X: Any, like: Standard | None = None) -> gram_product.Data:
         """Moments of the standardised samples, or the samples themselves; with the means and units given."""
         _checks.choice("solver", self.solver, ("auto", "gram", "cells"))
-        if gram_product.prefer_cells(*X.shape, self.solver):
+        n, g = X.shape
+        if gram_product.prefer_cells(n, g, self.solver):
             if like is None:
                 return gram_product.standardize(X, center=self.center, scale=self.scale)
             return gram_product.standardize_with(X, *like)
@@ -376,7 +377,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
                 return None
             point = np.random.default_rng(self.random_state).normal(0.0, 0.1, (n_features, self.n_components))
             activation = self.activation if self.non_negative else "identity"
-            return grouped.activate(torch.from_numpy(point), activation)[0].numpy()
+            return loss.activate(torch.from_numpy(point), activation)[0].numpy()
         start = np.asarray(self.init, dtype=np.float64)
         if start.shape != (n_features, self.n_components):
             msg = f"init has shape {start.shape}; ({n_features}, {self.n_components}) is needed."

@@ -23,7 +23,7 @@ __all__ = ["SparseAutoencoder"]
 Floats = NDArray[np.floating[Any]]
 
 
-class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     r"""Sparse, overcomplete codes of samples: each sample is a sum of few latents out of many.
 
     With :math:`x' = (x - \mu)/s`, s such that the mean of :math:`\|x'\|^2` is 1,
@@ -211,17 +211,17 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         ValueError
             If a parameter is out of range, parameters contradict each other, or the samples do not vary.
         """
-        X = self._validated(X, reset=True)
+        values = self._validated(X, reset=True)
         config = self._config()
-        if X.shape[0] < 2:
-            msg = f"X has 1 sample (n_samples = {X.shape[0]}), which holds no variation to fit; pass at least 2."
+        if values.shape[0] < 2:
+            msg = f"X has 1 sample (n_samples = {values.shape[0]}), which holds no variation to fit; pass at least 2."
             raise ValueError(msg)
-        if self.output == "sigmoid" and self.loss == "mse" and (X.min() < 0 or X.max() > 1):
+        if self.output == "sigmoid" and self.loss == "mse" and (values.min() < 0 or values.max() > 1):
             warn(
-                f"output='sigmoid' reaches values from 0 to 1, but X has {X.min():.3g} to {X.max():.3g}; "
+                f"output='sigmoid' reaches values from 0 to 1, but X has {values.min():.3g} to {values.max():.3g}; "
                 "rescale X to [0, 1], or set output='identity'."
             )
-        cells = InMemory(X, held_out=float(self.held_out), seed=int(self.random_state), device=config.device)
+        cells = InMemory(values, held_out=float(self.held_out), seed=int(self.random_state), device=config.device)
         report = self._report if self.verbose else None
         fit = training.train(cells, [config], order=int(self.random_state), progress=report)[0]
         self.network_ = fit.network
@@ -236,13 +236,14 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def transform(self, X: ArrayLike) -> sp.csr_matrix:
         """Codes of samples, float32 CSR, shape (n_samples, n_latents)."""
         check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        return network.encode(self.network_, X, device=_checks.device(self.device))
+        values = self._validated(X, reset=False)
+        return network.encode(self.network_, values, device=_checks.device(self.device))
 
     def inverse_transform(self, Z: ArrayLike | sp.spmatrix) -> NDArray[np.float32]:
         """Samples from codes, dense or sparse: float32 in the units of the data, shape (n_samples, n_features)."""
         check_is_fitted(self)
-        codes = Z.tocsr() if sp.issparse(Z) else np.asarray(Z)
+        given: Any = Z  # scipy has no types
+        codes = given.tocsr() if sp.issparse(given) else np.asarray(given)
         return network.decode(self.network_, codes, device=_checks.device(self.device))
 
     def predict(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -260,8 +261,8 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
         """Share of the variance of X explained: ``1 − ‖X − X̂‖² / ‖X − mean(X)‖²``."""
         check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        error, variance = network.residual(self.network_, X, device=_checks.device(self.device))
+        values = self._validated(X, reset=False)
+        error, variance = network.residual(self.network_, values, device=_checks.device(self.device))
         return 1.0 - error / variance if variance > 0 else 0.0
 
     def __sklearn_tags__(self) -> Tags:

@@ -5,19 +5,104 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize
 
 if TYPE_CHECKING:
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY = "#7F7F7F"
+EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+
+
+@dataclass(frozen=True)
+class Colors:
+    """Colours of numbers as a user asked for them; words that contradict each other are refused.
+
+    Raises
+    ------
+    ValueError
+        If there is no such colour map, `norm` is none, it comes with limits, or the limits are not in order.
+    """
+
+    cmap: str | Colormap
+    norm: Normalize | None = None
+    vmin: float | None = None
+    vmax: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.cmap, Colormap) and self.cmap not in mpl.colormaps:
+            msg = f"cmap must be a matplotlib Colormap or the name of one, such as 'viridis'; got {self.cmap!r}."
+            raise ValueError(msg)
+        if not isinstance(self.norm, Normalize | None):
+            msg = f"norm must be a matplotlib Normalize, got {type(self.norm).__name__}."
+            raise ValueError(msg)
+        limits = [one for one in (self.vmin, self.vmax) if one is not None]
+        if self.norm is not None and limits:
+            msg = "norm has limits of its own: pass vmin and vmax to it, or leave it out."
+            raise ValueError(msg)
+        if not np.isfinite(limits).all() or (len(limits) == 2 and limits[0] >= limits[1]):
+            msg = f"vmin must be below vmax, and both finite; got vmin={self.vmin}, vmax={self.vmax}."
+            raise ValueError(msg)
+
+    def scale(self, low: float, high: float) -> dict[str, Any]:
+        """Colour map and limits for an artist, from `low` to `high` where the user said nothing."""
+        if self.norm is not None:  # a copy for every panel: one without limits takes those of its values
+            return {"cmap": self.cmap, "norm": deepcopy(self.norm)}
+        low, high = (own if own is not None else one for own, one in ((self.vmin, low), (self.vmax, high)))
+        if not low < high:
+            low, high = (high - 1.0, high) if self.vmin is None and self.vmax is not None else (low, low + 1.0)
+        return {"cmap": self.cmap, "vmin": low, "vmax": high}
+
+    def scale_around_zero(self, limit: float) -> dict[str, Any]:
+        """Colour map and limits for an artist, ± `limit` by default; one limit alone is mirrored."""
+        if self.vmax is None and (self.vmin or 0.0) < 0:
+            limit = -self.vmin
+        elif self.vmin is None and (self.vmax or 0.0) > 0:
+            limit = self.vmax
+        limit = limit or 1.0
+        return self.scale(-limit, limit)
+
+
+def extend_of(artist: ScalarMappable, values: NDArray[Any]) -> str:
+    """Ends of a colour bar beyond which there are values."""
+    low, high = artist.get_clim()
+    return EXTEND[bool(np.nanmin(values) < low), bool(np.nanmax(values) > high)]
+
+
+def titles(own: Sequence[str], title: str | Sequence[str] | None) -> list[str]:
+    """Titles of the panels: those asked for, or the plot's own.
+
+    Raises
+    ------
+    ValueError
+        If they are not strings, as many as there are panels.
+    """
+    if title is None:
+        return list(own)
+    given = [title] if isinstance(title, str) else list(title)
+    if len(given) != len(own) or not all(isinstance(one, str) for one in given):
+        wanted = "a string" if len(own) == 1 else f"a sequence of {len(own)} strings, one per panel"
+        msg = f"title must be {wanted}; got {title!r}."
+        raise ValueError(msg)
+    return given
+
+
+def head(ax: Axes, title: str, **style: Any) -> None:
+    """Set a title, if there is one: axes given may have their own."""
+    if title:
+        ax.set_title(title, **{"fontsize": "medium", **style})
 
 
 def single(ax: Axes | None, figsize: tuple[float, float]) -> Axes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import CenteredNorm, LogNorm
+from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import Bbox
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.backend_bases import RendererBase
+    from matplotlib.colors import Colormap, Normalize
     from matplotlib.legend import Legend
 
 LARGEST = 150.0  # area of the largest dot in the legend, in points²
@@ -33,11 +34,16 @@ def enrichment(
     *,
     n_terms: int = 5,
     max_padj: float = 0.05,
+    cmap: str | Colormap | None = None,
+    norm: Normalize | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    title: str | None = None,
     key: str = keys.DEFAULT,
     ax: Axes | None = None,
     show: bool | None = None,
 ) -> Axes:
-    """Dot plot of the result of ``pae.tl.enrich``, terms × components.
+    """Draw a dot plot of the result of ``pae.tl.enrich``, terms × components.
 
     The area of a dot grows with −log10 of the adjusted *p*-value, its colour shows the score. Where a term is shown for
     one component, so is every other component in which it passes `max_padj`.
@@ -46,12 +52,22 @@ def enrichment(
     ----------
     adata
         A fitted AnnData after ``pae.tl.enrich``. Read through :func:`pathwayae.get.enrichment`.
-    n_terms
-        Number of terms that each component brings in: those with the smallest *p*-values.
     components
         Names of components. ``None`` for the ten with the smallest adjusted *p*-value.
+    n_terms
+        Number of terms that each component brings in: those with the smallest *p*-values.
     max_padj
         Largest adjusted *p*-value shown.
+    cmap
+        Colour map. ``None`` for a diverging one around 0 where scores have signs, else a sequential one.
+    norm
+        Scale of the colours, with limits of its own. ``None`` for a linear one.
+    vmin
+        Value at the low end of the colours. ``None`` to choose by the values.
+    vmax
+        Value at the high end of the colours. ``None`` to choose by the values.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     key
         Key of the fit.
     ax
@@ -69,12 +85,16 @@ def enrichment(
     KeyError
         If nothing was fitted or tested under `key`, or a name is unknown.
     ValueError
-        If no term passes `max_padj`.
+        If no term passes `max_padj`, `n_terms` is below 1, or `norm` comes with limits.
 
     Examples
     --------
-    >>> pae.pl.enrichment(adata, components=["free_1", "free_2"])  # doctest: +SKIP
+    >>> ax = pae.pl.enrichment(adata, max_padj=0.5, show=False)
+    >>> ax.get_ylabel()
+    'gene set'
     """
+    colors = _axes.Colors("viridis" if cmap is None else cmap, norm, vmin, vmax)
+    above = _axes.titles([""], title)[0]
     if n_terms < 1:
         msg = f"n_terms must be at least 1, got {n_terms}."
         raise ValueError(msg)
@@ -95,7 +115,7 @@ def enrichment(
     width = 1.7 + max(1.2, pitch * len(columns)) + _axes.room(left)
     height = 0.5 + 0.34 * len(terms) + _axes.room(below)
     ax = _axes.single(ax, (width, max(2.7, height)))
-    _dots(ax, table, columns, terms)
+    _dots(ax, table, columns, terms, scale=_scale(table, colors, own_map=cmap is not None))
     ax.set_xticks(range(len(columns)), below, rotation=90, fontsize="small")
     ax.set_yticks(range(len(terms)), left, fontsize="small")
     ax.set_xlim(-0.6, len(columns) - 0.4)
@@ -104,6 +124,7 @@ def enrichment(
     ax.grid(visible=True, color="0.92", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.set(xlabel="component", ylabel="gene set")
+    _axes.head(ax, above)
     _axes.finish(show=show)
     return ax
 
@@ -120,7 +141,7 @@ def _nothing(table: pd.DataFrame, max_padj: float) -> str:
     )
 
 
-def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str]) -> None:
+def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str], *, scale: dict[str, Any]) -> None:
     """Draw the dots, the legend of their sizes and, under it, their colour bar."""
     strength = -np.log10(np.maximum(table["padj"].to_numpy(dtype=float), 1e-300))
     steps = _round_steps(max(strength.min(), strength.max() / 20), strength.max())
@@ -132,7 +153,7 @@ def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str]) -
         s=area * strength,
         c=table["score"],
         **look,
-        **_colors(table),
+        **scale,
     )
     legend = ax.legend(
         [ax.scatter([], [], s=area * value, color="0.6", **look) for value in steps],
@@ -153,7 +174,7 @@ def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str]) -
     bar.ax.tick_params(labelsize="small")
     is_ora = (table["method"] == "ora").all()
     bar.set_label("odds ratio" if is_ora else "normalised enrichment score", fontsize="small")
-    if is_ora:
+    if isinstance(dots.norm, LogNorm):
         low, high = dots.get_clim()
         ticks = [value for value in _round_steps(low, high, most=6) if low <= value <= high]
         bar.set_ticks(ticks if len(ticks) > 1 else [low, high])
@@ -180,11 +201,17 @@ def _round_steps(low: float, high: float, most: int = 4) -> list[float]:
     return [steps[i] for i in chosen]
 
 
-def _colors(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the colour map and scale of the scores: odds ratios on a log scale, signed scores around 0."""
+def _scale(table: pd.DataFrame, colors: _axes.Colors, *, own_map: bool) -> dict[str, Any]:
+    """Colour map and scale of the scores: odds ratios on a log scale, signed ones around 0."""
     values = table["score"].to_numpy(dtype=float)
-    if (table["method"] == "ora").all():
-        return {"cmap": "viridis", "norm": LogNorm(values.min(), max(values.max(), values.min() * 1.01))}
+    asked = colors.norm is not None
+    if not asked and (table["method"] == "ora").all():
+        limits = colors.scale(values.min(), max(values.max(), values.min() * 1.01))
+        if limits["vmin"] <= 0:
+            msg = f"Odds ratios have a logarithmic scale: vmin must be above 0, got {colors.vmin}."
+            raise ValueError(msg)
+        return {"cmap": colors.cmap, "norm": LogNorm(limits["vmin"], limits["vmax"])}
     if (values < 0).any():
-        return {"cmap": "RdBu_r", "norm": CenteredNorm(0.0)}
-    return {"cmap": "viridis", "vmin": values.min(), "vmax": max(values.max(), values.min() + 0.01)}
+        signed = colors.scale_around_zero(float(np.abs(values).max()))
+        return signed if own_map else {**signed, "cmap": "RdBu_r"}
+    return colors.scale(values.min(), values.max())

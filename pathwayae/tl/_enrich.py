@@ -104,8 +104,11 @@ def enrich(
 
     Examples
     --------
-    >>> pae.tl.enrich(adata, "hallmark.gmt", method="ora", n_genes=50)  # doctest: +SKIP
-    >>> pae.get.enrichment(adata, max_padj=0.05)  # doctest: +SKIP
+    >>> sets = pae.gs.GeneSetCollection({"first": adata.var_names[:80], "last": adata.var_names[-80:]})
+    >>> sets.to_gmt("sets.gmt")
+    >>> pae.tl.enrich(adata, "sets.gmt", method="ora", n_genes=50, progress=False)
+    >>> pae.get.enrichment(adata, "free_1")["term"].tolist()
+    ['first', 'last']
     """
     if method not in ("prerank", "ora"):
         msg = f"method must be 'prerank' or 'ora', got {method!r}."

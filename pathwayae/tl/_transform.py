@@ -111,15 +111,23 @@ def transform(
 
     Examples
     --------
+    >>> import anndata
     >>> import numpy as np
     >>> import pathwayae as pae
     >>> adata = pae.datasets.simulate(300, 400, 6)
     >>> pae.tl.fit(adata, "pathways", progress=False)
     >>> new = adata[:50, ::-1].copy()
-    >>> pae.tl.transform(new, adata)
+    >>> pae.tl.transform(new, adata, progress=False)
     >>> bool(np.allclose(new.obsm["X_pae"], adata.obsm["X_pae"][:50], atol=1e-5))
     True
-    >>> pae.tl.transform(["a.h5ad", "b.h5ad"], adata, out="scores.zarr")  # doctest: +SKIP
+
+    Shards on disk, one after the other; the scores go into a file of their own:
+
+    >>> adata[:200].write_h5ad("a.h5ad")
+    >>> adata[200:].write_h5ad("b.h5ad")
+    >>> pae.tl.transform(["a.h5ad", "b.h5ad"], adata, out="scores.zarr", progress=False)
+    >>> anndata.read_zarr("scores.zarr").shape
+    (300, 26)
     """
     key_added = key if key_added is None else key_added
     _check(adata, out, copy=copy)

@@ -21,8 +21,7 @@ def test_enrichment_shows_the_table(method):
     assert sorted(dots.get_sizes() / dots.get_sizes().max()) == pytest.approx(sorted(strength / strength.max()))
 
 
-@pytest.mark.parametrize("components", [None, "B cells"])
-@pytest.mark.parametrize("method", ["ora", "prerank"])
+@pytest.mark.parametrize(("method", "components"), [("ora", None), ("prerank", "B cells")])
 def test_enrichment_has_its_colour_bar_under_the_legend(method, components):
     ax = pl.enrichment(enriched(method), components=components, show=False)
     figure = ax.figure
@@ -39,19 +38,16 @@ def test_enrichment_has_its_colour_bar_under_the_legend(method, components):
     assert ax.bbox.height / n_rows < (0.6 if n_rows > 3 else 2.0) * figure.dpi
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
+def test_steps_of_the_legend_are_round():
+    for low, high, expected in (
         (2.1, 8.5, [2, 5, 10]),
         (1.3, 1.9, [1, 2]),
         (2.0, 5.0, [2, 5]),
         (5.0, 5.0, [5]),
         (0.0, 0.0, [0.001]),
         (15, 300, [10, 50, 100, 500]),
-    ],
-)
-def test_steps_of_the_legend_are_round(low, high, expected):
-    assert _round_steps(low, high) == pytest.approx(expected)
+    ):
+        assert _round_steps(low, high) == pytest.approx(expected)
 
 
 def test_enrichment_limits_terms_and_says_when_nothing_passes():

@@ -17,7 +17,7 @@ def adata():
 @pytest.mark.parametrize("method", ["prerank", "ora"])
 def test_pathways_find_themselves(adata, method):
     x = adata.X.copy()
-    assert enrich(adata, member_sets(adata), method=method, n_top=20) is None
+    assert enrich(adata, member_sets(adata), method=method, n_genes=20) is None
     table = get.enrichment(adata)
     assert tuple(table.columns) == COLUMNS
     assert set(table["method"]) == {method}
@@ -31,7 +31,7 @@ def test_pathways_find_themselves(adata, method):
 
 def test_genes_outside_the_model_are_not_tested(adata):
     outside = adata.var_names[-10:].tolist()
-    enrich(adata, {"half": outside + adata.var_names[:10].tolist()}, method="ora", n_top=20)
+    enrich(adata, {"half": outside + adata.var_names[:10].tolist()}, method="ora", n_genes=20)
     assert set(get.enrichment(adata)["n_genes"]) == {10}
     with pytest.raises(ValueError, match="0 of the 10 genes"):
         enrich(adata, {"outside": outside})
@@ -40,7 +40,7 @@ def test_genes_outside_the_model_are_not_tested(adata):
 def test_names_come_from_the_symbols_of_the_fit(adata):
     by_id = fitted_adata(symbols=True)
     for each in (adata, by_id):
-        enrich(each, member_sets(each), method="ora", n_top=20)
+        enrich(each, member_sets(each), method="ora", n_genes=20)
     pd.testing.assert_frame_equal(get.enrichment(by_id), get.enrichment(adata))
 
 
@@ -49,39 +49,31 @@ def test_repeated_symbols_are_represented_by_the_larger_loading(caplog):
     adata.var.iloc[0, adata.var.columns.get_loc("symbol")] = "GENE1"
     adata.varm["pae_loadings"][:2] = 0
     adata.varm["pae_loadings"][0, 0] = 9
-    enrich(adata, {"a": [f"GENE{i}" for i in range(1, 11)]}, method="ora", components=PATHWAYS[0], n_top=1)
+    enrich(adata, {"a": [f"GENE{i}" for i in range(1, 11)]}, method="ora", components=PATHWAYS[0], n_genes=1)
     assert get.enrichment(adata)["genes"].tolist() == ["GENE1"]
     assert "1 genes share their name" in caplog.text
 
 
-def test_copy_leaves_the_input_alone(adata):
+def test_a_copy_leaves_the_input_alone_and_components_can_be_chosen(adata, capsys):
     before = set(adata.uns["pae"])
-    changed = enrich(adata, member_sets(adata), method="ora", n_top=20, copy=True)
+    options = {"method": "ora", "n_genes": 20, "components": ["free_1", "B cells"]}
+    changed = enrich(adata, member_sets(adata), **options, copy=True)
+    assert "enrich: " in capsys.readouterr().err  # the bar
     assert set(adata.uns["pae"]) == before
-    assert "enrichment" in changed.uns["pae"]
+    assert get.enrichment(changed)["component"].drop_duplicates().tolist() == ["free_1", "B cells"]
+    enrich(adata, member_sets(adata), **options, progress=False)
+    assert capsys.readouterr().err == ""
 
 
-def test_components_can_be_chosen(adata):
-    enrich(adata, member_sets(adata), method="ora", n_top=20, components=["free_1", "B cells"])
-    assert get.enrichment(adata)["component"].drop_duplicates().tolist() == ["free_1", "B cells"]
-
-
-@pytest.mark.parametrize("form", ["h5ad", "zarr"])
-def test_the_table_survives_a_file(adata, tmp_path, form):
-    if form == "zarr":
-        pytest.importorskip("zarr")
-    enrich(adata, member_sets(adata), method="prerank", n_permutations=50)
-    getattr(adata, f"write_{form}")(tmp_path / f"a.{form}")
-    back = getattr(ad, f"read_{form}")(tmp_path / f"a.{form}")
-    pd.testing.assert_frame_equal(get.enrichment(back), get.enrichment(adata), check_dtype=False)
-
-
-def test_shuffled_genes_give_the_same_table(adata):
-    sets = member_sets(adata)
+def test_the_table_survives_files_and_another_order_of_genes(adata, tmp_path):
     shuffled = adata[:, np.random.default_rng(0).permutation(adata.n_vars)].copy()
     for each in (adata, shuffled):
-        enrich(each, sets, n_permutations=100)
-    pd.testing.assert_frame_equal(get.enrichment(shuffled), get.enrichment(adata))
+        enrich(each, member_sets(adata), method="prerank", n_permutations=50)
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    adata.write_zarr(tmp_path / "a.zarr")
+    for back in (shuffled, ad.read_h5ad(tmp_path / "a.h5ad"), ad.read_zarr(tmp_path / "a.zarr")):
+        pd.testing.assert_frame_equal(get.enrichment(back), get.enrichment(adata), check_dtype=False)
+    assert adata.uns["pae"]["enrichment_params"]["max_genes"] == ""
 
 
 def test_arguments_are_checked(adata):
@@ -92,11 +84,13 @@ def test_arguments_are_checked(adata):
         enrich(adata, sets, components="b cell")
     with pytest.raises(ValueError, match="'prerank' or 'ora'"):
         enrich(adata, sets, method="gsea")
-    for name in ("n_top", "min_genes", "n_permutations"):
+    for name in ("n_genes", "min_genes", "n_permutations"):
         with pytest.raises(ValueError, match=f"{name} must be at least 1"):
             enrich(adata, sets, **{name: 0})
-    with pytest.raises(ValueError, match="n_top must be between"):
-        enrich(adata, sets, method="ora", n_top=10_000)
+    with pytest.raises(ValueError, match="n_genes must be between"):
+        enrich(adata, sets, method="ora", n_genes=10_000)
+    with pytest.raises(ValueError, match="None of the 7 gene sets can be tested: .* 7 too many"):
+        enrich(adata, sets, max_genes=6)  # all have 20
     assert "enrichment" not in adata.uns["pae"]
 
 
@@ -113,7 +107,7 @@ def test_archetypes_are_tested_by_what_sets_them_apart():
     names = np.array(["archetype_0", "archetype_1", "archetype_2"], dtype=object)
     adata.uns["archetypes"] = {"params": {"model": "archetypes"}, "component_names": names}
     for method in ("prerank", "ora"):
-        enrich(adata, sets, key="archetypes", method=method, n_top=8)
+        enrich(adata, sets, key="archetypes", method=method, n_genes=8)
         table = adata.uns["archetypes"]["enrichment"]
         best = table.sort_values(["pval", "score"], ascending=[True, False]).drop_duplicates("component")
         assert dict(zip(best["component"], best["term"], strict=True)) == {
@@ -122,5 +116,10 @@ def test_archetypes_are_tested_by_what_sets_them_apart():
     with pytest.raises(ValueError, match="0 of the 10 genes"):
         enrich(adata, {"outside": genes[50:]}, key="archetypes")
     del adata.varm["archetypes"]
-    with pytest.raises(KeyError, match="gene loadings are unknown"):
-        enrich(adata, sets, key="archetypes")
+    for obsm, message in (
+        ("", r"varm\['archetypes'\].* is missing: run pae\.tl"),
+        ("X_own", "nothing is known about genes"),
+    ):
+        adata.uns["archetypes"]["params"]["obsm"] = obsm
+        with pytest.raises(KeyError, match=message):
+            enrich(adata, sets, key="archetypes")

@@ -79,7 +79,12 @@ def refinement(
 
     Examples
     --------
-    >>> pae.get.refinement(adata, "HALLMARK_HYPOXIA", calls="added")  # doctest: +SKIP
+    >>> pae.get.refinement(adata, "program_1", calls="added")[["gene", "call", "annotated"]].head(2)
+           gene   call  annotated
+    0   gene_34  added      False
+    1  gene_335  added      False
+    >>> pae.get.refinement(adata, of="pathways")["verdict"].tolist()
+    ['carried', 'carried', 'carried', 'carried', 'carried', 'carried', 'not carried']
     """
     if of not in ("genes", "pathways"):
         msg = f"of={of!r} is not known; choose 'genes' or 'pathways'."

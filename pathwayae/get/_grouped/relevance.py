@@ -49,7 +49,8 @@ def relevance(
 
     Examples
     --------
-    >>> pae.get.relevance(adata, max_padj=0.05)["component"]  # doctest: +SKIP
+    >>> pae.get.relevance(adata, max_padj=0.05)["component"].tolist()
+    ['program_1', 'program_2', 'program_3', 'program_4', 'program_5', 'program_6']
     """
     names = component_names(adata, components, key=key)
     table = store.analysis(adata, key, keys.GROUPED, keys.RELEVANCE, f"relevance(adata, key={key!r})")

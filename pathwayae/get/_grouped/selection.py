@@ -43,7 +43,8 @@ def theta_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
 
     Examples
     --------
-    >>> pae.get.theta_path(adata).query("chosen")  # doctest: +SKIP
+    >>> pae.get.theta_path(adata, key="projection").query("chosen")["theta"].tolist()
+    [0.2]
     """
     return _path(adata, key, keys.THETA_PATH, "theta")
 
@@ -73,7 +74,8 @@ def n_extra_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
 
     Examples
     --------
-    >>> pae.get.n_extra_path(adata).query("chosen")  # doctest: +SKIP
+    >>> pae.get.n_extra_path(adata).query("chosen")["n_extra"].tolist()
+    [8]
     """
     return _path(adata, key, keys.N_EXTRA_PATH, "n_extra")
 
@@ -115,7 +117,9 @@ def free_components(
 
     Examples
     --------
-    >>> pae.get.free_components(adata, batch_key="donor")  # doctest: +SKIP
+    >>> table = pae.get.free_components(adata, batch_key=["batch", "donor"], n_genes=3)
+    >>> table["component"].tolist(), table.columns[-2:].tolist()
+    (['free_1', 'free_2'], ['eta2_batch', 'eta2_donor'])
     """
     if n_genes < 1:
         msg = f"n_genes must be at least 1, got {n_genes}."

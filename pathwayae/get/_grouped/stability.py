@@ -107,10 +107,14 @@ def top_genes(
 
     Examples
     --------
-    >>> pae.get.top_genes(adata, "HALLMARK_HYPOXIA", n_genes=2)  # doctest: +SKIP
-              component  rank     gene  loading  member
-    0  HALLMARK_HYPOXIA     1     PGK1    0.211    True
-    1  HALLMARK_HYPOXIA     2  FAM162A    0.153   False
+    >>> pae.get.top_genes(adata, "program_1", n_genes=2).columns.tolist()
+    ['component', 'rank', 'gene', 'loading', 'member', 'low', 'high']
+    >>> pae.get.top_genes(adata, ["program_1", "free_1"], n_genes=2)[["component", "rank", "gene", "member"]]
+       component  rank      gene  member
+    0  program_1     1   gene_34   False
+    1  program_1     2  gene_335   False
+    2     free_1     1   gene_46   False
+    3     free_1     2  gene_148   False
     """
     if n_genes < 1:
         msg = f"n_genes must be at least 1, got {n_genes}."

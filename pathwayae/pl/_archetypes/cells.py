@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
+import matplotlib as mpl
+import matplotlib.patheffects as effects
 import numpy as np
 import pandas as pd
+from matplotlib.colors import is_color_like, to_hex
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from pathwayae import get
 from pathwayae._slots import keys, store
-from pathwayae.pl import _axes
+from pathwayae.pl import _axes, _points
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
+
+Palette: TypeAlias = dict[str, str] | Sequence[str] | str
+LegendLoc: TypeAlias = Literal["right margin", "on data", "none"]
 
 # Okabe and Ito's colours, the yellow last because it is pale, and three more that differ from them in lightness.
 COLORS = (
@@ -44,14 +50,22 @@ class Colored(NamedTuple):
     label: str
 
 
-def colored(adata: AnnData, color: str | None, layer: str | None) -> Colored | None:
+def colored(
+    adata: AnnData, color: str | None, *, layer: str | None, palette: Palette | None, legend_loc: str
+) -> Colored | None:
     """What a name stands for: a column of ``obs``, a gene, or a component of ``pae.tl.fit``, in this order.
 
     Raises
     ------
     KeyError
         If it is none of them.
+    ValueError
+        If the palette lacks a colour of a group, or there is no such place for the legend.
     """
+    if legend_loc not in get_args(LegendLoc):
+        known = ", ".join(map(repr, get_args(LegendLoc)))
+        msg = f"legend_loc={legend_loc!r} is not known; choose one of {known}."
+        raise ValueError(msg)
     if color is None:
         return None
     if color in adata.obs:
@@ -60,10 +74,12 @@ def colored(adata: AnnData, color: str | None, layer: str | None) -> Colored | N
             return Colored(column.to_numpy(dtype=float), [], [], color)
         group = column.astype("category").cat.remove_unused_categories()
         names = [str(name) for name in group.cat.categories]
+        if palette is not None:
+            return Colored(group.cat.codes.to_numpy(), names, _from_palette(palette, names), color)
         given = [str(one) for one in np.ravel(adata.uns.get(f"{color}_colors", []))]
         whole = len(given) == len(column.astype("category").cat.categories) == len(names)
-        palette = given if whole else [COLORS[i % len(COLORS)] for i in range(len(names))]
-        return Colored(group.cat.codes.to_numpy(), names, palette, color)
+        own = given if whole else [COLORS[i % len(COLORS)] for i in range(len(names))]
+        return Colored(group.cat.codes.to_numpy(), names, own, color)
     if color in adata.var_names:
         return Colored(np.asarray(adata.obs_vector(color, layer=layer), dtype=float), [], [], color)
     if store.kind_of(adata, keys.DEFAULT) and color in get.component_names(adata):
@@ -72,20 +88,51 @@ def colored(adata: AnnData, color: str | None, layer: str | None) -> Colored | N
     raise KeyError(msg)
 
 
-def width(color: Colored | None, own: float) -> float:
+def _from_palette(palette: Palette, names: list[str]) -> list[str]:
+    """One colour per group: by name, in their order, or from a colour map."""
+    if isinstance(palette, str):
+        if palette not in mpl.colormaps:
+            msg = f"palette={palette!r} is no colour map of matplotlib, such as 'tab20'; a list of colours will do too."
+            raise ValueError(msg)
+        cmap = mpl.colormaps[palette]
+        continuous = cmap.N >= 256
+        found = cmap(np.linspace(0, 1, len(names)) if continuous else np.arange(min(cmap.N, len(names))))
+        palette = [to_hex(one) for one in found]
+    if isinstance(palette, Mapping):
+        if missing := [name for name in names if name not in palette]:
+            msg = f"palette has no colour for {', '.join(map(repr, missing))}."
+            raise ValueError(msg)
+        palette = [palette[name] for name in names]
+    if len(palette) < len(names):
+        msg = f"palette has {len(palette)} colours, too few for {len(names)} groups."
+        raise ValueError(msg)
+    if wrong := [one for one in palette if not is_color_like(one)]:
+        msg = f"palette: matplotlib knows no colour {wrong[0]!r}."
+        raise ValueError(msg)
+    return list(palette[: len(names)])
+
+
+def width(color: Colored | None, own: float, legend_loc: str) -> float:
     """Inches of a figure with ``own`` for the cells, and room for their legend or colour bar."""
-    if color is None:
+    if color is None or (color.groups and legend_loc != "right margin"):
         return own
     return own + (0.8 + _axes.room([_axes.wrap(name, 26) for name in color.groups]) if color.groups else 1.3)
 
 
-def draw(ax: Axes, points: NDArray[np.float64], color: Colored | None, *, size: float | None, cmap: str) -> None:
-    """Scatter the cells, with a legend of groups or a colour bar.
+def draw(
+    ax: Axes,
+    points: NDArray[np.float64],
+    color: Colored | None,
+    *,
+    size: float | None,
+    colors: _axes.Colors,
+    legend_loc: str,
+) -> None:
+    """Scatter the cells, with names of groups or a colour bar.
 
     Groups are drawn in random order, so that none hides the others; high numbers are drawn on top.
     """
-    area = float(np.clip(14_000 / max(len(points), 1), 1.0, 14)) if size is None else size
-    style: dict[str, Any] = {"s": area, "linewidths": 0, "rasterized": True}
+    style: dict[str, Any] = {"s": _points.area(len(points), size), "linewidths": 0, "rasterized": True}
     if color is None:
         ax.scatter(*points.T, color=PALE, **style)
         return
@@ -93,30 +140,41 @@ def draw(ax: Axes, points: NDArray[np.float64], color: Colored | None, *, size: 
         order = np.random.default_rng(0).permutation(len(points))
         palette = np.array([*color.palette, PALE], dtype=object)
         ax.scatter(*points[order].T, c=list(palette[color.values[order]]), **style)
-        handles = [
-            Line2D([], [], ls="", marker="o", ms=5, color=one, label=_axes.wrap(name, 26))
-            for name, one in zip(color.groups, color.palette, strict=True)
-        ]
-        ax.legend(
-            handles=handles,
-            title=color.label,
-            loc="center left",
-            bbox_to_anchor=(1.06, 0.5),
-            frameon=False,
-            fontsize="small",
-            handletextpad=0.2,
-        )
+        if legend_loc == "right margin":
+            _legend(ax, color)
+        elif legend_loc == "on data":
+            _names(ax, points, color)
         return
     known = np.isfinite(color.values)
     low, high = np.percentile(color.values[known], [1, 99]) if known.any() else (0.0, 1.0)
     order = np.argsort(np.where(known, color.values, -np.inf), kind="stable")
-    cells = ax.scatter(
-        *points[order].T, c=color.values[order], cmap=cmap, vmin=low, vmax=high if high > low else low + 1.0, **style
+    cells = ax.scatter(*points[order].T, c=color.values[order], **style, **colors.scale(float(low), float(high)))
+    _points.color_bar(ax, cells, _axes.wrap(color.label, 30), colors=colors, pad=0.1)
+
+
+def _legend(ax: Axes, color: Colored) -> None:
+    handles = [
+        Line2D([], [], ls="", marker="o", ms=5, color=one, label=_axes.wrap(name, 26))
+        for name, one in zip(color.groups, color.palette, strict=True)
+    ]
+    ax.legend(
+        handles=handles,
+        title=color.label,
+        loc="center left",
+        bbox_to_anchor=(1.06, 0.5),
+        frameon=False,
+        fontsize="small",
+        handletextpad=0.2,
     )
-    bar = ax.figure.colorbar(
-        cells, ax=ax, label=_axes.wrap(color.label, 30), extend="both", shrink=0.6, aspect=16, pad=0.1
-    )
-    bar.ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+
+
+def _names(ax: Axes, points: NDArray[np.float64], color: Colored) -> None:
+    """Name each group at the median of its cells."""
+    edge = [effects.withStroke(linewidth=2.5, foreground="white")]
+    for j, name in enumerate(color.groups):
+        x, y = np.nanmedian(points[color.values == j], axis=0)
+        style = {"ha": "center", "va": "center", "fontsize": "small", "path_effects": edge, "zorder": 6}
+        ax.text(x, y, _axes.wrap(name, 18), **style)
 
 
 def short(names: list[str]) -> list[str]:

@@ -10,53 +10,74 @@ import numpy as np
 
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys, store
-from pathwayae.pl import _axes
-from pathwayae.pl._archetypes import cells as of_cells
+from pathwayae.pl import _axes, _points
+from pathwayae.pl._archetypes import cells
+from pathwayae.pl._archetypes.cells import LegendLoc, Palette
 from pathwayae.pl._archetypes.positions import positions
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
 
 
 def archetypes(
     adata: AnnData,
-    *,
-    basis: str = "X_umap",
     color: str | None = None,
+    *,
     draws: bool | None = None,
+    basis: str = "X_umap",
     dims: tuple[int, int] = (0, 1),
     layer: str | None = None,
+    cmap: str | Colormap = "viridis",
+    norm: Normalize | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    palette: Palette | None = None,
+    legend_loc: LegendLoc = "right margin",
     size: float | None = None,
-    cmap: str = "viridis",
+    title: str | None = None,
     key: str = keys.ARCHETYPES,
     ax: Axes | None = None,
     show: bool | None = None,
 ) -> Axes:
-    """Archetypes and cells on two axes of an embedding; small crosses are archetypes of cells drawn with replacement.
+    """Draw archetypes and cells on two axes of an embedding.
 
     On the embedding that they were fitted to, archetypes lie where they are and lines join them. On another one, such
-    as a UMAP, each lies at the mean of its nearest cells. The tighter
-    its crosses, the surer an archetype.
+    as a UMAP, each lies at the mean of its nearest cells. Small crosses are the archetypes of cells drawn with
+    replacement: the tighter its crosses, the surer an archetype.
 
     Parameters
     ----------
     adata
         An AnnData after ``pae.tl.archetypes``, and for crosses after ``pae.tl.archetype_trust``.
-    basis
-        Name in ``obsm``; ``"umap"`` stands for ``"X_umap"``.
     color
         A column of ``obs``, a gene or a component of ``pae.tl.fit``. ``None``: all cells in grey.
     draws
         Whether to draw crosses. ``None``: where there are any.
+    basis
+        Name in ``obsm``; ``"umap"`` stands for ``"X_umap"``.
     dims
         Columns of the basis for the horizontal and vertical axis.
     layer
         Layer that values of a gene are taken from.
+    cmap
+        Colour map of numbers, perceptually uniform by default.
+    norm
+        Scale of the colours, with limits of its own. ``None`` for a linear one.
+    vmin
+        Value at the low end of the colours. ``None`` to choose by the values.
+    vmax
+        Value at the high end of the colours. ``None`` to choose by the values.
+    palette
+        Colours of categories: by name, in their order, or the name of a colour map. ``None`` for those in
+        ``uns["{color}_colors"]``, else colours that everybody can tell apart.
+    legend_loc
+        Where the names of categories stand: ``"right margin"``, ``"on data"`` (among their cells) or ``"none"``.
     size
         Area of a point in points². ``None`` to choose by the number of cells.
-    cmap
-        Colour map of numbers.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     key
         Key of the archetypes.
     ax
@@ -73,40 +94,41 @@ def archetypes(
     KeyError
         If there are no archetypes under `key`, `basis` or `color` is unknown, or draws are asked for and not there.
     ValueError
-        If the basis has no such columns, or `ax` is no Axes.
+        If the basis has no such columns, `norm` comes with limits, `palette` lacks a colour, `legend_loc` is unknown,
+        or `ax` is no Axes.
 
     Examples
     --------
-    >>> pae.pl.archetypes(adata, basis="X_pca", color="cell_type")  # doctest: +SKIP
+    >>> ax = pae.pl.archetypes(adata, "cell_type", basis="pca", show=False)
+    >>> ax.get_xlabel()
+    'PCA 1'
+
+    A gene in colours of its own range, without the crosses:
+
+    >>> ax = pae.pl.archetypes(adata, "gene_1", draws=False, cmap="magma", vmin=0, vmax=3, show=False)
     """
+    colors = _axes.Colors(cmap, norm, vmin, vmax)
+    above = _axes.titles([""], title)[0]
     weights = slots.weights(adata, key)
     entry = store.fit_of(adata, key, keys.ARCHETYPES)
-    name = basis if basis in adata.obsm else f"X_{basis}"
     there = keys.BOOTSTRAP in entry
     places = positions(adata, basis, draws=there if draws is None else draws, key=key)
-    n_dims = places.shape[1] - 2
-    if len(dims) != 2 or min(dims) < 0 or max(dims) >= n_dims:
-        msg = f"dims must be two columns of adata.obsm[{name!r}], which has {n_dims}; got {dims}."
-        raise ValueError(msg)
-    found = of_cells.colored(adata, color, layer)
-    ax = _axes.single(ax, (of_cells.width(found, 4.4), 4.2))
-    cells = np.asarray(adata.obsm[name], dtype=float)[:, list(dims)]
-    of_cells.draw(ax, cells, found, size=size, cmap=cmap)
+    points = _points.places(adata, basis, dims)
+    found = cells.colored(adata, color, layer=layer, palette=palette, legend_loc=legend_loc)
+    ax = _axes.single(ax, (cells.width(found, 4.4, legend_loc), 4.2))
+    cells.draw(ax, points, found, size=size, colors=colors, legend_loc=legend_loc)
     at = places[places["draw"] < 0].set_index("archetype")[list(dims)]
+    name = _points.name_of(adata, basis)
     if name == str(entry[keys.PARAMS]["obsm"]):
         for one, other in combinations(at.to_numpy(), 2):
             ax.plot(*np.array([one, other]).T, color=_axes.GREY, lw=0.8, alpha=0.6, zorder=1)
     drawn = places[places["draw"] >= 0]
     ax.scatter(drawn[dims[0]], drawn[dims[1]], marker="x", s=16, lw=0.7, color="black", alpha=0.7, zorder=4)
     edge = [effects.withStroke(linewidth=3, foreground="white")]
-    for label, (x, y) in zip(of_cells.short(list(weights.columns)), at.to_numpy(), strict=True):
+    for label, (x, y) in zip(cells.short(list(weights.columns)), at.to_numpy(), strict=True):
         ax.plot(x, y, "D", ms=7, color="white", mec="black", mew=1.2, zorder=3)
         ax.annotate(label, (x, y), (6, 5), textcoords="offset points", fontweight="bold", path_effects=edge, zorder=5)
-    shown = name.removeprefix("X_")
-    shown = shown.upper() if shown in ("umap", "pca", "tsne") else shown
-    ax.set_xlabel(f"{shown} {dims[0] + 1}", fontsize="small", loc="left")
-    ax.set_ylabel(f"{shown} {dims[1] + 1}", fontsize="small", loc="bottom")
-    ax.set(xticks=[], yticks=[])
-    _axes.bare(ax)
+    _points.name_axes(ax, name, dims)
+    _axes.head(ax, above)
     _axes.finish(show=show)
     return ax

@@ -18,20 +18,25 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
 
 
 def archetype_profiles(
     adata: AnnData,
-    *,
-    of: Literal["gene", "pathway"] = "gene",
-    n_features: int = 6,
     features: Sequence[str] | None = None,
-    cmap: str = "RdBu_r",
+    *,
+    n_features: int = 6,
+    of: Literal["gene", "pathway"] = "gene",
+    cmap: str | Colormap = "RdBu_r",
+    norm: Normalize | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    title: str | None = None,
     key: str = keys.ARCHETYPES,
     ax: Axes | None = None,
     show: bool | None = None,
 ) -> Axes:
-    """Heat map of genes or pathways at the archetypes, the most specific ones of each.
+    """Draw a heat map of genes or pathways at the archetypes, the most specific ones of each.
 
     Colours are the values at the archetypes, each row less its mean over the archetypes and divided by its standard
     deviation there, so that rows with large and small values can be read side by side.
@@ -40,15 +45,23 @@ def archetype_profiles(
     ----------
     adata
         An AnnData after ``pae.tl.archetype_features``. Read through :func:`pathwayae.get.archetype_features`.
+    features
+        Names of genes or pathways. ``None`` for the `n_features` most specific ones of each archetype.
+    n_features
+        Number of features of each archetype if `features` is ``None``: those with the largest t, above 0. One that
+        leads at two archetypes is shown once.
     of
         ``"gene"`` or ``"pathway"``.
-    n_features
-        Number of features of each archetype: those with the largest t, above 0. One that leads at two archetypes is
-        shown once.
-    features
-        Names to show instead.
     cmap
         Diverging colour map; its centre is the mean over the archetypes.
+    norm
+        Scale of the colours, with limits of its own. ``None`` for a linear one.
+    vmin
+        Value at the low end of the colours. ``None`` to choose by the values.
+    vmax
+        Value at the high end of the colours. ``None`` to choose by the values.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     key
         Key of the archetypes.
     ax
@@ -66,12 +79,16 @@ def archetype_profiles(
     KeyError
         If features were not tested under `key`, or a name is unknown.
     ValueError
-        If `of` or `n_features` is out of range, or nothing is left to show.
+        If `of` or `n_features` is out of range, `norm` comes with limits, or nothing is left to show.
 
     Examples
     --------
-    >>> pae.pl.archetype_profiles(adata, of="pathway")  # doctest: +SKIP
+    >>> ax = pae.pl.archetype_profiles(adata, of="pathway", n_features=2, show=False)
+    >>> [tick.get_text() for tick in ax.get_xticklabels()]
+    ['0', '1', '2']
     """
+    colors = _axes.Colors(cmap, norm, vmin, vmax)
+    above = _axes.titles([""], title)[0]
     table = get.archetype_features(adata, of=of, key=key)
     names = table["archetype"].unique().tolist()
     values = table.pivot_table(index="feature", columns="archetype", values="value", aggfunc="first")[names]
@@ -92,13 +109,14 @@ def archetype_profiles(
     rows = [_axes.wrap(name, 44) for name in shown.index]
     height, width = max(1.8, 0.2 * len(rows)), max(1.4, 0.38 * len(names))
     ax = _axes.single(ax, (width + _axes.room(rows) + 1.3, height + 0.9))
-    limit = float(np.abs(shown.to_numpy()).max()) or 1.0
-    image = ax.imshow(shown.to_numpy(), cmap=cmap, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    drawn = shown.to_numpy()
+    scale = colors.scale_around_zero(float(np.abs(drawn).max()))
+    image = ax.imshow(drawn, aspect="auto", interpolation="nearest", **scale)
     ax.set_yticks(range(len(rows)), rows, fontsize="small")
     _columns(ax, names)
-    ax.figure.colorbar(
-        image, ax=ax, label="value at the archetype (s.d.)", shrink=min(1.0, 1.9 / height), aspect=14, pad=0.03
-    )
+    label, extend = "value at the archetype (s.d.)", _axes.extend_of(image, drawn)
+    ax.figure.colorbar(image, ax=ax, label=label, extend=extend, shrink=min(1.0, 1.9 / height), aspect=14, pad=0.03)
+    _axes.head(ax, above)
     _axes.finish(show=show)
     return ax
 
@@ -107,12 +125,16 @@ def archetype_weights(
     adata: AnnData,
     groupby: str,
     *,
-    cmap: str = "Blues",
+    cmap: str | Colormap = "Blues",
+    norm: Normalize | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    title: str | None = None,
     key: str = keys.ARCHETYPES,
     ax: Axes | None = None,
     show: bool | None = None,
 ) -> Axes:
-    """Heat map of mean weights, groups of cells × archetypes; every row sums to 1.
+    """Draw a heat map of mean weights, groups of cells × archetypes; every row sums to 1.
 
     Groups are ordered by the archetype that they have most of, so that blocks show.
 
@@ -123,7 +145,15 @@ def archetype_weights(
     groupby
         Column of ``obs``: categories, strings or booleans. Cells without a group are left out.
     cmap
-        Sequential colour map from 0 to 1.
+        Sequential colour map, from 0 to 1.
+    norm
+        Scale of the colours, with limits of its own. ``None`` for a linear one.
+    vmin
+        Value at the low end of the colours. ``None`` to choose by the values.
+    vmax
+        Value at the high end of the colours. ``None`` to choose by the values.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     key
         Key of the archetypes.
     ax
@@ -141,12 +171,16 @@ def archetype_weights(
     KeyError
         If there are no archetypes under `key`, or `groupby` is not in ``obs``.
     ValueError
-        If `groupby` holds numbers with fractions, or no cell has a group.
+        If `groupby` holds numbers with fractions, `norm` comes with limits, or no cell has a group.
 
     Examples
     --------
-    >>> pae.pl.archetype_weights(adata, "cell_type")  # doctest: +SKIP
+    >>> ax = pae.pl.archetype_weights(adata, "cell_type", show=False)
+    >>> ax.get_ylabel()
+    'cell_type (number of cells)'
     """
+    colors = _axes.Colors(cmap, norm, vmin, vmax)
+    above = _axes.titles([""], title)[0]
     weights = slots.weights(adata, key).astype(float)
     if groupby not in adata.obs:
         msg = f"adata.obs has no column {groupby!r}; columns: {', '.join(map(repr, adata.obs.columns)) or 'none'}."
@@ -164,25 +198,25 @@ def archetype_weights(
     rows = [f"{_axes.wrap(str(name), 30)} ({counts[name]:,})" for name in means.index]
     height, width = max(1.4, 0.3 * len(rows)), max(1.6, 0.5 * means.shape[1])
     ax = _axes.single(ax, (width + _axes.room(rows) + 1.2, height + 0.8))
-    image = ax.imshow(means.to_numpy(), cmap=cmap, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    for i, row in enumerate(means.to_numpy()):
-        for j, value in enumerate(row):
-            if value >= 0.005:
-                ax.text(
-                    j,
-                    i,
-                    f"{value:.2f}",
-                    ha="center",
-                    va="center",
-                    fontsize="x-small",
-                    color="w" if value > 0.55 else "k",
-                )
+    drawn = means.to_numpy()
+    image = ax.imshow(drawn, aspect="auto", interpolation="nearest", **colors.scale(0.0, 1.0))
+    style = {"ha": "center", "va": "center", "fontsize": "x-small"}
+    for (i, j), value in np.ndenumerate(drawn):
+        if value >= 0.005:
+            ax.text(j, i, f"{value:.2f}", color=_ink(image.to_rgba(value)), **style)
     ax.set_yticks(range(len(rows)), rows, fontsize="small")
     ax.set_ylabel(f"{groupby} (number of cells)")
     _columns(ax, list(means.columns))
-    ax.figure.colorbar(image, ax=ax, label="mean weight", shrink=min(1.0, 1.6 / height), aspect=12, pad=0.03)
+    extend, length = _axes.extend_of(image, drawn), min(1.0, 1.6 / height)
+    ax.figure.colorbar(image, ax=ax, label="mean weight", extend=extend, shrink=length, aspect=12, pad=0.03)
+    _axes.head(ax, above)
     _axes.finish(show=show)
     return ax
+
+
+def _ink(paper: tuple[float, ...]) -> str:
+    """White on dark colours, black on light ones."""
+    return "w" if np.dot(paper[:3], (0.299, 0.587, 0.114)) < 0.5 else "k"
 
 
 def _columns(ax: Axes, names: list[str]) -> None:

@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys, store
-from pathwayae.pl._embedding import embedding_name
+from pathwayae.pl import _points
 
 N_NEIGHBORS = 15
 
@@ -47,7 +47,7 @@ def positions(
     KeyError
         If there are no archetypes under `key`, no such embedding, or no draws.
     """
-    entry, name = store.fit_of(adata, key, keys.ARCHETYPES), embedding_name(adata, basis)
+    entry, name = store.fit_of(adata, key, keys.ARCHETYPES), _points.name_of(adata, basis)
     weights = slots.weights(adata, key)
     names, k = list(weights.columns), weights.shape[1]
     fitted = str(entry[keys.PARAMS]["obsm"])

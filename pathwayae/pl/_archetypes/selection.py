@@ -23,7 +23,7 @@ PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g} %")
 def archetype_selection(
     adata: AnnData, *, key: str = keys.ARCHETYPES, ax: Sequence[Axes] | None = None, show: bool | None = None
 ) -> NDArray[np.object_]:
-    """Explained variance, information criterion and stable archetypes by the number of archetypes.
+    """Draw explained variance, information criterion and stable archetypes by the number of archetypes.
 
     A dashed line marks the number that is recommended, rings the knee and the lowest criterion. On the third panel,
     filled bars are numbers of stable archetypes, outlines all of them: a number is safe where its outline is filled.
@@ -53,7 +53,9 @@ def archetype_selection(
 
     Examples
     --------
-    >>> pae.pl.archetype_selection(adata)  # doctest: +SKIP
+    >>> axes = pae.pl.archetype_selection(adata, show=False)
+    >>> axes[0].get_ylabel()
+    'variance explained'
     """
     table = get.archetype_selection(adata, key=key)
     drawn = bool(table["n_stable"].notna().any())

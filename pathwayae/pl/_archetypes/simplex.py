@@ -10,25 +10,33 @@ from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys
 from pathwayae.pl import _axes
 from pathwayae.pl._archetypes import cells
+from pathwayae.pl._archetypes.cells import LegendLoc, Palette
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
     from numpy.typing import NDArray
 
 
 def archetype_simplex(
     adata: AnnData,
-    *,
     color: str | None = None,
+    *,
     layer: str | None = None,
+    cmap: str | Colormap = "viridis",
+    norm: Normalize | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    palette: Palette | None = None,
+    legend_loc: LegendLoc = "right margin",
     size: float | None = None,
-    cmap: str = "viridis",
+    title: str | None = None,
     key: str = keys.ARCHETYPES,
     ax: Axes | None = None,
     show: bool | None = None,
 ) -> Axes:
-    """Cells as mixtures of archetypes, which are the corners of a regular polygon.
+    """Draw cells as mixtures of archetypes, which are the corners of a regular polygon.
 
     A cell lies at the mean of the corners by its weights. With three archetypes this is the ternary plot and says all;
     with more, mixtures of different archetypes may fall onto the same place, above all in the middle, while cells on a
@@ -43,10 +51,23 @@ def archetype_simplex(
         A column of ``obs``, a gene or a component of ``pae.tl.fit``. ``None``: all cells in grey.
     layer
         Layer that values of a gene are taken from.
+    cmap
+        Colour map of numbers, perceptually uniform by default.
+    norm
+        Scale of the colours, with limits of its own. ``None`` for a linear one.
+    vmin
+        Value at the low end of the colours. ``None`` to choose by the values.
+    vmax
+        Value at the high end of the colours. ``None`` to choose by the values.
+    palette
+        Colours of categories: by name, in their order, or the name of a colour map. ``None`` for those in
+        ``uns["{color}_colors"]``, else colours that everybody can tell apart.
+    legend_loc
+        Where the names of categories stand: ``"right margin"``, ``"on data"`` (among their cells) or ``"none"``.
     size
         Area of a point in points². ``None`` to choose by the number of cells.
-    cmap
-        Colour map of numbers.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     key
         Key of the archetypes.
     ax
@@ -63,25 +84,34 @@ def archetype_simplex(
     KeyError
         If there are no archetypes under `key`, or `color` is unknown.
     ValueError
-        If there is one archetype only, or `ax` is no Axes.
+        If there is one archetype only, `norm` comes with limits, `palette` lacks a colour, `legend_loc` is unknown, or
+        `ax` is no Axes.
 
     Examples
     --------
-    >>> pae.pl.archetype_simplex(adata, color="cell_type")  # doctest: +SKIP
+    >>> ax = pae.pl.archetype_simplex(adata, "cell_type", show=False)
+    >>> ax.get_legend().get_title().get_text()
+    'cell_type'
+
+    With colours of one's own, and names among the cells:
+
+    >>> ax = pae.pl.archetype_simplex(adata, "cell_type", palette="Set2", legend_loc="on data", show=False)
     """
+    colors = _axes.Colors(cmap, norm, vmin, vmax)
+    above = _axes.titles([""], title)[0]
     weights = slots.weights(adata, key)
     k = weights.shape[1]
     if k < 2:
         msg = "There is one archetype only, so nothing lies between archetypes; fit two or more."
         raise ValueError(msg)
-    found = cells.colored(adata, color, layer)
+    found = cells.colored(adata, color, layer=layer, palette=palette, legend_loc=legend_loc)
     corners = polygon(k)
     points = weights.to_numpy(dtype=float) @ corners
     if k == 2:
         points[:, 1] += np.random.default_rng(0).uniform(-0.12, 0.12, len(points))
-    ax = _axes.single(ax, (cells.width(found, 4.0), 2.2 if k == 2 else 4.0))
+    ax = _axes.single(ax, (cells.width(found, 4.0, legend_loc), 2.2 if k == 2 else 4.0))
     ax.plot(*corners[[*range(k), 0]].T, color=_axes.GREY, lw=1, zorder=0)
-    cells.draw(ax, points, found, size=size, cmap=cmap)
+    cells.draw(ax, points, found, size=size, colors=colors, legend_loc=legend_loc)
     names = cells.short(list(weights.columns))
     for name, (x, y) in zip(names, corners, strict=True):
         across = "left" if x > 0.1 else "right" if x < -0.1 else "center"
@@ -89,6 +119,7 @@ def archetype_simplex(
         ax.text(1.05 * x, 1.05 * y, _axes.wrap(name, 18), ha=across, va=along, fontweight="bold")
     ax.set(xlim=(-1.25, 1.25), ylim=(-0.5, 0.5) if k == 2 else (-1.2, 1.2), aspect="equal")
     ax.set_axis_off()
+    _axes.head(ax, above)
     _axes.finish(show=show)
     return ax
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 BINS = [0, 1, 2, 5, 10, 20, 50, 100]  # lower ends of the classes of sets per gene
 
@@ -24,12 +25,12 @@ def coverage(
     collection: gs.Pathways,
     adata: AnnData,
     *,
-    gene_symbols: str | None = None,
     min_genes: int = 5,
+    gene_symbols: str | None = None,
     ax: Sequence[Axes] | None = None,
     show: bool | None = None,
-) -> np.ndarray:
-    """How much of the gene sets is in the data, and how much of the data is in gene sets.
+) -> NDArray[np.object_]:
+    """Draw how much of the gene sets is in the data, and how much of the data is in gene sets.
 
     Left: sets by the share of their genes that the data hold; sets with too few of them stand out. Right: genes of the
     data by the number of sets they are in.
@@ -40,10 +41,10 @@ def coverage(
         The gene sets, or anything :func:`pathwayae.gs.as_collection` takes.
     adata
         The data.
-    gene_symbols
-        Column of ``adata.var`` that holds the names of the genes; ``None`` for ``adata.var_names``.
     min_genes
         Fewest genes a set needs in the data.
+    gene_symbols
+        Column of ``adata.var`` that holds the names of the genes; ``None`` for ``adata.var_names``.
     ax
         Two axes to draw on. ``None`` for a new figure.
     show
@@ -63,7 +64,10 @@ def coverage(
 
     Examples
     --------
-    >>> pae.pl.coverage(pathways, adata, min_genes=10)  # doctest: +SKIP
+    >>> sets = pae.gs.GeneSetCollection({"early": ["gene_1", "gene_2"], "late": ["gene_2", "gene_3", "other"]})
+    >>> axes = pae.pl.coverage(sets, adata, min_genes=2, show=False)
+    >>> axes[0].get_title(loc="left")
+    '2 of 2 sets can be used'
     """
     sets = gs.as_collection(collection)
     if not len(sets):

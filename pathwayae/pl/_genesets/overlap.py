@@ -14,6 +14,7 @@ from pathwayae.pl import _axes
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
 
 MEASURES = {
     "jaccard": "Jaccard index\n(shared genes / genes of either)",
@@ -24,25 +25,38 @@ MEASURES = {
 def overlap(
     collection: gs.Pathways,
     *,
-    measure: Literal["jaccard", "containment"] = "jaccard",
     n_sets: int = 60,
-    cmap: str = "Blues",
+    measure: Literal["jaccard", "containment"] = "jaccard",
+    cmap: str | Colormap = "Blues",
+    norm: Normalize | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    title: str | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
 ) -> Axes:
-    """Clustered heat map of the overlap of gene sets: dark blocks are sets that say the same.
+    """Draw a clustered heat map of the overlap of gene sets: dark blocks are sets that say the same.
 
     Parameters
     ----------
     collection
         The gene sets, or anything :func:`pathwayae.gs.as_collection` takes.
+    n_sets
+        Number of sets, at most. Of a larger collection the pairs with the largest overlap are taken, and the title says
+        so.
     measure
         ``"jaccard"`` (shared genes / genes of either set) or ``"containment"`` (shared genes / genes of the smaller
         set: 1 if one lies within the other).
-    n_sets
-        Most sets to show. Of a larger collection the pairs with the largest overlap are taken, and the title says so.
     cmap
         Sequential colour map, from 0 to 1.
+    norm
+        Scale of the colours, with limits of its own. ``None`` for a linear one.
+    vmin
+        Value at the low end of the colours. ``None`` to choose by the values.
+    vmax
+        Value at the high end of the colours. ``None`` to choose by the values.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     ax
         Axes to draw on. ``None`` for a new figure.
     show
@@ -56,12 +70,16 @@ def overlap(
     Raises
     ------
     ValueError
-        If `measure` is unknown, `n_sets` is below 2, or there are fewer than two sets.
+        If `measure` is unknown, `n_sets` is below 2, there are fewer than two sets, or `norm` comes with limits.
 
     Examples
     --------
-    >>> pae.pl.overlap(pathways.filter(genes=adata.var_names, min_genes=10))  # doctest: +SKIP
+    >>> sets = {"whole": ["A", "B", "C"], "part": ["A", "B"], "other": ["D", "E"]}
+    >>> ax = pae.pl.overlap(sets, measure="containment", show=False)
+    >>> ax.get_title(loc="left")
+    '3 sets (number of genes)'
     """
+    colors = _axes.Colors(cmap, norm, vmin, vmax)
     sets = gs.as_collection(collection)
     if measure not in MEASURES:
         msg = f"measure={measure!r} is unknown. Choose one of {', '.join(map(repr, MEASURES))}."
@@ -70,23 +88,25 @@ def overlap(
         msg = f"An overlap needs two sets: n_sets={n_sets}, and the collection has {len(sets)}."
         raise ValueError(msg)
     chosen = sets if len(sets) <= n_sets else sets.select(_closest(sets, measure, n_sets))
+    own = f"{len(sets):,} sets (number of genes)"
+    if len(chosen) < len(sets):
+        own = f"{len(chosen):,} of {len(sets):,} sets: the pairs with the largest overlap"
+    above = _axes.titles([own], title)[0]
     table = _clustered(chosen.overlap_matrix(measure=measure))
     labels = [f"{_axes.wrap(name, 60)} ({len(sets[name]):,})" for name in table.index]
     lines = np.array([label.count("\n") + 1 for label in labels])
     height = max(1.6, (0.06 + 0.06 * (lines[1:] + lines[:-1]).max()) * len(table))
     ax = _axes.single(ax, (6.2 + max(1.6, 0.17 * len(table)), 0.9 + height))
-    image = ax.imshow(table.to_numpy(), cmap=cmap, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    drawn = table.to_numpy()
+    image = ax.imshow(drawn, aspect="auto", interpolation="nearest", **colors.scale(0.0, 1.0))
     ax.set_yticks(range(len(table)), labels, fontsize="small")
     ax.set_xticks([])
     ax.set_xlabel("the same sets, in the same order")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    if len(chosen) < len(sets):
-        title = f"{len(chosen):,} of {len(sets):,} sets: the pairs with the largest overlap"
-    else:
-        title = f"{len(sets):,} sets (number of genes)"
-    ax.set_title(title, fontsize="medium", loc="left")
-    ax.figure.colorbar(image, ax=ax, label=MEASURES[measure], shrink=min(1.0, 3.2 / height), aspect=14, pad=0.02)
+    extend, length = _axes.extend_of(image, drawn), min(1.0, 3.2 / height)
+    ax.figure.colorbar(image, ax=ax, label=MEASURES[measure], extend=extend, shrink=length, aspect=14, pad=0.02)
+    _axes.head(ax, above, loc="left")
     _axes.finish(show=show)
     return ax
 

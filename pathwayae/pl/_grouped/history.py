@@ -26,9 +26,15 @@ STYLE = {  # label, colour, line style and width
 
 
 def history(
-    adata: AnnData, *, log: bool = False, key: str = keys.DEFAULT, ax: Axes | None = None, show: bool | None = None
+    adata: AnnData,
+    *,
+    log: bool = False,
+    title: str | None = None,
+    key: str = keys.DEFAULT,
+    ax: Axes | None = None,
+    show: bool | None = None,
 ) -> Axes:
-    """Loss and its terms over the iterations of the fit; terms that the fit gave no weight are left out.
+    """Draw the loss and its terms over the iterations of the fit; terms that the fit gave no weight are left out.
 
     Parameters
     ----------
@@ -36,6 +42,8 @@ def history(
         A fitted AnnData. Read through :func:`pathwayae.get.history`.
     log
         Logarithmic vertical axis.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     key
         Key of the fit.
     ax
@@ -52,11 +60,16 @@ def history(
     ------
     KeyError
         If nothing was fitted under `key`.
+    ValueError
+        If the fit had no descent, or `title` is no string.
 
     Examples
     --------
-    >>> pae.pl.history(adata)  # doctest: +SKIP
+    >>> ax = pae.pl.history(adata, log=True, key="projection", show=False)
+    >>> ax.get_xlabel()
+    'iteration'
     """
+    above = _axes.titles([""], title)[0]
     table = get.history(adata, key=key)
     if table.empty:
         msg = (
@@ -80,6 +93,7 @@ def history(
     ax.set_ylabel("value of the term")
     ax.margins(x=0.01)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    _axes.head(ax, above)
     _axes.bare(ax)
     _axes.finish(show=show)
     return ax

@@ -43,12 +43,13 @@ def loadings(
     pathways: str | Sequence[str] | None = None,
     *,
     n_genes: int = 15,
+    title: str | Sequence[str] | None = None,
     ncols: int = 3,
     key: str = keys.DEFAULT,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
 ) -> Axes | NDArray[np.object_]:
-    """Genes that load most on pathways, with annotated members told apart from genes that go with them.
+    """Draw the genes that load most on pathways, annotated members apart from genes that go with them.
 
     Genes below 1 % of the largest loading of their component are left out. Under the name stand the effective number of
     genes, how many of the pathway are in the model, and its flag, see :func:`pathwayae.get.pathways`. After a fit with
@@ -64,6 +65,8 @@ def loadings(
         Names of components, one panel each. ``None`` for the six pathways that explain the most variance.
     n_genes
         Number of genes per panel, at most.
+    title
+        Titles, one per panel; a string for one panel. ``None`` for the plot's own.
     ncols
         Panels per row of a new figure.
     key
@@ -83,11 +86,13 @@ def loadings(
     KeyError
         If nothing was fitted under `key`, or a name is unknown.
     ValueError
-        If `ax` does not match the number of panels.
+        If `title` or `ax` does not match the number of panels.
 
     Examples
     --------
-    >>> pae.pl.loadings(adata, ["HALLMARK_HYPOXIA", "free_1"], n_genes=10)  # doctest: +SKIP
+    >>> axes = pae.pl.loadings(adata, ["program_1", "program_2"], n_genes=10, show=False)
+    >>> axes.shape
+    (2,)
     """
     table = get.variance(adata, key=key)
     if pathways is None:
@@ -102,13 +107,14 @@ def loadings(
     genes = genes[size >= SMALLEST * size.groupby(genes["component"]).transform("max")]
     n_rows = max(1, genes["component"].value_counts().max() if len(genes) else 1)
     free = set(table.loc[table["kind"] == "free", "component"])
+    verdicts, numbers = _verdicts(adata, key), _numbers(adata, key)
+    own = ["\n".join([_axes.wrap(name, 28), *numbers.get(name, []), *verdicts.get(name, [])]) for name in chosen]
+    titles = _axes.titles(own, title)
     axes, figure = _axes.panels(ax, len(chosen), ncols=ncols, size=(3.2, 0.9 + 0.19 * max(n_rows, 4)))
     handles: dict[str, Artist] = {}
-    verdicts, numbers = _verdicts(adata, key), _numbers(adata, key)
-    for panel, name in zip(axes, chosen, strict=True):
+    for panel, name, above in zip(axes, chosen, titles, strict=True):
         _panel(panel, genes[genes["component"] == name], n_rows=n_rows, free=name in free, handles=handles)
-        lines = [*numbers.get(name, []), *verdicts.get(name, [])]
-        panel.set_title("\n".join([_axes.wrap(name, 28), *lines]), fontsize="medium")
+        panel.set_title(above, fontsize="medium")
     kinds = [kind for kind in (*STYLE, INTERVAL) if kind in handles]
     if figure is not None:
         columns = min(len(chosen), ncols, len(kinds))

@@ -34,12 +34,13 @@ def refinement(
     *,
     n_genes: int = 6,
     n_pathways: int = 30,
+    title: str | Sequence[str] | None = None,
     ncols: int = 3,
     key: str = keys.DEFAULT,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
 ) -> Axes | NDArray[np.object_]:
-    """Genes confirmed, added and dropped: per pathway, or gene by gene for pathways named.
+    """Draw the genes confirmed, added and dropped: per pathway, or gene by gene for pathways named.
 
     With names, every gene of the model is a point: across, what the cells say (evidence), upwards, what was believed
     before (prior). Their sum decides: right of the line a membership is more likely than not.
@@ -47,8 +48,7 @@ def refinement(
     Parameters
     ----------
     adata
-        An AnnData after ``pae.tl.refine``. Read through :func:`pathwayae.get.refinement` and
-        :func:`pathwayae.get.refinement`.
+        An AnnData after ``pae.tl.refine``. Read through :func:`pathwayae.get.refinement`.
     pathways
         Names of pathways, one panel each. ``None`` for bars of all pathways, ordered by held-out AUC.
     n_genes
@@ -56,6 +56,8 @@ def refinement(
         least likely annotated ones (left edge).
     n_pathways
         Number of bars, at most; those with the largest held-out AUC.
+    title
+        Titles, one per panel; a string for one panel. ``None`` for the plot's own.
     ncols
         Panels per row of a new figure.
     key
@@ -75,12 +77,14 @@ def refinement(
     KeyError
         If nothing was fitted or refined under `key`, or a pathway is unknown.
     ValueError
-        If `ax` does not match the number of panels, or a number is out of range.
+        If `title` or `ax` does not match the number of panels, or a number is out of range.
 
     Examples
     --------
-    >>> pae.pl.refinement(adata)  # doctest: +SKIP
-    >>> pae.pl.refinement(adata, ["HALLMARK_HYPOXIA", "HALLMARK_GLYCOLYSIS"])  # doctest: +SKIP
+    >>> ax = pae.pl.refinement(adata, show=False)
+    >>> axes = pae.pl.refinement(adata, ["program_1", "program_2"], n_genes=3, show=False)
+    >>> axes.shape
+    (2,)
     """
     for name, value in {"n_genes": n_genes, "n_pathways": n_pathways - 1}.items():
         if value < 0:
@@ -88,16 +92,21 @@ def refinement(
             raise ValueError(msg)
     if pathways is None:
         summary = get.refinement(adata, of="pathways", key=key)
+        shown = min(n_pathways, len(summary))
+        own = "" if shown == len(summary) else f"{shown} of {len(summary)} pathways; "
+        above = _axes.titles([f"{own}bold: carried by the cells"], title)[0]
         axes = [_axes.single(ax, _overview_size(summary, n_pathways))]  # type: ignore[arg-type]
         _overview(axes[0], summary, n_pathways)
+        _axes.head(axes[0], above, fontsize="small", loc="left")
     else:
         table = get.refinement(adata, pathways, everything=True, key=key)
         summary = get.refinement(adata, pathways, of="pathways", key=key)
+        titles = _axes.titles([_title(row) for row in summary.to_dict("records")], title)
         axes, figure = _axes.panels(ax, len(summary), ncols=ncols, size=(4.4, 4.0))
         handles: dict[str, Artist] = {}
-        for panel, row in zip(axes, summary.to_dict("records"), strict=True):
-            _panel(panel, table[table["pathway"] == row["pathway"]], n_genes=n_genes, handles=handles)
-            panel.set_title(_title(row), fontsize="medium")
+        for panel, name, above in zip(axes, summary["pathway"], titles, strict=True):
+            _panel(panel, table[table["pathway"] == name], n_genes=n_genes, handles=handles)
+            panel.set_title(above, fontsize="medium")
         kinds = [kind for kind in (*STYLE, "posterior 0.5") if kind in handles]
         drawn = [handles[kind] for kind in kinds]
         kinds = ["undecided (small: not annotated)" if kind == "undecided" else kind for kind in kinds]
@@ -117,7 +126,6 @@ def _overview_size(summary: pd.DataFrame, n: int) -> tuple[float, float]:
 
 def _overview(ax: Axes, summary: pd.DataFrame, n: int) -> None:
     """Annotated genes to the right of 0 and added ones after them; dropped ones to the left."""
-    total = len(summary)
     table = summary.sort_values(["heldout_auc", "pathway"], ascending=[False, True], ignore_index=True)[:n]
     row = np.arange(len(table))
     left = np.zeros(len(table))
@@ -140,8 +148,6 @@ def _overview(ax: Axes, summary: pd.DataFrame, n: int) -> None:
             text, (1.02, position), xycoords=("axes fraction", "data"), va="center", fontsize="small", fontweight=bold
         )
     ax.annotate("held-out\nAUC", (1.02, 1.0), xycoords="axes fraction", va="bottom", fontsize="small")
-    shown = "" if len(table) == total else f"{len(table)} of {total} pathways; "
-    ax.set_title(f"{shown}bold: carried by the cells", fontsize="small", loc="left")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.5 / max(1.0, 0.25 * len(table))), ncols=4, frameon=False)
     _axes.bare(ax)
 

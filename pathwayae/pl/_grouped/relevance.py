@@ -34,7 +34,7 @@ def relevance(
     ax: Sequence[Axes] | None = None,
     show: bool | None = None,
 ) -> NDArray[np.object_]:
-    """Pathways against matched random sets, and the variance they explain in cells left out.
+    """Draw pathways against matched random sets, and the variance they explain in cells left out.
 
     Left, on a square-root axis: coherence of each pathway (dot) and of its random sets (bar: 5 % to 95 %, line: mean);
     filled where the adjusted *p*-value is at most 0.05. The most significant pathways come first. Middle and right:
@@ -68,7 +68,9 @@ def relevance(
 
     Examples
     --------
-    >>> pae.pl.relevance(adata)  # doctest: +SKIP
+    >>> axes = pae.pl.relevance(adata, n_pathways=10, show=False)
+    >>> axes.shape
+    (3,)
     """
     if n_pathways < 1:
         msg = f"n_pathways must be at least 1, got {n_pathways}."

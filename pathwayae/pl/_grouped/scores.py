@@ -16,25 +16,29 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
 
 MAX_SD = 2.5  # colours end here at the latest
-EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 
 
 def scores(
     adata: AnnData,
     groupby: str,
-    *,
     pathways: str | Sequence[str] | None = None,
-    only: str | None = None,
+    *,
     n_pathways: int = 20,
+    only: str | None = None,
     standard_scale: bool = True,
-    cmap: str = "RdBu_r",
+    cmap: str | Colormap = "RdBu_r",
+    norm: Normalize | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    title: str | None = None,
     key: str = keys.DEFAULT,
     ax: Axes | None = None,
     show: bool | None = None,
 ) -> Axes:
-    """Heat map of mean scores, pathways × groups of cells.
+    """Draw a heat map of mean scores, pathways × groups of cells.
 
     Pathways are ordered by the group in which they are highest, so that blocks show; groups keep the order of ``obs``.
     The colours end at the 98th percentile of the absolute means, and at 2.5 s.d. at the latest, so that one small
@@ -49,15 +53,23 @@ def scores(
     pathways
         Names of components, free ones too. ``None`` for the `n_pathways` pathways whose scores differ most between
         the groups (share of their variance that lies between groups).
+    n_pathways
+        Number of pathways if `pathways` is ``None``, at most.
     only
         Only pathways with this verdict of :func:`pathwayae.get.trust`, such as ``"used"``, if `pathways` is ``None``.
-    n_pathways
-        Number of pathways if `pathways` is ``None``.
     standard_scale
         Standardise each component over the cells before taking means: colours then compare between rows, in s.d.
         from the mean of all cells.
     cmap
         Diverging colour map; its centre is at 0.
+    norm
+        Scale of the colours, with limits of its own. ``None`` for a linear one.
+    vmin
+        Value at the low end of the colours. ``None`` to choose by the values.
+    vmax
+        Value at the high end of the colours. ``None`` to choose by the values.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     key
         Key of the fit.
     ax
@@ -75,12 +87,23 @@ def scores(
     KeyError
         If nothing was fitted under `key`, `groupby` is not in ``obs``, or a name is unknown.
     ValueError
-        If `groupby` holds numbers with fractions, no cell has a group, or no pathway has the verdict `only`.
+        If `groupby` holds numbers with fractions, no cell has a group, no pathway has the verdict `only`, or `norm`
+        comes with limits.
 
     Examples
     --------
-    >>> pae.pl.scores(adata, "cell_type", n_pathways=30)  # doctest: +SKIP
+    >>> ax = pae.pl.scores(adata, "cell_type", show=False)
+    >>> ax.get_xlabel()
+    'cell_type (number of cells)'
+
+    Pathways by name, with limits of one's own:
+
+    >>> ax = pae.pl.scores(adata, "cell_type", ["program_1", "program_2"], vmax=1, show=False)
+    >>> ax.images[0].get_clim()
+    (-1.0, 1.0)
     """
+    colors = _axes.Colors(cmap, norm, vmin, vmax)
+    above = _axes.titles([""], title)[0]
     group = _groups(adata, groupby)
     if n_pathways < 1:
         msg = f"n_pathways must be at least 1, got {n_pathways}."
@@ -103,8 +126,8 @@ def scores(
     height = max(1.6, 0.27 * len(rows))  # of the heat map; labels and colour bar come on top
     width = max(1.2, 0.42 * len(columns))
     ax = _axes.single(ax, (width + _axes.room(rows) + 1.2, max(3.2, height + _axes.room(columns) + 0.5)))
-    limit = _limit(means, standard_scale=standard_scale)
-    image = ax.imshow(means.to_numpy(), cmap=cmap, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    drawn, limit = means.to_numpy(), _limit(means, standard_scale=standard_scale)
+    image = ax.imshow(drawn, aspect="auto", interpolation="nearest", **colors.scale_around_zero(limit))
     ax.set_yticks(range(len(rows)), rows, fontsize="small")
     ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
     ax.set_xlabel(f"{groupby} (number of cells)")
@@ -112,8 +135,9 @@ def scores(
     ax.spines[:].set_visible(False)
     length = min(1.0, 1.9 / height)
     label = "mean score (s.d.)" if standard_scale else "mean score"
-    extend = EXTEND[bool(means.to_numpy().min() < -limit), bool(means.to_numpy().max() > limit)]
+    extend = _axes.extend_of(image, drawn)
     ax.figure.colorbar(image, ax=ax, label=label, extend=extend, shrink=length, aspect=14, pad=0.02)
+    _axes.head(ax, above)
     _axes.finish(show=show)
     return ax
 

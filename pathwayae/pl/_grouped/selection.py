@@ -23,7 +23,7 @@ PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g} %")
 def theta_path(
     adata: AnnData, *, key: str = keys.DEFAULT, ax: Sequence[Axes] | None = None, show: bool | None = None
 ) -> NDArray[np.object_]:
-    """Recovery of hidden members and held-out error over θ, with standard errors; a line marks the θ chosen.
+    """Draw recovery of hidden members and held-out error over θ, with standard errors; a line marks the θ chosen.
 
     Parameters
     ----------
@@ -49,7 +49,9 @@ def theta_path(
 
     Examples
     --------
-    >>> pae.pl.theta_path(adata)  # doctest: +SKIP
+    >>> axes = pae.pl.theta_path(adata, key="projection", show=False)
+    >>> axes[0].get_ylabel()
+    'recovery of hidden members (AUC)'
     """
     table = get.theta_path(adata, key=key)
     axes, _ = _axes.panels(ax, 2, ncols=2, size=(4.2, 3.2))
@@ -75,7 +77,7 @@ def theta_path(
 def n_extra_path(
     adata: AnnData, *, key: str = keys.DEFAULT, ax: Sequence[Axes] | None = None, show: bool | None = None
 ) -> NDArray[np.object_]:
-    """Variance explained and predicted by number of free components; a line marks the number chosen.
+    """Draw the variance explained and predicted by number of free components; a line marks the number chosen.
 
     The share explained in held-out cells grows with the number whatever the components are; its distance to the
     training cells shows how much is fitted to noise. The share predicted of held-out genes has a best number.
@@ -104,7 +106,9 @@ def n_extra_path(
 
     Examples
     --------
-    >>> pae.pl.n_extra_path(adata)  # doctest: +SKIP
+    >>> axes = pae.pl.n_extra_path(adata, show=False)
+    >>> axes[0].get_xlabel()
+    'number of free components'
     """
     table = get.n_extra_path(adata, key=key)
     axes, _ = _axes.panels(ax, 2, ncols=2, size=(4.2, 3.2))

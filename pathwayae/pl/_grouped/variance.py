@@ -18,9 +18,15 @@ STYLE = {"pathway": (_axes.BLUE, "pathway"), "free": (_axes.ORANGE, "free compon
 
 
 def variance(
-    adata: AnnData, *, n_components: int = 20, key: str = keys.DEFAULT, ax: Axes | None = None, show: bool | None = None
+    adata: AnnData,
+    *,
+    n_components: int = 20,
+    title: str | None = None,
+    key: str = keys.DEFAULT,
+    ax: Axes | None = None,
+    show: bool | None = None,
 ) -> Axes:
-    """Share of the total variance that each component explains on its own, the largest first.
+    """Draw the share of the total variance that each component explains on its own, the largest first.
 
     Free components are numbered by the variance they add to the pathways, which is not the order drawn here.
 
@@ -29,7 +35,9 @@ def variance(
     adata
         A fitted AnnData. Read through :func:`pathwayae.get.variance`.
     n_components
-        Number of components.
+        Number of components, at most.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     key
         Key of the fit.
     ax
@@ -47,15 +55,18 @@ def variance(
     KeyError
         If nothing was fitted under `key`.
     ValueError
-        If `n_components` is below 1.
+        If `n_components` is below 1, or `title` is no string.
 
     Examples
     --------
-    >>> pae.pl.variance(adata, n_components=30)  # doctest: +SKIP
+    >>> ax = pae.pl.variance(adata, n_components=5, show=False)
+    >>> len(ax.patches)
+    5
     """
     if n_components < 1:
         msg = f"n_components must be at least 1, got {n_components}."
         raise ValueError(msg)
+    above = _axes.titles([""], title)[0]
     table = get.variance(adata, key=key)
     table = table.sort_values("variance_ratio", ascending=False, kind="stable", ignore_index=True)[:n_components]
     names = [_axes.wrap(name, 42) for name in table["component"]]
@@ -73,6 +84,7 @@ def variance(
     ax.set_xlabel("variance explained, each component alone")
     if table["kind"].nunique() > 1:
         ax.legend(loc="lower right", frameon=False)
+    _axes.head(ax, above)
     _axes.bare(ax)
     _axes.finish(show=show)
     return ax

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
     from numpy.typing import NDArray
 
 
@@ -26,13 +27,17 @@ def latent_features(
     n_latents: int = 16,
     n_genes: int = 4,
     shape: tuple[int, int] | None = None,
+    cmap: str | Colormap = "RdBu_r",
+    norm: Normalize | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    title: str | Sequence[str] | None = None,
     ncols: int = 8,
-    cmap: str = "RdBu_r",
     key: str = keys.SPARSE_AE,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
 ) -> Axes | NDArray[np.object_]:
-    """What each latent adds to the features when it fires: genes as a heat map, or pixels as images.
+    """Draw what each latent adds to the features when it fires: genes as a heat map, or pixels as images.
 
     Without `shape`, rows are the genes that the latents move most, columns latents, and each column is divided by its
     largest effect, so that latents compare. With `shape`, one image per latent with colours of its own, 0 in white.
@@ -49,10 +54,18 @@ def latent_features(
         Genes that each latent brings in, for the heat map.
     shape
         Rows and columns of an image, whose pixels are the genes in their order.
-    ncols
-        Images per row of a new figure.
     cmap
         Diverging colour map; its centre is at 0.
+    norm
+        Scale of the colours, with limits of its own. ``None`` for a linear one.
+    vmin
+        Value at the low end of the colours. ``None`` to choose by the values.
+    vmax
+        Value at the high end of the colours. ``None`` to choose by the values.
+    title
+        Titles, one per panel; a string for one panel. ``None`` for the plot's own.
+    ncols
+        Panels per row of a new figure.
     key
         Key of the fit.
     ax
@@ -70,13 +83,22 @@ def latent_features(
     KeyError
         If nothing was fitted under `key`, a name is unknown, or the latents say nothing about genes.
     ValueError
-        If a number is below 1, `shape` does not hold the genes, or `ax` does not match the number of panels.
+        If a number is below 1, `shape` does not hold the genes, `norm` comes with limits, or `title` or `ax` does not
+        match the number of panels.
 
     Examples
     --------
-    >>> pae.pl.latent_features(adata, n_latents=12)  # doctest: +SKIP
-    >>> pae.pl.latent_features(digits, shape=(8, 8))  # doctest: +SKIP
+    >>> ax = pae.pl.latent_features(adata, n_latents=5, show=False)
+    >>> len(ax.get_xticklabels())
+    5
+
+    Of 400 genes as images of 20 × 20 pixels:
+
+    >>> axes = pae.pl.latent_features(adata, ["latent_3", "latent_8"], shape=(20, 20), show=False)
+    >>> axes.shape
+    (2,)
     """
+    colors = _axes.Colors(cmap, norm, vmin, vmax)
     for name, value in {"n_latents": n_latents, "n_genes": n_genes, "ncols": ncols}.items():
         if value < 1:
             msg = f"{name} must be at least 1, got {value}."
@@ -88,9 +110,17 @@ def latent_features(
     chosen = _most_active(adata, n_latents, key) if latents is None else get.component_names(adata, latents, key=key)
     table = get.loadings(adata, chosen, key=key).astype(float)
     if shape is None:
-        drawn = _heat_map(_axes.single(ax, _size(table, n_genes)), table, _names(adata, key), n_genes, cmap)
+        above = _axes.titles([""], title)[0]
+        drawn = _heat_map(_axes.single(ax, _size(table, n_genes)), table, _names(adata, key), n_genes, colors)
+        _axes.head(drawn, above)
     else:
-        drawn = _images(ax, table, shape, ncols, cmap)
+        titles = _axes.titles([_axes.wrap(str(name), 16) for name in table], title)
+        size = (1.15, 1.15 * shape[0] / shape[1] + 0.22 + 0.14 * max(one.count("\n") for one in titles))
+        axes, _ = _axes.panels(ax, len(titles), ncols=ncols, size=size)
+        for panel, effect, above in zip(axes, table.to_numpy().T, titles, strict=True):
+            _image(panel, effect.reshape(shape), colors)
+            panel.set_title(above, fontsize="small", pad=3)
+        drawn = np.asarray(axes, dtype=object)
     _axes.finish(show=show)
     return drawn
 
@@ -111,7 +141,7 @@ def _size(table: pd.DataFrame, n_genes: int) -> tuple[float, float]:
     return 2.6 + 0.3 * table.shape[1], max(2.6, 1.3 + 0.16 * rows)
 
 
-def _heat_map(ax: Axes, table: pd.DataFrame, genes: NDArray[np.object_], n_genes: int, cmap: str) -> Axes:
+def _heat_map(ax: Axes, table: pd.DataFrame, genes: NDArray[np.object_], n_genes: int, colors: _axes.Colors) -> Axes:
     largest = table.abs().max()
     values = (table / largest.where(largest > 0, 1.0)).to_numpy()
     rows: list[int] = []
@@ -122,24 +152,19 @@ def _heat_map(ax: Axes, table: pd.DataFrame, genes: NDArray[np.object_], n_genes
     if not rows:
         msg = "None of these latents moves any gene; name others."
         raise ValueError(msg)
-    image = ax.imshow(values[rows], cmap=cmap, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    shown = values[rows]
+    image = ax.imshow(shown, aspect="auto", interpolation="nearest", **colors.scale_around_zero(1.0))
     ax.set_yticks(range(len(rows)), [genes[i].replace("$", r"\$") for i in rows], fontsize="x-small")
     ax.set_xticks(range(table.shape[1]), [_axes.wrap(name, 26) for name in table], rotation=90, fontsize="small")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    label = "effect on the gene\n(share of the latent's largest)"
-    ax.figure.colorbar(image, ax=ax, label=label, shrink=min(1.0, 12 / len(rows)), aspect=14, pad=0.02)
+    label, length = "effect on the gene\n(share of the latent's largest)", min(1.0, 12 / len(rows))
+    extend = _axes.extend_of(image, shown)
+    ax.figure.colorbar(image, ax=ax, label=label, extend=extend, shrink=length, aspect=14, pad=0.02)
     return ax
 
 
-def _images(
-    ax: Axes | Sequence[Axes] | None, table: pd.DataFrame, shape: tuple[int, int], ncols: int, cmap: str
-) -> NDArray[np.object_]:
-    axes, _ = _axes.panels(ax, table.shape[1], ncols=ncols, size=(1.15, 1.15 * shape[0] / shape[1] + 0.22))
-    for panel, (name, effect) in zip(axes, table.items(), strict=True):
-        limit = float(np.abs(effect).max()) or 1.0
-        panel.imshow(effect.to_numpy().reshape(shape), cmap=cmap, vmin=-limit, vmax=limit, interpolation="nearest")
-        panel.set_title(_axes.wrap(str(name), 16), fontsize="small", pad=3)
-        panel.set(xticks=[], yticks=[])
-        panel.spines[:].set_color("0.7")
-    return np.asarray(axes, dtype=object)
+def _image(ax: Axes, values: NDArray[np.float64], colors: _axes.Colors) -> None:
+    ax.imshow(values, interpolation="nearest", **colors.scale_around_zero(float(np.abs(values).max())))
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_color("0.7")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
 
 LEVEL = 0.05  # of the adjusted p-value
-LOOK: dict[str, dict[str, Any]] = {
-    "auroc": {"label": "AUROC", "cmap": "RdBu_r", "vmin": 0.0, "vmax": 1.0},
-    "f1": {"label": "F1", "cmap": "viridis", "vmin": 0.0, "vmax": 1.0},
-    "mean": {"label": "mean activation\n(share of the latent's largest)", "cmap": "viridis", "vmin": 0.0, "vmax": 1.0},
+LOOK = {  # label, colour map
+    "auroc": ("AUROC", "RdBu_r"),
+    "f1": ("F1", "viridis"),
+    "mean": ("mean activation\n(share of the latent's largest)", "viridis"),
 }
 
 
@@ -31,11 +32,16 @@ def latent_selectivity(
     *,
     n_latents: int = 30,
     by: Literal["auroc", "f1", "mean"] = "auroc",
+    cmap: str | Colormap | None = None,
+    norm: Normalize | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    title: str | None = None,
     key: str = keys.SPARSE_AE,
     ax: Axes | None = None,
     show: bool | None = None,
 ) -> Axes:
-    """Heat map of latents × labels: how well each latent tells the cells of each label from all others.
+    """Draw a heat map of latents × labels: how well each latent tells the cells of each label from all others.
 
     Latents are ordered by the label that they tell best, then by how well; of AUROC, 0.5 is white and says nothing.
 
@@ -50,6 +56,16 @@ def latent_selectivity(
         Number of latents if `latents` is ``None``, at most.
     by
         What is drawn: ``"auroc"``, ``"f1"``, or ``"mean"``, the mean activation.
+    cmap
+        Colour map. ``None`` for a diverging one of AUROC, which ends at 0 and 1, else a sequential one.
+    norm
+        Scale of the colours, with limits of its own. ``None`` for a linear one.
+    vmin
+        Value at the low end of the colours. ``None`` to choose by the values.
+    vmax
+        Value at the high end of the colours. ``None`` to choose by the values.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     key
         Key of the fit.
     ax
@@ -67,11 +83,13 @@ def latent_selectivity(
     KeyError
         If nothing was fitted or measured under `key`, or a name is unknown.
     ValueError
-        If `by` is unknown, `n_latents` is below 1, or no latent fires.
+        If `by` is unknown, `n_latents` is below 1, `norm` comes with limits, or no latent fires.
 
     Examples
     --------
-    >>> pae.pl.latent_selectivity(adata, by="f1")  # doctest: +SKIP
+    >>> ax = pae.pl.latent_selectivity(adata, n_latents=12, by="f1", show=False)
+    >>> ax.get_xlabel()
+    'cell_type'
     """
     if by not in LOOK:
         msg = f"by={by!r} is not known; choose one of {', '.join(map(repr, LOOK))}."
@@ -79,6 +97,9 @@ def latent_selectivity(
     if n_latents < 1:
         msg = f"n_latents must be at least 1, got {n_latents}."
         raise ValueError(msg)
+    label, usual = LOOK[by]
+    colors = _axes.Colors(usual if cmap is None else cmap, norm, vmin, vmax)
+    above = _axes.titles([""], title)[0]
     table = get.latent_selectivity(adata, latents, key=key)
     best = get.latent_selectivity(adata, latents, best=True, key=key)
     if best.empty:
@@ -93,15 +114,16 @@ def latent_selectivity(
     height = max(1.6, 0.19 * len(rows))
     width = max(1.2, 0.34 * len(columns))
     ax = _axes.single(ax, (width + _axes.room(rows) + 1.5, max(3.0, height + _axes.room(columns) + 0.5)))
-    look = dict(LOOK[by])
-    label = look.pop("label")
-    image = ax.imshow(wide.to_numpy(dtype=float), aspect="auto", interpolation="nearest", **look)
+    values = wide.to_numpy(dtype=float)
+    image = ax.imshow(values, aspect="auto", interpolation="nearest", **colors.scale(0.0, 1.0))
     ax.set_yticks(range(len(rows)), rows, fontsize="x-small")
     ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
     ax.set_xlabel(str(store.fit_of(adata, key).get(keys.SELECTIVITY_PARAMS, {}).get("groupby", "")))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.figure.colorbar(image, ax=ax, label=label, shrink=min(1.0, 1.9 / height), aspect=14, pad=0.02)
+    extend, length = _axes.extend_of(image, values), min(1.0, 1.9 / height)
+    ax.figure.colorbar(image, ax=ax, label=label, extend=extend, shrink=length, aspect=14, pad=0.02)
+    _axes.head(ax, above)
     _axes.finish(show=show)
     return ax
 

@@ -33,7 +33,7 @@ def latent_sparsity(
     ax: Sequence[Axes] | None = None,
     show: bool | None = None,
 ) -> NDArray[np.object_]:
-    """Three histograms: latents active in a cell, cells that activate a latent, and the activations on a log axis.
+    """Draw three histograms: latents active in a cell, cells that activate a latent, and the activations on a log axis.
 
     Dashed lines are the means. Latents that fewer than 1 % of the cells activate have a colour of their own.
 
@@ -64,7 +64,9 @@ def latent_sparsity(
 
     Examples
     --------
-    >>> pae.pl.latent_sparsity(adata)  # doctest: +SKIP
+    >>> axes = pae.pl.latent_sparsity(adata, show=False)
+    >>> [ax.get_title() for ax in axes]
+    ['population', 'lifetime', 'activation']
     """
     if n_bins < 1:
         msg = f"n_bins must be at least 1, got {n_bins}."
@@ -120,9 +122,14 @@ def _mean(ax: Axes, value: float, label: str) -> None:
 
 
 def latent_ablation(
-    adata: AnnData, *, key: str = keys.SPARSE_AE, ax: Axes | None = None, show: bool | None = None
+    adata: AnnData,
+    *,
+    title: str | None = None,
+    key: str = keys.SPARSE_AE,
+    ax: Axes | None = None,
+    show: bool | None = None,
 ) -> Axes:
-    """Variance explained as the latents of every cell are zeroed from the smallest activation up.
+    """Draw the variance explained as the latents of every cell are zeroed from the smallest activation up.
 
     Marked are the fewest latents that keep 90 % and 95 % of what the whole code explains. The axis of latents is
     logarithmic where there are more than a hundred.
@@ -131,6 +138,8 @@ def latent_ablation(
     ----------
     adata
         An AnnData after ``pae.tl.latent_ablation``. Read through :func:`pathwayae.get.latent_ablation`.
+    title
+        Title of the panel. ``None`` for the plot's own, if it has one.
     key
         Key of the fit.
     ax
@@ -147,11 +156,16 @@ def latent_ablation(
     ------
     KeyError
         If nothing was fitted or measured under `key`.
+    ValueError
+        If `title` is no string.
 
     Examples
     --------
-    >>> pae.pl.latent_ablation(adata)  # doctest: +SKIP
+    >>> ax = pae.pl.latent_ablation(adata, show=False)
+    >>> ax.get_ylabel()
+    'variance explained'
     """
+    above = _axes.titles([""], title)[0]
     table, fewest = get.latent_ablation(adata, key=key), get.latent_ablation(adata, fewest=True, key=key)
     ax = _axes.single(ax, (4.2, 3.2))
     most = int(table["kept"].max())
@@ -172,7 +186,8 @@ def latent_ablation(
     if low < -1:
         ax.set_ylim(bottom=-1)
     ax.set(xlabel="largest activations kept in each cell", ylabel="variance explained")
-    if (fewest["kept"] >= 0).any():
+    n_marked = int((fewest["kept"] >= 0).sum())
+    if n_marked:
         whole = float(table["explained_variance"].iloc[-1])
         ax.legend(
             loc="lower left",
@@ -183,6 +198,7 @@ def latent_ablation(
             title_fontsize="small",
             alignment="left",
         )
+    _axes.head(ax, above, pad=6 + (14 + 14 * n_marked if n_marked else 0))
     _axes.bare(ax)
     _axes.finish(show=show)
     return ax

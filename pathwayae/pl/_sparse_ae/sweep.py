@@ -44,7 +44,7 @@ def sparse_ae_sweep(
     ax: Sequence[Axes] | None = None,
     show: bool | None = None,
 ) -> NDArray[np.object_]:
-    """What codes leave unexplained in held-out cells, and latents that never fire there, against their sparsity.
+    """Draw what codes leave unexplained in held-out cells, and latents that never fire there, by their sparsity.
 
     A curve per kind of sparsity (colour) and number of latents (marker and line) through its settings in their order;
     the number at a point is the setting, k or weight. Bars are a standard deviation over seeds.
@@ -76,7 +76,9 @@ def sparse_ae_sweep(
 
     Examples
     --------
-    >>> pae.pl.sparse_ae_sweep(adata, by="l0")  # doctest: +SKIP
+    >>> axes = pae.pl.sparse_ae_sweep(adata, by="l0", show=False)
+    >>> axes[0].get_xlabel()
+    'latents active in a cell (log axis)'
     """
     if by not in NAMES:
         msg = f"by={by!r} is not known; choose one of {', '.join(map(repr, NAMES))}."

@@ -94,7 +94,7 @@ def archetype_features(
     >>> import pathwayae as pae
     >>> adata = pae.datasets.simulate(400, 300, 5)
     >>> pae.tl.fit(adata, "pathways", n_extra=0, progress=False)
-    >>> pae.tl.archetypes(adata, 3)
+    >>> pae.tl.archetypes(adata, 3, progress=False)
     >>> pae.tl.archetype_features(adata, groupby="cell_type")
     >>> pae.get.archetype_features(adata, of="pathway").shape
     (15, 9)

@@ -140,7 +140,7 @@ def archetypes(
     >>> import pathwayae as pae
     >>> adata = pae.datasets.simulate(300, 400, 6)
     >>> pae.tl.fit(adata, "pathways", n_extra=0, progress=False)
-    >>> pae.tl.archetypes(adata, 4)
+    >>> pae.tl.archetypes(adata, 4, progress=False)
     >>> adata.obsm["X_archetypes"].shape, adata.varm["archetypes"].shape
     ((300, 4), (400, 4))
     """

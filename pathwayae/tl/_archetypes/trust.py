@@ -127,7 +127,7 @@ def archetype_trust(
     >>> import pathwayae as pae
     >>> adata = pae.datasets.simulate(400, 300, 5)
     >>> pae.tl.fit(adata, "pathways", n_extra=0, progress=False)
-    >>> pae.tl.archetypes(adata, 3)
+    >>> pae.tl.archetypes(adata, 3, progress=False)
     >>> pae.tl.archetype_trust(adata, n_bootstrap=10, n_permutations=19, progress=False)
     >>> pae.get.archetype_trust(adata).shape
     (3, 7)

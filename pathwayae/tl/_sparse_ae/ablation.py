@@ -92,7 +92,7 @@ def latent_ablation(
     >>> import pathwayae as pae
     >>> adata = pae.datasets.simulate(300, 200, 6)
     >>> pae.tl.sparse_ae(adata, n_latents=32, k=4, progress=False)
-    >>> pae.tl.latent_ablation(adata)
+    >>> pae.tl.latent_ablation(adata, progress=False)
     >>> pae.get.latent_ablation(adata)["share"].iloc[-1].item()
     1.0
     """

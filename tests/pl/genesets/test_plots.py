@@ -2,51 +2,26 @@
 
 import itertools
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
-import anndata as ad
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.axes import Axes
+from plotted import long_names, without_values
 
 from pathwayae import pl
 from pathwayae.core.genesets.collection import GeneSetCollection
 
-GENES = [f"GENE{i}" for i in range(40)]
-
-
-@pytest.fixture(autouse=True)
-def _no_figures_left():
-    yield
-    plt.close("all")
-
 
 @pytest.fixture
 def pathways():
-    rng = np.random.default_rng(0)
-    sets = {f"REACTOME_A_VERY_LONG_NAME_OF_A_PATHWAY/{j}_THAT_GOES_ON_AND_ON_$": rng.choice(GENES, 8) for j in range(9)}
-    return GeneSetCollection({**sets, "pair 1": GENES[:7], "pair 2": GENES[:8], "small": ["GENE1", "LOST"]})
+    return long_names()
 
 
 @pytest.fixture
 def adata():
-    names = [*GENES[:30], "ACTB"]
-    return ad.AnnData(np.zeros((2, 31), np.float32), var=pd.DataFrame({"symbol": names}, index=names))
+    return without_values()
 
 
 def flat(text):
     return "".join(text.split()).replace(r"\$", "$")
-
-
-def texts_of(ax):
-    found = [ax.title, ax._left_title, ax.xaxis.label, ax.yaxis.label]
-    for axis, (low, high) in ((ax.xaxis, sorted(ax.get_xlim())), (ax.yaxis, sorted(ax.get_ylim()))):
-        found += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-    return [text for text in found if text.get_text()]
 
 
 @pytest.mark.parametrize("measure", ["jaccard", "containment"])
@@ -60,6 +35,9 @@ def test_overlap_shows_all_sets_in_clustered_order(pathways, measure):
     np.testing.assert_array_equal(ax.images[0].get_array(), expected)
     assert abs(order.index("pair 1") - order.index("pair 2")) == 1
     assert ax.get_title(loc="left") == "12 sets (number of genes)"
+    ax.figure.canvas.draw()
+    boxes = sorted((tick.get_window_extent() for tick in ax.get_yticklabels()), key=lambda box: box.y0)
+    assert all(upper.y0 >= lower.y1 - 1 for lower, upper in itertools.pairwise(boxes))  # they do not touch
 
 
 def test_overlap_of_many_sets_shows_the_closest_pairs_and_says_so(pathways):
@@ -84,55 +62,9 @@ def test_coverage_counts(pathways, adata):
     assert bars[:3] == [(counts == 0).sum(), (counts == 1).sum(), ((counts >= 2) & (counts <= 4)).sum()]
     assert sum(bars) == adata.n_vars
     assert "of 31 genes are in no set" in right.get_title(loc="left")
-
-
-def test_coverage_takes_a_column_of_symbols(pathways, adata):
-    expected = [bar.get_height() for bar in pl.coverage(pathways, adata, show=False)[1].containers[0]]
     adata.var_names = [f"ENSG{i:011d}" for i in range(adata.n_vars)]
     axes = pl.coverage(pathways, adata, gene_symbols="symbol", show=False)
-    assert [bar.get_height() for bar in axes[1].containers[0]] == expected
-
-
-CALLS = {
-    "overlap": lambda sets, adata, **options: pl.overlap(sets, **options),
-    "coverage": lambda sets, adata, **options: pl.coverage(sets, adata, **options),
-}
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_draws_where_told_shows_when_told_and_changes_nothing(name, pathways, adata, monkeypatch):
-    shown = []
-    monkeypatch.setattr(plt, "show", lambda: shown.append(1))
-    before, sets, params = adata.copy(), dict(pathways), dict(mpl.rcParams)
-    _, given = plt.subplots(1, 2) if name == "coverage" else plt.subplots()
-    drawn = CALLS[name](pathways, adata, ax=given)
-    assert all(a is b for a, b in zip(np.ravel(drawn), np.ravel(given), strict=True))
-    assert not shown
-    assert all(isinstance(ax, Axes) for ax in np.ravel(CALLS[name](pathways, adata, show=True)))
-    assert shown == [1]
-    pd.testing.assert_frame_equal(adata.var, before.var)
-    assert dict(pathways) == sets
-    assert dict(mpl.rcParams) == params
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_everything_fits_into_a_new_figure(name, pathways, adata):
-    axes = np.ravel(CALLS[name](pathways, adata, show=False))
-    figure = axes[0].figure
-    figure.canvas.draw()
-    for text in [text for ax in axes for text in texts_of(ax)]:
-        box = text.get_window_extent()
-        assert box.x0 >= -1
-        assert box.y0 >= -1
-        assert box.x1 <= figure.bbox.width + 1
-        assert box.y1 <= figure.bbox.height + 1
-
-
-def test_labels_of_an_overlap_do_not_touch(pathways):
-    ax = pl.overlap(pathways, show=False)
-    ax.figure.canvas.draw()
-    boxes = sorted((tick.get_window_extent() for tick in ax.get_yticklabels()), key=lambda box: box.y0)
-    assert all(upper.y0 >= lower.y1 - 1 for lower, upper in itertools.pairwise(boxes))
+    assert [bar.get_height() for bar in axes[1].containers[0]] == bars
 
 
 def test_bad_input(pathways, adata):
@@ -146,5 +78,3 @@ def test_bad_input(pathways, adata):
         pl.coverage(GeneSetCollection({}), adata)
     with pytest.raises(KeyError, match="gene_symbols='name' is not a column"):
         pl.coverage(pathways, adata, gene_symbols="name")
-    with pytest.raises(ValueError, match="This plot has 2 panels"):
-        pl.coverage(pathways, adata, ax=plt.subplots()[1])

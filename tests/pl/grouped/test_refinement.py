@@ -1,7 +1,6 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from fitted import PATHWAYS, fitted_adata
+from fitted import PATHWAYS
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from plotted import flat, labels
@@ -34,12 +33,9 @@ def test_bars_are_the_numbers_of_the_table_the_best_carried_on_top(adata):
     written = {text.get_text(): text for text in ax.texts}
     for auc, verdict in zip(table["heldout_auc"], table["verdict"], strict=True):
         assert (written[f"{auc:.2f}"].get_fontweight() == "bold") == (verdict == "carried")
-
-
-def test_bars_are_limited_and_it_is_said(adata):
-    ax = pl.refinement(adata, n_pathways=3, show=False)
-    assert len(ax.get_yticks()) == 3
-    assert ax.get_title(loc="left").startswith(f"3 of {len(PATHWAYS)} pathways")
+    few = pl.refinement(adata, n_pathways=3, show=False)
+    assert len(few.get_yticks()) == 3
+    assert few.get_title(loc="left").startswith(f"3 of {len(PATHWAYS)} pathways")
 
 
 def test_every_gene_is_a_point_at_its_evidence_and_prior(adata):
@@ -69,14 +65,12 @@ def test_names_are_the_likeliest_others_and_the_least_likely_annotated(adata):
         assert box.x1 <= ax.figure.bbox.width
 
 
-def test_panels_and_axes_given(adata):
+def test_a_panel_per_pathway(adata):
     axes = pl.refinement(adata, PATHWAYS[:3], n_genes=0, show=False)
     assert [flat(ax.get_title()).split("held-out")[0] for ax in axes] == [flat(name) for name in PATHWAYS[:3]]
     assert not any(ax.texts for ax in axes)
-    _, given = plt.subplots(1, 2)
-    assert pl.refinement(adata, PATHWAYS[:2], ax=given, show=False)[1] is given[1]
-    _, one = plt.subplots()
-    assert pl.refinement(adata, ax=one, show=False) is one
+    with pytest.raises(ValueError, match="n_pathways"):
+        pl.refinement(adata, n_pathways=0)
 
 
 def test_heights_are_apart_and_as_near_as_can_be():
@@ -84,12 +78,3 @@ def test_heights_are_apart_and_as_near_as_can_be():
     np.testing.assert_allclose(_apart(np.array([0.5, 0.5, 0.5]), 0.1), [0.4, 0.5, 0.6])
     np.testing.assert_allclose(_apart(np.array([-1.0, 2.0]), 0.1), [0.05, 0.95])
     np.testing.assert_allclose(_apart(np.array([0.98, 0.99]), 0.1), [0.85, 0.95])
-
-
-def test_bad_input_is_named(adata):
-    with pytest.raises(KeyError, match=r"pae\.tl\.refine"):
-        pl.refinement(fitted_adata())
-    with pytest.raises(ValueError, match="n_pathways"):
-        pl.refinement(adata, n_pathways=0)
-    with pytest.raises(ValueError, match="2 panels"):
-        pl.refinement(adata, PATHWAYS[:2], ax=plt.subplots()[1])

@@ -2,46 +2,18 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
-from fitted import NAMES, PATHWAYS, fitted_adata
+from fitted import PATHWAYS
 from matplotlib.colors import to_hex
-from plotted import flat, labels
+from plotted import PADJ, flat, labels, relevant
 
 from pathwayae import pl
 from pathwayae.pl import _axes
 
-PVAL = [0.001, 0.5, 0.02, 0.001, 0.9, 0.3, 0.04]
-PADJ = [0.004, 0.6, 0.05, 0.004, 0.9, 0.42, 0.07]
-Z = [5.0, 0.1, 2.0, 9.0, -1.0, 0.5, 1.8]
-
 
 @pytest.fixture
 def adata():
-    adata = fitted_adata()
-    rng = np.random.default_rng(0)
-
-    def with_free(values):
-        return [*values, np.nan, np.nan]
-
-    low = rng.uniform(-0.02, 0.0, 7)
-    adata.uns["pae"]["relevance"] = pd.DataFrame(
-        {
-            "component": NAMES,
-            "statistic": with_free(rng.uniform(-0.01, 0.3, 7)),
-            "null_mean": with_free(low + 0.02),
-            "null_low": with_free(low),
-            "null_high": with_free(low + 0.05),
-            "z": with_free(Z),
-            "pval": with_free(PVAL),
-            "padj": with_free(PADJ),
-            "heldout_variance": rng.uniform(0, 0.1, 9),
-            "heldout_se": rng.uniform(0, 0.01, 9),
-            "heldout_unique": rng.normal(0, 0.01, 9),
-            "heldout_unique_se": rng.uniform(0, 0.001, 9),
-        }
-    )
-    return adata
+    return relevant()
 
 
 def dots(axes):
@@ -101,32 +73,7 @@ def test_shares_of_cells_left_out_have_two_standard_errors(adata, panel, value):
 
 
 def test_as_many_pathways_as_asked_for(adata):
-    assert labels(pl.relevance(adata, n_pathways=2, show=False)[0].get_yticklabels()) == [
-        flat(PATHWAYS[3]),
-        flat(PATHWAYS[0]),
-    ]
-    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+    axes = pl.relevance(adata, n_pathways=2, show=False)
+    assert labels(axes[0].get_yticklabels()) == [flat(PATHWAYS[3]), flat(PATHWAYS[0])]
+    with pytest.raises(ValueError, match="n_pathways must be at least 1, got 0"):
         pl.relevance(adata, n_pathways=0)
-
-
-def test_draws_on_axes_given(adata):
-    figure, given = plt.subplots(1, 3)
-    assert list(pl.relevance(adata, ax=given, show=False)) == list(given)
-    figure.canvas.draw()
-    with pytest.raises(ValueError, match="3 panels"):
-        pl.relevance(adata, ax=given[:2])
-
-
-def test_names_are_not_cut_off(adata):
-    axes = pl.relevance(adata, show=False)
-    figure = axes[0].figure
-    figure.canvas.draw()
-    for text in [*axes[0].get_yticklabels(), *axes[0].get_legend().get_texts(), *(ax.xaxis.label for ax in axes)]:
-        box = text.get_window_extent()
-        assert box.x0 >= 0
-        assert box.x1 <= figure.bbox.x1
-
-
-def test_needs_what_it_draws():
-    with pytest.raises(KeyError, match="pae.tl.relevance"):
-        pl.relevance(fitted_adata())

@@ -101,20 +101,6 @@ def test_a_second_network_takes_the_place_of_the_first_and_its_analyses(trained:
     assert "sparse_ae_features" not in adata.varm
 
 
-def test_the_key_of_another_model_and_slots_of_others_are_refused(cells: ad.AnnData) -> None:
-    adata = cells.copy()
-    pae.tl.archetypes(adata, 3, obsm="X_pca", progress=False)
-    adata.uns["mine"] = {"notes": "kept"}
-    for key, message in (
-        ("archetypes", r"adata\.uns\['archetypes'\] holds archetypes of pae\.tl\.archetypes; choose another key_added"),
-        ("mine", r"adata\.uns\['mine'\] is there already and is not of a sparse autoencoder"),
-        ("pca", r"adata\.obsm\['X_pca'\] is there already"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            flat.sparse_ae(adata, key_added=key, **OPTIONS)
-    assert adata.uns["mine"] == {"notes": "kept"}
-
-
 # What does not change the result.
 
 
@@ -280,9 +266,8 @@ def test_a_network_with_hidden_layers_is_read_back_from_genes(cells: ad.AnnData)
 # Bad input.
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_settings_are_checked_at_the_door(cells: ad.AnnData) -> None:
+    for options, message in (
         ({"k": 30}, "k=30 latents per cell of n_latents=24"),  # the core has the others of its kind
         ({"sparsity": "lasso"}, "sparsity='lasso' is not known"),
         ({"rho": 0.0}, "rho=0.0 is out of range"),
@@ -294,11 +279,9 @@ def test_a_network_with_hidden_layers_is_read_back_from_genes(cells: ad.AnnData)
             "mask_var chooses from X or the layers, but obsm='X_pca'; pass obsm=None",
         ),
         ({"obsm": "X_pca", "layer": "log"}, "layer chooses from X or the layers, but obsm='X_pca'"),
-    ],
-)
-def test_settings_are_checked_at_the_door(cells: ad.AnnData, options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        run(cells, **options)
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(cells, **options)
 
 
 def test_what_is_not_there_is_named_with_what_is(cells: ad.AnnData) -> None:

@@ -207,20 +207,17 @@ def test_genes_that_are_gone_are_left_out(linear):
     assert len(get.latent_agreement(adata)) == 12
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "error", "message"),
-    [
+def test_arguments_are_checked(linear):
+    for tool, arguments, error, message in (
         (tl.latent_ablation, {"n_cells": 1}, ValueError, "n_cells=1 is out of range"),
         (tl.latent_ablation, {"random_state": 0.5}, TypeError, "random_state"),
         (tl.latent_ablation, {"key": "other"}, KeyError, "No sparse autoencoder under key 'other'"),
         (tl.latent_agreement, {"n_refits": 0}, ValueError, "n_refits=0 is out of range"),
         (tl.latent_agreement, {"min_cosine": 2}, ValueError, "min_cosine"),
         (tl.latent_agreement, {"device": "abacus"}, ValueError, "abacus"),
-    ],
-)
-def test_arguments_are_checked(linear, tool, arguments, error, message):
-    with pytest.raises(error, match=message):
-        tool(linear.copy(), **arguments)
+    ):
+        with pytest.raises(error, match=message):
+            tool(linear.copy(), **arguments)
 
 
 # Sweep.
@@ -334,9 +331,8 @@ def test_parts_that_fit_in_memory_give_the_same(monkeypatch):
     pd.testing.assert_frame_equal(get.sparse_ae_sweep(adata), before, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
+def test_settings_of_a_sweep_are_checked():
+    for arguments, error, message in (
         ({"sparsity": "l2"}, ValueError, "sparsity='l2' is not known"),
         ({"sparsity": []}, ValueError, "at least one kind"),
         ({"sparsity": ["l1", "kl"], "strengths": [0.1]}, ValueError, "pass a mapping"),
@@ -353,10 +349,8 @@ def test_parts_that_fit_in_memory_give_the_same(monkeypatch):
         ({"settings": tl.SparseAESettings(weight=0.1)}, ValueError, "weight=0.1 is a strength"),
         ({"settings": {"batch_size": 3}}, TypeError, r"must be pae\.tl\.SparseAESettings\(…\), not dict"),
         ({"obsm": "X_none"}, KeyError, "X_none"),
-    ],
-)
-def test_settings_of_a_sweep_are_checked(arguments, error, message):
-    with pytest.raises(error, match=message):
-        tl.sparse_ae_sweep(planted(n=60), **arguments, progress=False)
-    with pytest.raises(ValueError, match="Fewer than 2 of"):
-        tl.sparse_ae_sweep(planted(n=15), n_latents=4, strengths=[1], progress=False)
+    ):
+        with pytest.raises(error, match=message):
+            tl.sparse_ae_sweep(planted(n=60), **arguments, progress=False)
+        with pytest.raises(ValueError, match="Fewer than 2 of"):
+            tl.sparse_ae_sweep(planted(n=15), n_latents=4, strengths=[1], progress=False)
