@@ -21,6 +21,7 @@ import pairs
 import pandas as pd
 import scanpy as sc
 from scipy.stats import rankdata
+from settings import gathered
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
@@ -170,7 +171,7 @@ def membership(data: Problem) -> np.ndarray:
 def fitted(data: Problem, **options: Any) -> Result:
     """Scores and loadings of ``pae.tl.fit``; with its defaults, what ``pae.tl.refine`` makes of simulated sets."""
     adata, shared = data.adata, {"moments": data.moments, "progress": False}
-    pae.tl.fit(adata, data.sets, min_genes=FEWEST_GENES, **shared, **options)
+    pae.tl.fit(adata, data.sets, min_genes=FEWEST_GENES, **gathered(shared | options))
     loadings = adata.varm["pae_loadings"][:, : adata.uns["pae"]["n_pathways"]]
     result = Result(pae.get.scores(adata), loadings, pae.get.pathways(adata))
     if options or not data.key.startswith("simulation"):

@@ -20,6 +20,7 @@ from archetypes_worker import forget_peak, resident
 from counts import annotated, collection
 from defaults import BEFORE
 from scipy.stats import rankdata
+from settings import gathered
 
 import pathwayae as pae
 from pathwayae.core.grouped import start
@@ -52,7 +53,7 @@ def variable(key: str) -> tuple[ad.AnnData, pae.gs.GeneSetCollection]:
 
 def fit(adata: ad.AnnData, sets: Any, **options: Any) -> None:
     """``pae.tl.fit`` without its bars."""
-    pae.tl.fit(adata, sets, min_genes=5, progress=False, **options)
+    pae.tl.fit(adata, sets, min_genes=5, progress=False, **gathered(options))
 
 
 def scores(adata: ad.AnnData) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -32,8 +32,8 @@ ROWS = 15  # pathways in the table
 TOP_GENES = 6
 LABELS = "bulk_labels"  # cell types of the demo's cells
 HIDDEN = ("B_CELLS", "B_CELL_RECEPTOR_SIGNALLING", "PLASMA_CELLS")  # left out of the demo's blind fit
-SHOWN = ("B_CELLS", "NK_CELLS", "CLASSICAL_MONOCYTES", "MHC_CLASS_II_PRESENTATION", "T_CELL_RECEPTOR_SIGNALLING")
-SHOWN += ("CD34_PROGENITORS",)
+SHOWN: tuple[str, ...] = ("B_CELLS", "NK_CELLS", "CLASSICAL_MONOCYTES", "MHC_CLASS_II_PRESENTATION")
+SHOWN += ("T_CELL_RECEPTOR_SIGNALLING", "CD34_PROGENITORS")
 
 
 class Scores(StrEnum):
@@ -107,7 +107,7 @@ def demo(
         import pathwayae as pae
 
         mpl.use("Agg")
-        sets = pae.gs.read_gmt(pae.datasets.fetch("immune_pbmc"))
+        sets = pae.gs.read_gmt(cast("Path", pae.datasets.fetch("immune_pbmc")))  # of one file
         adata = _pbmc()
         typer.echo(f"Fitting {len(sets)} gene sets to {adata.n_obs} cells × {adata.n_vars} genes …")
         pae.tl.fit(adata, sets)
@@ -213,8 +213,10 @@ def transform(
 
         adata = _read(cells)
         fitted = reference if reference.suffix == ".zarr" else _read(reference)
-        names = {"layer": layer, "gene_symbols": gene_symbols, "key": key, "key_added": key_added}
-        pae.tl.transform(adata, fitted, **names, progress=_bars() and not quiet)
+        progress = _bars() and not quiet
+        pae.tl.transform(
+            adata, fitted, layer=layer, gene_symbols=gene_symbols, key=key, key_added=key_added, progress=progress
+        )
         _write(adata, out)
         if not quiet:
             n_scores = adata.obsm[f"X_{key_added or key}"].shape[1]

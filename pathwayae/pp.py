@@ -19,7 +19,7 @@ from pathwayae._cells import cluster
 from pathwayae._cells import sources as _sources
 from pathwayae.core.moments import accumulate as core
 from pathwayae.core.moments.folds import deal
-from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.moments import WHOLE, Moments
 from pathwayae.core.notice import listed, warn
 
 __all__ = ["Moments", "moments"]
@@ -263,7 +263,7 @@ def _strata(
             return codes, tuple(names.tolist())
         return _folds(codes, tuple(names.tolist()), n_folds)
     if n_folds is None:
-        return np.zeros(n, dtype=np.intp), core.WHOLE
+        return np.zeros(n, dtype=np.intp), WHOLE
     if n_folds > n:
         msg = f"n_folds={n_folds} is more than the {n} cells."
         raise ValueError(msg)

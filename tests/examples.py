@@ -11,7 +11,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from _pytest.doctest import DoctestItem
 
 mpl.use("Agg")
 
@@ -19,7 +18,7 @@ QUIET = {"progress": False}
 NAMES = {"pae", "np", "pd", "plt", "adata"}
 
 
-def wanted(item: DoctestItem) -> set[str]:
+def wanted(item: pytest.DoctestItem) -> set[str]:
     """Names that the examples of a docstring use and do not make themselves."""
     source = "".join(example.source for example in item.dtest.examples)
     return {name for name in NAMES if re.search(rf"\b{name}\b", source)} - (
@@ -81,7 +80,7 @@ def _sparse_ae(pae, adata):
 @pytest.fixture(autouse=True)
 def _names_of_examples(request):
     """Fill the namespace of an example, and leave no figure and no file behind."""
-    if not isinstance(request.node, DoctestItem):
+    if not isinstance(request.node, pytest.DoctestItem):
         yield
         return
     namespace = request.getfixturevalue("doctest_namespace")
@@ -91,9 +90,9 @@ def _names_of_examples(request):
 
         namespace["pae"] = pathwayae
     if "plt" in names:
-        import matplotlib.pyplot
+        import matplotlib.pyplot as plt
 
-        namespace["plt"] = matplotlib.pyplot
+        namespace["plt"] = plt
     if "adata" in names:
         namespace["adata"] = request.getfixturevalue("cells_of_examples").copy()
     namespace |= {name: module for name, module in (("np", np), ("pd", pd)) if name in names}

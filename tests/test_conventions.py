@@ -311,6 +311,14 @@ def test_docstrings_send_users_to_public_pages():
     assert [name for name, function in PUBLIC.items() if re.search(r"\bcore\.\w", function.__doc__)] == []
 
 
+def test_docstrings_begin_with_a_verb():
+    """The first word is what the function does; what else it is follows."""
+    verbs = {"Ask", "Choose", "Describe", "Draw", "Find", "Fit", "Give", "Keep", "List", "Make", "Measure", "Read"}
+    verbs |= {"Refit", "Return", "Say", "Score", "Test", "Train", "Turn", "Weigh"}
+    firsts = {name: function.__doc__.split()[0] for name, function in PUBLIC.items()}
+    assert {name: word for name, word in firsts.items() if word not in verbs} == {}
+
+
 def test_public_functions_are_annotated_throughout():
     wrong = []
     for name, function in PUBLIC.items():

@@ -142,7 +142,7 @@ def of_part(part: Part, topic: str, index: int, chunks: list[Any]) -> Moments:
     g = part.n_genes if part.columns is None else len(part.columns)
     added = Accumulator(g, part.strata, max_bytes=8 * g * g)
     try:
-        for block in _blocks_of_file(part) if part.stored is not None else [_block_of_chunks(part, chunks)]:
+        for block in [_block_of_chunks(part, chunks)] if part.stored is None else _blocks_of_file(part, part.stored):
             values = block.values if part.columns is None else block.values[:, part.columns]
             codes = None if part.codes is None else part.codes[block.start - part.start : block.stop - part.start]
             added.add(values, codes)
@@ -155,9 +155,9 @@ def of_part(part: Part, topic: str, index: int, chunks: list[Any]) -> Moments:
     return added.result()
 
 
-def _blocks_of_file(part: Part) -> Iterator[sources.Block]:
+def _blocks_of_file(part: Part, stored: files.Stored) -> Iterator[sources.Block]:
     with ExitStack() as stack:
-        source = sources.opened_again(part.stored, stack, n_genes=part.n_genes, after=part.after)
+        source = sources.opened_again(stored, stack, n_genes=part.n_genes, after=part.after)
         yield from source.blocks(part.n_bytes, part.start, part.stop)
 
 
@@ -196,7 +196,7 @@ def add(*parts: Moments) -> Moments:
 
 def tree(tasks: Sequence[Task], topic: str) -> Any:
     """One delayed value: moments of every task, added ``FAN_IN`` at a time, neighbours first."""
-    from dask import delayed
+    from dask.delayed import delayed
 
     leaf, node = delayed(of_part, pure=False, traverse=False), delayed(add, pure=False, traverse=False)
     level = [leaf(part, topic, i, chunks, dask_key_name=(topic, i)) for i, (part, chunks) in enumerate(tasks)]
@@ -272,11 +272,12 @@ def _listening(topic: str, finished: Callable[[int], None]) -> Iterator[None]:
 
 def _where(error: _dask.ChunkError, tasks: Sequence[Task], done: set[int]) -> str:
     """Name the cells at which dask failed in code that is not ours: a chunk that cannot be made, a worker that dies."""
-    if type(error.__cause__).__name__ == "KilledWorker":
-        key = error.__cause__.args[0]
+    cause = error.__cause__
+    if cause is not None and type(cause).__name__ == "KilledWorker":
+        key = cause.args[0]
         names = (task.part.name for i, task in enumerate(tasks) if key[1:] == (i,) or _leads_to(key, task.chunks))
         return f"{next(names, 'Some cells')} {error}"
-    from dask import delayed
+    from dask.delayed import delayed
 
     # Dask does not say which task failed, so the chunks that were not added yet are made once more, one by one.
     left = [task for i, task in enumerate(tasks) if i not in done]

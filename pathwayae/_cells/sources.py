@@ -107,7 +107,7 @@ class Source:
         block = Block(start, stop, name, values)
         return checked(block, self.shape[1], finite=self.finite, after=self.after)
 
-    def stretches(self, n_bytes: int, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
+    def stretches(self, n_bytes: float, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
         """First cell and last + 1 of stretches of at most ``n_bytes``; of dask, always of all cells in whole chunks."""
         rows = max(1, int(n_bytes / max(self.row_bytes, 1)))
         if self.units is None:
@@ -336,7 +336,8 @@ def opened_again(
         msg = f"{stored.name} is another file for a worker than for the client: all need to see the same {stored.path}."
         raise ValueError(msg)
     read, row_bytes = _reader(values, stored.name, stored.n_bytes)
-    return Source(stored.name, values.shape, np.zeros(0, dtype=str), read, row_bytes, {}.__getitem__, after=after)
+    obs: dict[str, Any] = {}
+    return Source(stored.name, values.shape, np.zeros(0, dtype=str), read, row_bytes, obs.__getitem__, after=after)
 
 
 def _reader(values: Any, name: str, n_bytes: int) -> tuple[Callable[[int, int], Any], float]:

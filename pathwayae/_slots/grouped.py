@@ -25,11 +25,11 @@ from pathwayae.core.moments.moments import Moments, Standardized
 class Fitted(NamedTuple):
     """A fit on m genes, in the order of their names.
 
-    ``index`` are their places in the AnnData, ``membership`` (m, p) and ``loadings`` (m, k) as stored, ``encoder``
+    ``genes`` are their places in the AnnData, ``membership`` (m, p) and ``loadings`` (m, k) as stored, ``encoder``
     (m, k) with scores ``((X − mean) / scale) @ encoder``; ``batches`` those that the fit centred genes within.
     """
 
-    index: NDArray[np.intp]
+    genes: NDArray[np.intp]
     names: NDArray[np.str_]
     components: list[str]
     membership: sp.csr_matrix
@@ -48,7 +48,9 @@ class Fitted(NamedTuple):
     def config(self, **changes: Any) -> grouped.Config:
         """Settings of the fit, some of them changed; the device is the best one here."""
         known = {field.name for field in fields(grouped.Config)}
-        own = {name: None if value == "" else value for name, value in self.params.items() if name in known}
+        own: dict[str, Any] = {
+            name: None if value == "" else value for name, value in self.params.items() if name in known
+        }
         return grouped.Config(**own | {"device": _checks.device("auto")} | changes)
 
     def standardize(self, moments: Moments) -> Standardized:

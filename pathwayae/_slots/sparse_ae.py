@@ -18,14 +18,14 @@ from pathwayae.core.sparse_ae.network import Network
 class Fitted(NamedTuple):
     """A network, the names of its columns in its order (genes, or numbers of dimensions), its latents and settings.
 
-    ``index`` are the places of the genes in the AnnData, None for an embedding; ``ids`` are their ``var_names``, where
+    ``genes`` are the places of the genes in the AnnData, None for an embedding; ``ids`` are their ``var_names``, where
     ``names`` may be symbols.
     """
 
     network: Network
     names: NDArray[np.str_]
     ids: NDArray[np.str_]
-    index: NDArray[np.intp] | None
+    genes: NDArray[np.intp] | None
     latents: list[str]
     params: dict[str, Any]
 
@@ -98,11 +98,11 @@ def fitted(adata: AnnData, key: str = keys.SPARSE_AE) -> Fitted:
         layers["encoder_weight_0"], layers[f"decoder_weight_{last}"] = varm[0][index].T, varm[1][index]
         layers["mean"], layers[f"decoder_bias_{last}"] = mean[index], bias[index].astype(np.float32)
     names = own[index] if index is not None else np.arange(len(layers["mean"])).astype(str)
-    sides = {side: _layers(layers, side) for side in ("encoder", "decoder")}
-    others = {field.name: layers[field.name] for field in fields(Network) if field.name not in sides}
-    others["threshold"] = np.asarray(others["threshold"], dtype=np.float64)
+    stored = {field.name: layers[field.name] for field in fields(Network) if field.name not in ("encoder", "decoder")}
+    stored["threshold"] = np.asarray(stored["threshold"], dtype=np.float64)
+    network = Network(_layers(layers, "encoder"), _layers(layers, "decoder"), **stored)
     ids = names if index is None else adata.var_names.to_numpy(dtype=str)[index]
-    return Fitted(Network(**sides, **others), names, ids, index, store.component_names(adata, key), params)
+    return Fitted(network, names, ids, index, store.component_names(adata, key), params)
 
 
 def codes(adata: AnnData, key: str) -> sp.csr_matrix:

@@ -45,16 +45,21 @@ def kind_of(adata: AnnData, key: str) -> str:
 
 def owned(adata: AnnData, key: str, kind: str) -> dict[str, tuple[str, ...]]:
     """Every slot beside ``uns`` that a fit of this kind and its analyses write under a key."""
+    varm: tuple[str, ...]
+    obs: tuple[str, ...] = ()
+    var: tuple[str, ...] = (keys.mean(key),)
     if kind == keys.GROUPED:
-        of_genes = (keys.loadings, keys.encoder, keys.membership, keys.batch_means, keys.loadings_low)
-        of_genes += (keys.loadings_high, keys.prior, keys.evidence, keys.posterior, keys.call)
-        varm, var, obs = tuple(slot(key) for slot in of_genes), (keys.mean(key), keys.scale(key)), ()
+        varm = (keys.loadings(key), keys.encoder(key), keys.membership(key), keys.batch_means(key))
+        varm += (keys.loadings_low(key), keys.loadings_high(key))
+        varm += (keys.prior(key), keys.evidence(key), keys.posterior(key), keys.call(key))
+        var += (keys.scale(key),)
     elif kind == keys.SPARSE_AE:
         varm = (keys.features(key), keys.encoder(key), keys.decoder(key))
-        var, obs = (keys.mean(key), keys.bias(key)), tuple(keys.of_cell(key).values())
+        var += (keys.bias(key),)
+        obs = tuple(keys.of_cell(key).values())
     else:
         labelled = kind_of(adata, key) == kind and plain(adata.uns[key][keys.PARAMS].get("labels", False))
-        varm, var = (keys.profiles(key),), (keys.mean(key),)
+        varm = (keys.profiles(key),)
         obs = (keys.label(key), keys.label_weight(key)) if labelled else ()
     return {"obsm": (keys.scores(key),), "varm": varm, "var": var, "obs": obs}
 

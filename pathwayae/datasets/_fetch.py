@@ -30,7 +30,7 @@ TIMEOUT = 30  # seconds without an answer
 
 
 def list(kind: str | None = None) -> pd.DataFrame:  # noqa: A001 reads as pae.datasets.list()
-    """Table of the data sets and gene-set collections that :func:`fetch` knows.
+    """Return a table of the data sets and gene-set collections that :func:`fetch` knows.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def list(kind: str | None = None) -> pd.DataFrame:  # noqa: A001 reads as pae.da
 
 
 def fetch(name: str, *, progress: bool = True, update: bool = False) -> Path | dict[str, Path]:
-    """Path of a data set or gene-set collection, downloaded if need be.
+    """Return the path of a data set or gene-set collection, downloaded if need be.
 
     A file is taken from ``$PATHWAYAE_DATA`` (that folder itself or the folders in it) when one of the card's names and
     hashes fits; else from the cache, ``$PATHWAYAE_CACHE`` or the user's cache folder; else it is downloaded, verified
@@ -157,22 +157,22 @@ def _find(card: Card, file: File) -> tuple[str, Path | None, tuple[str, ...]]:
         return "embedded", _registry.folder() / file.name, ()
     if file.package and (path := _in_package(file)) is not None:
         return "embedded", path, ()
-    complaints = []
+    complaints: tuple[str, ...] = ()
     for path in _candidates(file):
         found, right = _sha256(path), file.known[path.name]
         if found in right:
-            return "local", path, tuple(complaints)
+            return "local", path, complaints
         if path.name == file.name and not file.sha256:
             logger.info("%s: no hash is published, so it is taken as it is (sha256 %s).", path, found)
-            return "local", path, tuple(complaints)
-        complaints.append(f"{path} is passed over: its sha256 is {found}, not {' or '.join(right)}.")
+            return "local", path, complaints
+        complaints += (f"{path} is passed over: its sha256 is {found}, not {' or '.join(right)}.",)
     cached = _cached(card, file)
     if cached.is_file():
         found = _sha256(cached)
         if file.sha256 in ("", found):
-            return "cached", cached, tuple(complaints)
-        complaints.append(f"{cached} is passed over: its sha256 is {found}, not {file.sha256}.")
-    return "remote" if file.url else "by hand", None, tuple(complaints)
+            return "cached", cached, complaints
+        complaints += (f"{cached} is passed over: its sha256 is {found}, not {file.sha256}.",)
+    return "remote" if file.url else "by hand", None, complaints
 
 
 def _candidates(file: File) -> Iterator[Path]:

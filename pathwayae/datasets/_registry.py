@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 KINDS = ("gene sets", "ontology", "annotation", "cells")
+TYPES: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "bool": bool, "tuple": (list, tuple)}
 
 
 @dataclass(frozen=True)
@@ -188,8 +189,7 @@ def _check(kind: type, raw: Mapping[str, Any], where: str) -> None:
                 raise ValueError(msg)
             continue
         value, wanted = raw[name], str(field.type).partition("[")[0]
-        types = {"str": str, "int": int, "bool": bool, "tuple": (list, tuple)}[wanted]
-        if not isinstance(value, types) or (wanted == "int" and isinstance(value, bool)):
+        if not isinstance(value, TYPES[wanted]) or (wanted == "int" and isinstance(value, bool)):
             msg = f"{where}: {name!r} must be {'a list' if wanted == 'tuple' else wanted}, not {value!r}."
             raise ValueError(msg)
         if value in ("", [], ()) and (required or wanted == "str"):

@@ -30,7 +30,7 @@ def simulate(
     depth: float = 3000.0,
     random_state: int = 0,
 ) -> ad.AnnData:
-    """Cells with planted gene programs, and gene sets that know these programs only in part.
+    """Make cells with planted gene programs, and gene sets that know these programs only in part.
 
     A program holds 25 to 59 genes drawn at random, with loadings Gamma(2, 1). Its activity in a cell is
     Gamma(0.5, 1), present with probability 0.35, times 2.0 in the cell types where the program is high (each with
@@ -119,7 +119,7 @@ def simulate(
         if count > 1:
             group, effect = stream.integers(count, size=n_cells), stream.normal(0.0, sd, (n_genes, count))
             rate *= np.exp(effect).T[group]
-            obs[name] = pd.Categorical.from_codes(group, _names(name, count))
+            obs[name] = pd.Categorical.from_codes(group, pd.Index(_names(name, count)))
             effects[f"true_{name}_effects"] = pd.DataFrame(effect, index=genes, columns=_names(name, count))
     counts = _counts(rate, depth, rng)
 
@@ -129,8 +129,8 @@ def simulate(
     adata.varm["pathways"] = pd.DataFrame(sets, index=genes, columns=programs + _names("silent", n_silent))
     adata.varm["true_loadings"] = pd.DataFrame(loadings, index=genes, columns=programs)
     adata.obsm["true_scores"] = pd.DataFrame(scores, index=cells, columns=programs)
-    for name, effect in effects.items():
-        adata.varm[name] = effect
+    for name, table in effects.items():
+        adata.varm[name] = table
     adata.uns["simulation"] = {**arguments, "high": pd.DataFrame(high, index=types, columns=programs)}
     return adata
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def component_names(
     adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT
 ) -> list[str]:
-    """Names of the components: the pathways, then the free components.
+    """Return the names of the components: the pathways, then the free components.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def scores(
     standardize: bool = False,
     key: str = keys.DEFAULT,
 ) -> pd.DataFrame:
-    """Scores of the cells, labelled: of pathways, codes of a sparse autoencoder, or weights of archetypes.
+    """Return the scores of the cells: of pathways, codes of a sparse autoencoder, or weights of archetypes.
 
     The table is dense: of many cells and latents name the components that are wanted.
 
@@ -122,7 +122,7 @@ def scores(
 
 
 def loadings(adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT) -> pd.DataFrame:
-    """Loadings of the genes, labelled: of pathways, what latents add to genes, or expression at archetypes.
+    """Return the loadings of the genes: of pathways, what latents add to genes, or expression at archetypes.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def _columns(adata: AnnData, where: str, slot: str, components: str | Sequence[s
 
 
 def variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
-    """Share of the variance that each component explains on its own.
+    """Return the share of the variance that each component explains on its own.
 
     Free components are ordered by the variance they explain of what the pathways leave over (residual variance), but
     ``variance_ratio`` is what each score explains alone: it need not fall from ``free_1`` on.
@@ -217,7 +217,7 @@ def variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
 
 
 def history(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
-    """Course of the fit.
+    """Return the course of the fit.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def enrichment(
     max_padj: float | None = None,
     key: str = keys.DEFAULT,
 ) -> pd.DataFrame:
-    """Gene sets that the loadings point to.
+    """Return the gene sets that the loadings point to.
 
     Parameters
     ----------
@@ -305,7 +305,7 @@ def enrichment(
 
 
 def to_anndata(adata: AnnData, *, key: str = keys.DEFAULT) -> AnnData:
-    """Cells × components, for scanpy's own plots and tests.
+    """Return cells × components as an AnnData, for scanpy's own plots and tests.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin  # no types: hence the ignore
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
@@ -25,7 +25,8 @@ Floats = NDArray[np.floating[Any]]
 logger = logging.getLogger("pathwayae")
 
 DTYPES = (np.float64, np.float32)
-ONLY_EXACT = {"delta": 0.0, "robust": None, "coreset": None, "n_restarts": 1}
+ADAM: dict[str, tuple[Any, ...]] = {"delta": (0.0,), "robust": (None,), "coreset": (None,), "n_restarts": (1,)}
+EXACT: dict[str, tuple[Any, ...]] = {"weights_projection": (None, "euclidean"), "archetype_projection": (None, "hull")}
 
 
 class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -138,7 +139,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     References
     ----------
     Cutler & Breiman, Archetypal analysis, Technometrics 36 (1994). Mørup & Hansen, Archetypal analysis for machine
-    learning and data mining, Neurocomputing 80 (2012). The mathematics is in ``docs/mathematics.md``.
+    learning and data mining, Neurocomputing 80 (2012). The mathematics is in ``docs/archetypes.md``.
 
     Examples
     --------
@@ -337,7 +338,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             n_archetypes=self.n_archetypes,
             max_iter=self.max_iter,
             tol=self.tol,
-            start=_start(self.start),
+            start="aa++" if self.start is None else self.start,
             delta=self.delta,
             entropy_reg=self.entropy_reg,
             robust=self.robust,
@@ -377,8 +378,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         _checks.choice("weights_projection", self.weights_projection, (None, *classic.WEIGHTS))
         _checks.choice("archetype_projection", self.archetype_projection, (None, "hull", *classic.ARCHETYPES))
         adam = self.solver == "adam"
-        allowed = {"weights_projection": (None, "euclidean"), "archetype_projection": (None, "hull")}
-        foreign: dict[str, tuple[Any, ...]] = {name: (own,) for name, own in ONLY_EXACT.items()} if adam else allowed
+        foreign = dict(ADAM if adam else EXACT)
         if adam and self.archetype_projection == "hull":
             foreign["archetype_projection"] = (None,)
         for name, own in foreign.items():

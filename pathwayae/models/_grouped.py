@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin  # no types: hence the ignore
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
@@ -298,7 +298,9 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def _validated(self, X: Any, *, reset: bool) -> Any:
         return validate_data(self, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32))
 
-    def _standardized(self, X: Any, like: Standard | None = None) -> gram_product.Data:
+    def _standardized(
+        self, X: Any, like: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    ) -> gram_product.Data:
         """Moments of the standardised samples, or the samples themselves; with the means and units given."""
         _checks.choice("solver", self.solver, ("auto", "gram", "cells"))
         n, g = X.shape

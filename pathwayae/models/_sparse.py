@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin  # no types: hence the ignore
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
@@ -112,7 +112,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     References
     ----------
     Bussmann et al., BatchTopK sparse autoencoders (2024); Gao et al., Scaling and evaluating sparse autoencoders
-    (2024). The mathematics is in ``docs/mathematics.md``.
+    (2024). The mathematics is in ``docs/sparse_autoencoder.md``.
 
     Examples
     --------

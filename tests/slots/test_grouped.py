@@ -27,12 +27,12 @@ def cells(request):
 @every_kind
 def test_scores_follow_from_what_is_read_back(cells):
     model = fitted(cells, "pae")
-    values = cells.X.toarray()[:, model.index].astype(float)
+    values = cells.X.toarray()[:, model.genes].astype(float)
     np.testing.assert_allclose((values - model.mean) / model.scale @ model.encoder, cells.obsm["X_pae"], atol=1e-4)
     assert list(model.names) == sorted(cells.var_names[cells.var["keep"]])
     assert (model.n_pathways, model.membership.shape, len(model.components)) == (3, (149, 3), 5)
     np.testing.assert_array_equal(
-        model.membership.toarray(), cells.varm["pathways"].to_numpy()[model.index].astype(bool)
+        model.membership.toarray(), cells.varm["pathways"].to_numpy()[model.genes].astype(bool)
     )
 
 
@@ -64,7 +64,7 @@ def test_the_settings_read_back_give_the_fit_again(options):
 
 
 def test_the_encoder_is_that_of_the_slot_or_the_loadings_where_they_are_tied(cells):
-    np.testing.assert_array_equal(fitted(cells, "pae").encoder, cells.varm["pae_encoder"][fitted(cells, "pae").index])
+    np.testing.assert_array_equal(fitted(cells, "pae").encoder, cells.varm["pae_encoder"][fitted(cells, "pae").genes])
     assert not np.array_equal(fitted(cells, "pae").encoder, fitted(cells, "pae").loadings)
     flat.fit(cells, "pathways", n_extra=2, progress=False, **CLASSIC)
     assert "pae_encoder" not in cells.varm
@@ -122,7 +122,7 @@ def test_moments_are_standardised_as_those_of_the_fit_were(options):
     flat.fit(adata, "pathways", n_extra=1, progress=False, **options)
     model = fitted(adata, "pae")
     moments = moments_of(adata, model, None, sample_key="donor", batch_key="batch", progress=False)
-    x = adata.X.toarray().astype(float)[:, model.index]
+    x = adata.X.toarray().astype(float)[:, model.genes]
     batch = adata.obs["batch"].to_numpy() if options.get("batch_key") else np.zeros(400)
 
     def expected(rows):

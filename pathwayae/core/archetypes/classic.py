@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pathwayae.core.archetypes import problem, simplex, starts
 from pathwayae.core.archetypes.cells import Cells, Source, check_distinct
@@ -57,7 +56,7 @@ class Config:
     learning_rate: float = 1e-3
     tol: float = 1e-6
     patience: int = 100
-    start: Any = "kmeans++"
+    start: ArrayLike = "kmeans++"
     weights: str = "renormalise"
     archetypes: str = "knn"
     entropy_reg: float = 0.0

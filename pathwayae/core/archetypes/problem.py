@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pathwayae.core.archetypes import starts
 
@@ -58,7 +57,7 @@ class Config:
     n_archetypes: int
     max_iter: int = 500
     tol: float = 1e-6
-    start: str | NDArray[Any] | Sequence[int] = "aa++"
+    start: ArrayLike = "aa++"
     delta: float = 0.0
     entropy_reg: float = 0.0
     robust: str | None = None

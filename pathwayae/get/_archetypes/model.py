@@ -22,7 +22,7 @@ def archetypes(
     relative: bool = False,
     key: str = keys.ARCHETYPES,
 ) -> pd.DataFrame:
-    """What archetypes express, where they lie, and who they are made of, labelled.
+    """Return what archetypes express, where they lie, or who they are made of, labelled.
 
     The weights of the cells are :func:`pathwayae.get.scores` with the key of the archetypes.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def archetype_selection(adata: AnnData, *, key: str = keys.ARCHETYPES) -> pd.DataFrame:
-    """How well several numbers of archetypes do.
+    """Return how well several numbers of archetypes do.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def archetype_selection(adata: AnnData, *, key: str = keys.ARCHETYPES) -> pd.Dat
 def archetype_trust(
     adata: AnnData, *, of: Literal["archetypes", "shape"] = "archetypes", key: str = keys.ARCHETYPES
 ) -> pd.DataFrame:
-    """Whether other cells have the same archetypes, and whether the cells have corners.
+    """Return whether other cells have the same archetypes, and whether the cells have corners.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def archetype_features(
     n_features: int | None = None,
     key: str = keys.ARCHETYPES,
 ) -> pd.DataFrame:
-    """Genes and pathways that are high at each archetype, the most specific first.
+    """Return the genes and pathways that are high at each archetype, the most specific first.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def archetype_features(
 def archetype_groups(
     adata: AnnData, groupby: str | None = None, *, max_padj: float | None = None, key: str = keys.ARCHETYPES
 ) -> pd.DataFrame:
-    """Groups of cells along the weights of each archetype.
+    """Return the groups of cells along the weights of each archetype.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def batch_variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
-    r"""Share of the variance of each score that lies between batches, before and after their means were taken off.
+    r"""Return the share of the variance of each score between batches, before and after their means were taken off.
 
     With :math:`\delta_b = ((\mu_b - \mu)/\sigma)\,e` the shift of batch b, :math:`n_b` its cells, and G the Gram
     matrix of the genes centred within batches, the share before is

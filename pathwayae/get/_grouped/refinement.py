@@ -28,7 +28,7 @@ def refinement(
     everything: bool = False,
     key: str = keys.DEFAULT,
 ) -> pd.DataFrame:
-    """Membership of genes in pathways, weighed.
+    """Return the membership of genes in pathways, weighed, or a report of the pathways.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def refined(
     carried_only: bool = False,
     key: str = keys.DEFAULT,
 ) -> GeneSetCollection:
-    """Gene sets after refinement.
+    """Return the gene sets after refinement.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def relevance(
     max_padj: float | None = None,
     key: str = keys.DEFAULT,
 ) -> pd.DataFrame:
-    """Which pathways the cells use: coherence against matched random sets, and variance explained in cells left out.
+    """Return which pathways the cells use: against matched random sets, and in cells left out.
 
     Parameters
     ----------

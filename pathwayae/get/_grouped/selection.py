@@ -18,7 +18,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def theta_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
-    """Held-out error and recovery of hidden members along a path of θ.
+    """Return held-out error and recovery of hidden members along a path of θ.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def theta_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
 
 
 def n_extra_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
-    """Variance of held-out cells by number of free components.
+    """Return the variance of held-out cells by number of free components.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def n_extra_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
 def free_components(
     adata: AnnData, *, batch_key: str | Sequence[str] | None = None, n_genes: int = 5, key: str = keys.DEFAULT
 ) -> pd.DataFrame:
-    r"""What each free component is: its genes, the pathway nearest to it, its enrichment, and how much it is batch.
+    r"""Describe each free component: its genes, the pathway nearest to it, its enrichment, and how much it is batch.
 
     Parameters
     ----------

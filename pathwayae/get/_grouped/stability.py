@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def stability(
     adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT
 ) -> pd.DataFrame:
-    """How far every component holds where the cells are drawn again or the fit starts elsewhere.
+    """Return how far every component holds where the cells are drawn again or the fit starts elsewhere.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def stability(
 def top_genes(
     adata: AnnData, pathways: str | Sequence[str] | None = None, *, n_genes: int = 10, key: str = keys.DEFAULT
 ) -> pd.DataFrame:
-    """Genes that load most on each component.
+    """Return the genes that load most on each component.
 
     Parameters
     ----------
@@ -125,9 +125,10 @@ def top_genes(
     used = np.isfinite(np.asarray(store.slot(adata, "var", keys.scale(key), key), dtype=float))
     labels = store.gene_names(adata, key).to_numpy(dtype=str)
     ends = _ends(adata, key)
+    places = {name: j for j, name in enumerate(table.columns)}
     parts = []
     for name in component_names(adata, pathways, key=key):
-        j = table.columns.get_loc(name)
+        j = places[name]
         values = table[name].to_numpy()
         size = values if j < n_pathways else np.abs(values)
         order = np.lexsort((labels, -size))

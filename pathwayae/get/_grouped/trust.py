@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +34,7 @@ REASONS = {
 
 
 def pathways(adata: AnnData, *, flagged: bool = False, key: str = keys.DEFAULT) -> pd.DataFrame:
-    """How many genes of each pathway are in the model, and how well its score speaks for them.
+    """Return how many genes of each pathway are in the model, and how well its score speaks for them.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def pathways(adata: AnnData, *, flagged: bool = False, key: str = keys.DEFAULT) 
 
 
 def trust(adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT) -> pd.DataFrame:
-    """One word per component on how far to trust it, with the reason, from all that has been asked of the fit.
+    """Say in one word per component how far to trust it, with the reason, from all that was asked of the fit.
 
     ``pae.tl.fit`` says whether a score speaks for its pathway; ``pae.tl.relevance``, ``pae.tl.refine`` and refits
     (``pae.tl.stability``) add what they found.
@@ -146,12 +146,12 @@ def _figures(adata: AnnData, key: str) -> pd.DataFrame:
     first = top_genes(adata, n_genes=1, key=key).set_index("component")["gene"]
     table = table.merge(own, on="component", how="left")
     table["flag"] = table["flag"].fillna("")
-    table.insert(table.columns.get_loc("top_gene_share"), "top_gene", table["component"].map(first).fillna(""))
+    table.insert(table.columns.tolist().index("top_gene_share"), "top_gene", table["component"].map(first).fillna(""))
     table["answers"] = ""
     table["refits"] = ""
     if keys.STABILITY in fit:
-        found = pd.DataFrame(fit[keys.STABILITY]).set_index("component")["verdict"]
-        table["refits"] = table["component"].map(found).fillna("")
+        refits = pd.DataFrame(fit[keys.STABILITY]).set_index("component")["verdict"]
+        table["refits"] = table["component"].map(refits).fillna("")
     for name, column, into in (
         (keys.STABILITY, "scores_low", "stability"),
         (keys.RELEVANCE, "padj", "relevance_padj"),
@@ -166,11 +166,11 @@ def _figures(adata: AnnData, key: str) -> pd.DataFrame:
             if name != keys.STABILITY and not table["answers"].any():
                 table["answers"] = table["component"].map(found["verdict"]).fillna("")
     ratio = table.pop("variance_ratio")
-    table.insert(table.columns.get_loc("stability"), "variance_ratio", ratio)
+    table.insert(table.columns.tolist().index("stability"), "variance_ratio", ratio)
     return table
 
 
-def _verdict(row: dict[str, Any]) -> tuple[str, str]:
+def _verdict(row: dict[Hashable, Any]) -> tuple[str, str]:
     """The word for a component and why, the first that applies."""
     flag, answer, agreed = row["flag"], row["answers"], row["stability"]
     if flag in REASONS:

@@ -21,7 +21,7 @@ def latent_sparsity(
     of: Literal["latents", "cells", "groups", "activations"] = "latents",
     key: str = keys.SPARSE_AE,
 ) -> pd.DataFrame:
-    """How sparse the codes are, from ``pae.tl.latent_sparsity``.
+    """Return how sparse the codes are, from ``pae.tl.latent_sparsity``.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def latent_selectivity(
     max_padj: float | None = None,
     key: str = keys.SPARSE_AE,
 ) -> pd.DataFrame:
-    """How well latents tell labels apart, from ``pae.tl.latent_selectivity``.
+    """Return how well latents tell labels apart, from ``pae.tl.latent_selectivity``.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def latent_selectivity(
 def latent_genes(
     adata: AnnData, latents: str | Sequence[str] | None = None, *, key: str = keys.SPARSE_AE
 ) -> pd.DataFrame:
-    """Genes that each latent moves most, from ``pae.tl.latent_genes``.
+    """Return the genes that each latent moves most, from ``pae.tl.latent_genes``.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def latent_genes(
 def latent_batches(
     adata: AnnData, *, flagged: bool = False, max_padj: float | None = None, key: str = keys.SPARSE_AE
 ) -> pd.DataFrame:
-    """Which latents follow the batch, from ``pae.tl.latent_batches``.
+    """Return which latents follow the batch, from ``pae.tl.latent_batches``.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def latent_batches(
 
 
 def latent_agreement(adata: AnnData, *, key: str = keys.SPARSE_AE) -> pd.DataFrame:
-    """Which latents come back when the network is trained again, from ``pae.tl.latent_agreement``.
+    """Return which latents come back when the network is trained again, from ``pae.tl.latent_agreement``.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def latent_agreement(adata: AnnData, *, key: str = keys.SPARSE_AE) -> pd.DataFra
 
 
 def latent_ablation(adata: AnnData, *, fewest: bool = False, key: str = keys.SPARSE_AE) -> pd.DataFrame:
-    """Variance explained as the smallest activations are zeroed, from ``pae.tl.latent_ablation``.
+    """Return the variance explained as the smallest activations are zeroed, from ``pae.tl.latent_ablation``.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def sparse_ae_sweep(
     of: Literal["settings", "fits", "equal_sparsity"] = "settings",
     key: str = keys.SPARSE_AE,
 ) -> pd.DataFrame:
-    """Reconstruction against sparsity for the settings tried, from ``pae.tl.sparse_ae_sweep``.
+    """Return reconstruction against sparsity for the settings tried, from ``pae.tl.sparse_ae_sweep``.
 
     Parameters
     ----------

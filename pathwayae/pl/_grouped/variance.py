@@ -81,6 +81,7 @@ def variance(
     ax.tick_params(axis="y", length=0)
     ax.margins(x=0.16)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel("variance explained, each component alone")
     if table["kind"].nunique() > 1:
         ax.legend(loc="lower right", frameon=False)

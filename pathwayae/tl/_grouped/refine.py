@@ -234,6 +234,6 @@ def _write(adata: AnnData, key: str, model: Fitted, weighed: _Weighed, params: d
     varm = {}
     for slot, values in tables.items():
         whole = np.zeros((adata.n_vars, values.shape[1]), dtype=np.int8 if values.dtype == np.int8 else np.float32)
-        whole[model.index] = values
+        whole[model.genes] = values
         varm[slot] = whole
     store.add(adata, key, {keys.REFINEMENT: weighed.report, keys.REFINEMENT_PARAMS: params}, varm=varm)

@@ -38,7 +38,7 @@ def theta_path(
     key: str = keys.DEFAULT,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""How strong the prior should be: held-out error and recovery of hidden members along a path of θ.
+    r"""Choose the strength of the prior: held-out error and recovery of hidden members along a path of θ.
 
     In every fold the model of the fit sees the cells of the other folds, and the pathways without the members hidden
     in that fold. Two figures follow for each θ. The *held-out error* :math:`1 - \mathrm{tr}(Q^\top G Q) /
@@ -131,7 +131,7 @@ def n_extra_path(
     key: str = keys.DEFAULT,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""How many free components the data hold: variance of held-out cells against their number, and its knee.
+    r"""Choose the number of free components: variance of held-out cells against it, and its knee.
 
     In every fold the pathways are fitted to the other cells; free components come in closed form, so one fit gives the
     whole curve. Variance explained in held-out cells can only grow with the number. What stops growing is the variance

@@ -134,7 +134,7 @@ def stability(
     ends = (keys.loadings_low(key), keys.loadings_high(key))
     varm: dict[str, Any] = dict.fromkeys(ends)
     if outcome.interval is not None:
-        varm = {ends[i]: store.of_all_genes(adata.n_vars, model.index, outcome.interval[i]) for i in (0, 1)}
+        varm = {ends[i]: store.of_all_genes(adata.n_vars, model.genes, outcome.interval[i]) for i in (0, 1)}
     store.add(target, key, {keys.STABILITY: outcome.table, keys.STABILITY_PARAMS: settings}, varm=varm)
     return target if copy else None
 
@@ -200,7 +200,7 @@ def _strata(
 def _problem(model: Fitted, strata: Moments) -> Problem:
     """What the fit was about, from the moments of its cells."""
     data = model.standardize(strata)
-    everywhere = np.ones(len(model.index), dtype=bool)
+    everywhere = np.ones(len(model.genes), dtype=bool)
     return Problem(data, model.membership.toarray(), everywhere, model.n_pathways, model.config())
 
 

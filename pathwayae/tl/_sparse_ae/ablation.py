@@ -36,7 +36,7 @@ def latent_ablation(
     key: str = keys.SPARSE_AE,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""How many latents a cell needs: zero those of each cell from the smallest activation up, and see what is left.
+    r"""Measure how many latents a cell needs: zero its activations from the smallest up, and see what is left.
 
     With :math:`h^{(q)}` the code of a cell of which the q largest activations are kept (ties by the number of the
     latent), :math:`\mathrm{EV}(q) = 1 - \sum \|x - \mathrm{decode}(h^{(q)})\|^2 / \sum \|x - \bar x\|^2` over all

@@ -39,7 +39,7 @@ def latent_agreement(
     key: str = keys.SPARSE_AE,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Which latents come back when the network is trained again from other seeds.
+    r"""Train the network again from other seeds, and see which latents come back.
 
     The network is trained `n_refits` times with the settings of the fit, all refits as one batched problem, from other
     starts and on other minibatches. What the latents of the fit add to a cell, :math:`\mathrm{decode}(e_j) -

@@ -25,7 +25,7 @@ def latent_genes(
     key: str = keys.SPARSE_AE,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Genes that each latent moves most: what the decoder adds to them when the latent fires.
+    r"""List the genes that each latent moves most: what the decoder adds to them when the latent fires.
 
     The effect of latent j is :math:`\mathrm{decode}(e_j) - \mathrm{decode}(0)`: without the difference, the offset of
     the decoder would be taken for it. For a linear decoder it is the row of the dictionary; with hidden layers, what a

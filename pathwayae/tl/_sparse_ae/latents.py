@@ -36,7 +36,7 @@ def latent_sparsity(
     key: str = keys.SPARSE_AE,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""How sparse the codes are: latents active in a cell, cells that activate a latent.
+    r"""Measure how sparse the codes are: latents active in a cell, cells that activate a latent.
 
     A latent counts as active above the threshold. *Population sparsity* is the share of latents active in a cell,
     *lifetime sparsity* the share of cells that activate a latent. A latent is dead in the classic sense if fewer than
@@ -139,7 +139,7 @@ def latent_selectivity(
     key: str = keys.SPARSE_AE,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""How well each latent tells the cells of each label (cell type, condition, digit) from all others.
+    r"""Measure how well each latent tells the cells of each label (cell type, condition, digit) from all others.
 
     *AUROC*: the probability that a cell of the label has a higher activation than one of the others, ties counted half;
     1 for a latent that is higher in every cell of the label, 0.5 for one that says nothing, below 0.5 for one that the
@@ -217,7 +217,7 @@ def latent_batches(
     key: str = keys.SPARSE_AE,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Which latents follow the batch, and by how much.
+    r"""Test which latents follow the batch, and by how much.
 
     With cell types (`groupby`) all is within them, so that a latent of a cell type which one batch holds more of is not
     taken for one of the batch. The *share of variance* between batches is

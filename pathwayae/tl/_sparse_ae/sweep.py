@@ -100,9 +100,9 @@ def sparse_ae_sweep(
         Passes over the cells of every fit. ``None`` for the default of the fit.
     settings
         Other settings of every fit, see :class:`pathwayae.tl.SparseAESettings`; ``weight`` is a strength here. With
-        ``classic="l1"`` or ``"kl"`` the networks d → 256 → m → 256 → d with sigmoid output and mean squared error, 15
-        epochs, by default 128 latents, for values between 0 and 1: of ``sparsity="l1"`` with a ReLU code, of ``"kl"``
-        with a sigmoid code. ``held_out`` (a tenth by default) is above 0 and at most 0.5.
+        ``classic="l1"`` or ``"kl"`` (the same here) the networks d → 256 → m → 256 → d with sigmoid output and mean
+        squared error, 15 epochs, by default 128 latents, for values between 0 and 1: of ``sparsity="l1"`` with a ReLU
+        code, of ``"kl"`` with a sigmoid code. ``held_out`` (a tenth by default) is above 0 and at most 0.5.
     threshold, relative
         What counts as active, see :func:`pathwayae.tl.latent_sparsity`.
     by
@@ -215,6 +215,7 @@ def _own(settings: SparseAESettings | None, n_epochs: Any, random_state: Any) ->
 def _base(kinds: list[str], own: SparseAESettings, n_epochs: int | None, device: str) -> Config:
     """What all fits share."""
     if own.classic is not None:
+        _checks.choice("classic", own.classic, tuple(CLASSIC_STRENGTHS))
         for kind in kinds:
             if kind not in CLASSIC_STRENGTHS:
                 msg = (

@@ -56,7 +56,7 @@ def test_intervals_are_percentiles_of_refits_of_cells_repeated(cells: ad.AnnData
     weights = rng.multinomial(len(donors), np.full(len(donors), 1 / len(donors)), size=3)
     refits, encoders = [], []
     for weight, seed in zip(weights, rng.integers(2**31, size=3), strict=True):
-        values = np.repeat(cells.X.toarray()[:, model.index].astype(float), weight[codes], axis=0)
+        values = np.repeat(cells.X.toarray()[:, model.genes].astype(float), weight[codes], axis=0)
         data = accumulate(values).standardize_with(values.mean(axis=0), model.scale)
         config = model.config(random_state=int(seed), device="cpu")
         result = grouped.fit(data, model.membership.toarray(), np.ones(120, dtype=bool), 4, config)
@@ -68,10 +68,10 @@ def test_intervals_are_percentiles_of_refits_of_cells_repeated(cells: ad.AnnData
         encoders.append(np.column_stack([result.encoder, free]))
     ends = np.quantile(refits, [0.025, 0.975], axis=0)
     for slot, end in zip(SLOTS, ends, strict=True):
-        np.testing.assert_allclose(adata.varm[slot][model.index], end, atol=2e-5)
+        np.testing.assert_allclose(adata.varm[slot][model.genes], end, atol=2e-5)
     # The score of a refit, on the cells of the fit.
     table = pae.get.stability(adata)
-    standard = (cells.X.toarray()[:, model.index] - model.mean) / model.scale
+    standard = (cells.X.toarray()[:, model.genes] - model.mean) / model.scale
     for j in range(5):
         scores = [np.corrcoef(standard @ refit[:, j], standard @ model.encoder[:, j])[0, 1] for refit in encoders]
         assert table["scores"][j] == pytest.approx(np.median(scores), abs=1e-5)

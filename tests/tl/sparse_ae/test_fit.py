@@ -176,7 +176,7 @@ def test_cells_held_out_are_those_of_training_in_memory() -> None:
 def test_an_embedding_is_trained_on_as_it_stands_and_means_genes_by_its_loadings(cells: ad.AnnData) -> None:
     adata = run(cells, obsm="X_pca")
     model = fitted(adata)
-    assert model.index is None
+    assert model.genes is None
     assert model.network.n_features == 10
     assert (encode(model.network, cells.obsm["X_pca"]) != adata.obsm["X_sparse_ae"]).nnz == 0
     one = decode(model.network, np.eye(24)) - decode(model.network, np.zeros((1, 24)))

@@ -66,7 +66,7 @@ def by_hand(adata, q, cells=slice(None)):
         top = np.argsort(-code, kind="stable")[:q]
         kept[i, top] = code[top]
     model = fitted(adata)
-    x = adata.X[cells][:, model.index].astype(float)
+    x = adata.X[cells][:, model.genes].astype(float)
     error = ((x - decode(model.network, kept)) ** 2).sum()
     return 1 - error / ((x - x.mean(axis=0)) ** 2).sum()
 
