@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -284,13 +283,11 @@ def _read(path: Path) -> AnnData:
 
 
 def _write(adata: AnnData, path: Path) -> None:
-    """Write beside the target, then replace it at once: the target is whole or untouched."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.h5ad")
-    try:
-        adata.write_h5ad(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write the target whole, or leave it untouched."""
+    from pathwayae.core.files import whole_or_nothing
+
+    with whole_or_nothing(path) as part:
+        adata.write_h5ad(part)
 
 
 def _report(adata: AnnData, key: str = "pae") -> None:

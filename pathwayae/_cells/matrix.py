@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import pandas as pd
@@ -127,6 +127,18 @@ def of_embedding(adata: AnnData, obsm: str) -> Input:
     names = np.arange(values.shape[1]).astype(str)
     source = sources.of_anndata(AnnData(values, obs=adata.obs[[]], var=pd.DataFrame(index=names)))
     return Input(replace(source, name=name), np.arange(len(names)), names)
+
+
+@overload
+def opened(
+    adata: AnnData, layer: str | None, gene_symbols: str | None, normalize: str, *, needed: Literal[True] = True
+) -> sources.Source: ...
+
+
+@overload
+def opened(
+    adata: AnnData, layer: str | None, gene_symbols: str | None, normalize: str, *, needed: bool
+) -> sources.Source | None: ...
 
 
 def opened(

@@ -48,10 +48,9 @@ class Fitted(NamedTuple):
     def config(self, **changes: Any) -> grouped.Config:
         """Settings of the fit, some of them changed; the device is the best one here."""
         known = {field.name for field in fields(grouped.Config)}
-        own: dict[str, Any] = {
-            name: None if value == "" else value for name, value in self.params.items() if name in known
-        }
-        return grouped.Config(**own | {"device": _checks.device("auto")} | changes)
+        own = {name: None if value == "" else value for name, value in self.params.items() if name in known}
+        settings: dict[str, Any] = own | {"device": _checks.device("auto")} | changes
+        return grouped.Config(**settings)
 
     def standardize(self, moments: Moments) -> Standardized:
         """Moments of some or all strata, centred and scaled by themselves as the fit did, within its batches.

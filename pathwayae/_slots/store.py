@@ -337,7 +337,7 @@ def of_cells(adata: AnnData, columns: Mapping[str, str], call: str) -> pd.DataFr
     return adata.obs[list(columns.values())].set_axis(list(columns), axis=1)
 
 
-def of_all_genes(n_genes: int, genes: NDArray[np.intp], values: NDArray[np.float32]) -> NDArray[np.float32]:
+def of_all_genes(n_genes: int, genes: NDArray[np.intp], values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Values of the genes of the model with zero rows for all others, float32."""
     rows = np.zeros((n_genes, values.shape[1]), dtype=np.float32)
     rows[genes] = values

@@ -72,7 +72,7 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         torch.set_num_threads(before)
 
 
-class _Adam:
+class Adam:
     """Adam on R stacked points with a learning rate each; a rate of 0 leaves its point as it is."""
 
     def __init__(self, point: Tensor) -> None:
@@ -177,7 +177,7 @@ def minimize(
     (1.0, 2.0)
     """
     point = start.clone()
-    adam, watch = _Adam(point), _Watch(point, learning_rate)
+    adam, watch = Adam(point), _Watch(point, learning_rate)
     names: list[str] = []
     record = torch.empty(0)
     n_read, every = 0, _read_every(point)

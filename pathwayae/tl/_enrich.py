@@ -121,14 +121,22 @@ def enrich(
     table, used = _ranked(adata, key)
     table = _named(adata, table, used, chosen, key)
     sets = as_collection(gene_sets)
-    shared: dict[str, Any] = {"min_genes": min_genes, "max_genes": max_genes}
     inputs = (table.to_numpy(), table.index.to_list(), table.columns.to_list(), sets)
     with tqdm(total=len(chosen), desc="enrich", unit=" components", disable=not progress, leave=False) as bar:
         if method == "ora":
-            result = enrichment.ora(*inputs, n_genes=n_genes, **shared, advance=bar.update)
+            result = enrichment.ora(
+                *inputs, n_genes=n_genes, min_genes=min_genes, max_genes=max_genes, advance=bar.update
+            )
         else:
-            more = {"n_permutations": n_permutations, "random_state": random_state, "n_jobs": n_jobs}
-            result = enrichment.prerank(*inputs, **shared, **more, advance=bar.update)
+            result = enrichment.prerank(
+                *inputs,
+                min_genes=min_genes,
+                max_genes=max_genes,
+                n_permutations=n_permutations,
+                random_state=random_state,
+                n_jobs=n_jobs,
+                advance=bar.update,
+            )
     logger.info("Enrichment: %d of %d tests have padj ≤ 0.05.", (result["padj"] <= 0.05).sum(), len(result))
     params = {"method": method, "n_genes": n_genes, "min_genes": min_genes, "max_genes": max_genes or ""}
     params |= {"n_permutations": n_permutations, "random_state": random_state}

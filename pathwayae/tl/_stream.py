@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae._cells import files, sources
+from pathwayae.core.files import whole_or_nothing
 from pathwayae.core.notice import warn
 from pathwayae.tl._project import Projection, bar, scored
 
@@ -77,7 +77,7 @@ def write(
     """
     _check_names(shards, out)
     n = sum(shard.source.shape[0] for shard in shards)
-    with _whole_or_nothing(out) as part, ExitStack() as stack:
+    with whole_or_nothing(out) as part, ExitStack() as stack:
         if out.suffix == ".zarr":
             with warnings.catch_warnings():  # said above
                 warnings.filterwarnings("ignore", "Observation names are not unique", UserWarning)
@@ -99,31 +99,17 @@ def _library(suffix: str) -> Any:
     """The library that writes the kind of file, or an ImportError that says how to get it."""
     try:
         if suffix == ".zarr":
-            import zarr as library
+            import zarr
 
-            if not hasattr(library.Group, "create_array"):
+            if not hasattr(zarr.Group, "create_array"):
                 raise ImportError
-        else:
-            import pyarrow.parquet as library
+            return zarr
+        import pyarrow.parquet
     except ImportError as error:
         which = "pathwayae[zarr]" if suffix == ".zarr" else "pathwayae[parquet]"
         msg = f"out with the ending {suffix} needs another package: pip install '{which}'."
         raise ImportError(msg) from error
-    return library
-
-
-@contextmanager
-def _whole_or_nothing(out: Path) -> Iterator[Path]:
-    """A hidden sibling that takes the place of ``out`` at the end, or vanishes."""
-    part = out.with_name(f".{out.stem}.{os.getpid()}.tmp{out.suffix}")
-    try:
-        yield part
-        part.rename(out)
-    finally:
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink(missing_ok=True)
+    return pyarrow.parquet
 
 
 def _check_names(shards: list[Shard], out: Path) -> None:
@@ -145,9 +131,8 @@ def _joined(shards: list[Shard], shard_key: str) -> pd.DataFrame:
     obs = ad.concat([AnnData(obs=shard.obs) for shard in shards], join="outer").obs
     sizes = [len(shard.obs) for shard in shards]
     labels = [shard.name for shard in shards]
-    obs[shard_key] = pd.Categorical.from_codes(
-        np.repeat(pd.factorize(np.array(labels, dtype=object))[0], sizes), categories=list(dict.fromkeys(labels))
-    )
+    kinds = pd.Index(list(dict.fromkeys(labels)))
+    obs[shard_key] = pd.Categorical.from_codes(np.repeat(kinds.get_indexer(pd.Index(labels)), sizes), categories=kinds)
     return obs
 
 

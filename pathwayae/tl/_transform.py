@@ -132,14 +132,24 @@ def transform(
     key_added = key if key_added is None else key_added
     _check(adata, out, copy=copy)
     reference = _read(reference)
-    options = {"layer": layer, "gene_symbols": gene_symbols, "batch_key": batch_key, "progress": progress}
     try:
         store.fit_of(reference, key)
     except KeyError as error:
         msg = f"reference: {error.args[0]}"
         raise KeyError(msg) from None
     score = MODELS[store.kind_of(reference, key)]
-    return score(adata, reference, out=out, key=key, key_added=key_added, copy=copy, **options)
+    return score(
+        adata,
+        reference,
+        out=out,
+        layer=layer,
+        gene_symbols=gene_symbols,
+        batch_key=batch_key,
+        key=key,
+        key_added=key_added,
+        progress=progress,
+        copy=copy,
+    )
 
 
 def _check(adata: Any, out: Any, *, copy: bool) -> None:

@@ -330,7 +330,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(fitted: ad
     with pytest.raises(ImportError, match=r"pip install 'pathwayae\[parquet\]'"):
         transform(bare(fitted), fitted, tmp_path / "scores.parquet")
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(ImportError, match="pip install 'pathwayae\[zarr\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'pathwayae\[zarr\]'"):
         transform(bare(fitted), fitted, tmp_path / "scores.zarr")
     assert_nothing_is_left(tmp_path)
 

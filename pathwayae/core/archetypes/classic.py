@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pathwayae.core.archetypes import problem, simplex, starts
 from pathwayae.core.archetypes.cells import Cells, Source, check_distinct
+from pathwayae.core.descent import Adam
 from pathwayae.core.notice import warn
 
 Floats = NDArray[np.float64]
@@ -22,7 +24,6 @@ ARCHETYPES = ("knn", "free")
 NEIGHBOURS = 10
 LEAST = 1e-6  # smallest weight that clipping leaves
 SOFT = 0.01  # and that a softmax starts from: its gradient vanishes with the weight
-BETA, BETA_SQUARES, EPS = 0.9, 0.999, 1e-8  # of Adam
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ class _Descent:
         simplex.solve(self.archetypes @ self.archetypes.T, points @ self.archetypes.T, weights)
         self.inner = np.log(np.maximum(weights, SOFT)) if config.weights == "softmax" else weights
         self._project()
-        self.movers = _Adam(self.inner), _Adam(self.places)
+        self.movers = tuple(Adam(torch.from_numpy(one)[None]) for one in (self.inner, self.places))
 
     def point(self) -> Point:
         """A copy of where the descent stands."""
@@ -248,7 +249,7 @@ class _Descent:
         for mover, point, gradient in zip(
             self.movers, (self.inner, self.places), (by_weights, by_archetypes), strict=True
         ):
-            mover.move(point, np.clip(gradient, -1, 1), self.config.learning_rate)
+            _move(mover, point, np.clip(gradient, -1, 1), self.config.learning_rate)
         self._project()
         self._place()
 
@@ -285,16 +286,9 @@ def _first(cells: Cells, points: Floats, config: Config) -> Floats:
     return points[given] if given.ndim == 1 else cells.from_input(given)
 
 
-class _Adam:
-    """Adam on one array, in place."""
-
-    def __init__(self, point: Floats) -> None:
-        self.mean, self.squares, self.n_steps = np.zeros_like(point), np.zeros_like(point), 0
-
-    def move(self, point: Floats, gradient: Floats, rate: float) -> None:
-        self.n_steps += 1
-        self.mean += (1 - BETA) * (gradient - self.mean)
-        self.squares += (1 - BETA_SQUARES) * (np.square(gradient) - self.squares)
-        mean = self.mean / (1 - BETA**self.n_steps)
-        root = np.sqrt(self.squares / (1 - BETA_SQUARES**self.n_steps))
-        point -= rate * mean / (root + EPS)
+def _move(adam: Adam, point: Floats, gradient: Floats, rate: float) -> None:
+    """One step of Adam on one array, in place."""
+    stacked, slopes = (torch.from_numpy(np.ascontiguousarray(one))[None] for one in (point, gradient))
+    adam.move(stacked, slopes, torch.tensor([rate], dtype=torch.float64))
+    if not np.shares_memory(stacked.numpy(), point):
+        point[...] = stacked.numpy()[0]

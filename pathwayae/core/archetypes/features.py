@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata, t
+from scipy.stats import rankdata, t
 
-from pathwayae.core import fdr
+from pathwayae.core import fdr, groups
 
 Floats = NDArray[np.float64]
 
@@ -264,17 +264,12 @@ def mann_whitney(ranks: Floats, member: NDArray[np.bool_]) -> tuple[float, float
     >>> round(mann_whitney(np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, False, True, True]))[0], 6)
     1.0
     """
-    n, inside = len(ranks), int(member.sum())
-    outside = n - inside
-    if not inside or not outside:
+    inside = int(member.sum())
+    if not 0 < inside < len(ranks):
         return float("nan"), float("nan")
-    u = ranks[member].sum() - inside * (inside + 1) / 2.0
     _, tied = np.unique(ranks, return_counts=True)
-    spread = inside * outside / 12.0 * ((n + 1) - (tied.astype(float) ** 3 - tied).sum() / (n * (n - 1.0)))
-    if spread <= 0:
-        return 0.5, 1.0
-    z = max(abs(u - inside * outside / 2.0) - 0.5, 0.0) / np.sqrt(spread)
-    return float(u / (inside * outside)), float(min(1.0, 2.0 * norm.sf(z)))
+    area, pval = groups.mann_whitney(ranks[member].sum(), inside, len(ranks), (tied.astype(float) ** 3 - tied).sum())
+    return (0.5, 1.0) if np.isnan(pval) else (float(area), float(pval))
 
 
 def clustered(values: Floats, member: NDArray[np.bool_], strata: NDArray[np.intp]) -> float:

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pathwayae.core.files import whole_or_nothing
 from pathwayae.core.genesets.textfile import read_text
 
 if TYPE_CHECKING:
@@ -152,15 +153,8 @@ def write(path: str | os.PathLike[str], sets: Iterable[GeneSet]) -> None:
     if not data:
         msg = f"no gene sets to write to {os.fspath(path)}: `sets` is empty. Give at least one gene set."
         raise ValueError(msg)
-    target = Path(path)
-    if target.suffix == ".gz":
-        data = _compress(data)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_or_nothing(path) as part:
+        part.write_bytes(_compress(data) if Path(path).suffix == ".gz" else data)
 
 
 def _parse_line(line: str, source: str, number: int) -> GeneSet:

@@ -15,6 +15,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from pathwayae.core.groups import share
 from pathwayae.core.moments.gram_product import Data
 from pathwayae.core.moments.moments import Floats, Moments
 from pathwayae.core.notice import listed
@@ -126,8 +127,7 @@ def variance_between(shifts: Floats, counts: Floats, within: Floats) -> Floats:
         Sum of squares of each score about the means of the batches, shape (k,): ``eᵀ G e``, G centred within them.
     """
     between = counts @ shifts**2
-    total = between + within
-    return np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+    return share(between, between + within)
 
 
 def single_condition(batches: NDArray[Any], conditions: NDArray[Any]) -> dict[str, str]:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pathwayae.core.files import whole_or_nothing
 from pathwayae.core.notice import listed
 
 CONSTANT = 1e-12  # a variance below this share of the mean square is rounding, not variation
@@ -273,17 +272,9 @@ class Moments:
         path
             Where to; a file of that name is replaced.
         """
-        target = Path(path)
         about = {"format": FORMAT, "strata": self.strata, "genes": self.genes, "normalize": self.normalize}
-        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                text = np.array(json.dumps(about))
-                np.savez(file, about=text, counts=self.counts, sums=self.sums, grams=self.grams)
-            Path(partial).replace(target)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
+        with whole_or_nothing(path) as part, part.open("wb") as file:
+            np.savez(file, about=np.array(json.dumps(about)), counts=self.counts, sums=self.sums, grams=self.grams)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Moments:

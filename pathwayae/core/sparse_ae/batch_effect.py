@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy import stats
 
 from pathwayae.core import fdr
+from pathwayae.core.groups import share, squares
 from pathwayae.core.sparse_ae import measures, ranks, selectivity
 
 MIN_SHARE = 0.1  # of the variance between batches; a latent with more is flagged if its test says so too
@@ -66,39 +66,28 @@ def association(
         if len(present) < 2:
             continue
         part = held[cells]
-        squares = _squares(part, own, len(present))
-        between, total = between + squares[0], total + squares[1]
+        sums = squares(part, own, len(present))
+        between, total = between + sums[0], total + sums[1]
         value, tested = _kruskal(ranks.rank(part), own, len(present))
         statistic += np.where(tested, value, 0.0)
         freedom += np.where(tested, len(present) - 1.0, 0.0)
     tested = freedom > 0
     pval = np.where(tested, stats.chi2.sf(statistic, np.where(tested, freedom, 1.0)), np.nan)
-    share = np.divide(between, total, out=np.zeros(m), where=total > 0)
+    found = share(between, total)
     padj = fdr.adjusted(pval)
     area, _ = selectivity.auroc(ranks.rank(held), labels, n_batches)
     best = np.abs(area - 0.5).argmax(axis=1)
     return pd.DataFrame(
         {
-            "variance": share,
+            "variance": found,
             "batch": best,
             "auroc": area[np.arange(m), best],
             "statistic": np.where(tested, statistic, np.nan),
             "pval": pval,
             "padj": padj,
-            "flag": (np.nan_to_num(padj, nan=1.0) <= LEVEL) & (share >= min_share),
+            "flag": (np.nan_to_num(padj, nan=1.0) <= LEVEL) & (found >= min_share),
         }
     )
-
-
-def _squares(codes: sp.csr_matrix, labels: Ints, n_labels: int) -> tuple[Floats, Floats]:
-    """Sums of squares between labels and about the mean, per latent."""
-    n = codes.shape[0]
-    count = np.bincount(labels, minlength=n_labels).astype(np.float64)
-    member = sp.csr_matrix((np.ones(n), (labels, np.arange(n))), shape=(n_labels, n))
-    mean = np.asarray((member @ codes).todense()) / count[:, None]
-    middle = count @ mean / n
-    own = np.asarray(codes.multiply(codes).sum(axis=0)).ravel() - n * middle**2
-    return count @ (mean - middle) ** 2, np.maximum(own, 0.0)
 
 
 def _kruskal(ranked: ranks.Ranked, labels: Ints, n_labels: int) -> tuple[Floats, NDArray[np.bool_]]:

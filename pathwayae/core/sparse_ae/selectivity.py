@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy import stats
 
-from pathwayae.core import fdr
+from pathwayae.core import fdr, groups
 from pathwayae.core.sparse_ae import measures, ranks
 from pathwayae.core.sparse_ae.ranks import Ranked
 
@@ -84,24 +84,15 @@ def check_labels(labels: Ints, n_labels: int, n_cells: int) -> None:
 def auroc(ranked: Ranked, labels: Ints, n_labels: int) -> tuple[Floats, Floats]:
     """Area under the ROC curve of each latent for each label, and the two-sided p-value of Mann and Whitney's test.
 
-    With R the sum of the ranks of the n₁ cells of the label, ``U = R − n₁(n₁ + 1)/2`` and ``AUROC = U / (n₁n₂)``. p is
-    the normal approximation with correction for ties and continuity (Mann and Whitney 1947), NaN for a latent that is
-    never active or the same everywhere. It takes cells as independent.
+    See :func:`pathwayae.core.groups.mann_whitney`; p is NaN for a latent that is never active or the same everywhere.
 
     Returns
     -------
     Both latents × labels.
     """
     count = np.bincount(labels, minlength=n_labels).astype(np.float64)
-    pairs = count * (ranked.n - count)
-    u = ranks.sums(ranked, labels, n_labels) - count * (count + 1.0) / 2.0
-    n = float(ranked.n)
-    variance = pairs[None, :] / 12.0 * ((n + 1.0) - ranked.ties[:, None] / (n * (n - 1.0)))
-    distance = np.abs(u - pairs / 2.0) - 0.5
-    varies = (ranked.n_zero[:, None] < n) & (variance > 1e-12 * pairs * n)
-    z = distance / np.sqrt(np.where(varies, variance, 1.0))
-    pval = np.where(varies, np.minimum(2.0 * stats.norm.sf(z), 1.0), np.nan)
-    return u / pairs, pval
+    area, pval = groups.mann_whitney(ranks.sums(ranked, labels, n_labels), count, ranked.n, ranked.ties[:, None])
+    return area, np.where(ranked.n_zero[:, None] < ranked.n, pval, np.nan)
 
 
 def best_f1(ranked: Ranked, labels: Ints, n_labels: int) -> dict[str, Floats]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pathwayae.core.descent import BETA, BETA_SQUARES, EPS, threads_for
+from pathwayae.core.descent import Adam, threads_for
 from pathwayae.core.notice import warn
 from pathwayae.core.sparse_ae import active
 from pathwayae.core.sparse_ae import stack as stacks
@@ -331,36 +331,25 @@ class _Adam:
     """Adam on stacked tensors (R, …) with one learning rate per network; a rate of 0 leaves a network as it is."""
 
     def __init__(self) -> None:
-        self.mean: list[Tensor] = []
-        self.squares: list[Tensor] = []
-        self.n_steps = 0
+        self.of_tensors: list[Adam] = []
 
     @torch.no_grad()
     def move(self, stack: Stack, rates: Tensor) -> None:
         """One step along the gradients, which are cleared; a dictionary of unit length keeps it."""
         tensors = stack.parameters()
-        if not self.mean:
-            self.mean = [torch.zeros_like(tensor) for tensor in tensors]
-            self.squares = [torch.zeros_like(tensor) for tensor in tensors]
-        self.n_steps += 1
+        self.of_tensors = self.of_tensors or [Adam(tensor) for tensor in tensors]
         one_pass = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
         if not one_pass:
             stacks.keep_unit_gradients(stack)
-        for tensor, mean, squares in zip(tensors, self.mean, self.squares, strict=True):
+        for tensor, adam in zip(tensors, self.of_tensors, strict=True):
             gradient, tensor.grad = tensor.grad, None
             if gradient is None:
                 continue
             if one_pass:
                 unit = stack.tied and tensor is stack.weights[-1]
-                active.move(tensor, gradient, mean, squares, rates, step=self.n_steps, unit=unit)
+                adam.n_steps += 1
+                active.move(tensor, gradient, adam.mean, adam.squares, rates, step=adam.n_steps, unit=unit)
             else:
-                self._move(tensor, gradient, mean, squares, rates)
+                adam.move(tensor, gradient, rates)
         if not one_pass:
             stacks.normalise(stack)
-
-    def _move(self, tensor: Tensor, gradient: Tensor, mean: Tensor, squares: Tensor, rates: Tensor) -> None:
-        bias, bias_root = 1 - BETA**self.n_steps, (1 - BETA_SQUARES**self.n_steps) ** 0.5
-        mean.lerp_(gradient, 1 - BETA)
-        squares.mul_(BETA_SQUARES).addcmul_(gradient, gradient, value=1 - BETA_SQUARES)
-        change = mean / (squares.sqrt().div_(bias_root).add_(EPS))
-        tensor.sub_(change * (rates / bias).view(-1, *[1] * (tensor.ndim - 1)))

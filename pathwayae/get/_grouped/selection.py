@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pathwayae._slots import keys, store
+from pathwayae.core import groups
 from pathwayae.get import _common
 
 if TYPE_CHECKING:
@@ -146,8 +147,7 @@ def free_components(
         best = _common.enrichment(adata, key=key).sort_values("padj", kind="stable").drop_duplicates("component")
         table = table.merge(best[["component", "term", "padj"]], on="component", how="left")
     for name in batches:
-        levels = pd.factorize(np.asarray(adata.obs[name], dtype=object))[0]
-        table[f"eta2_{name}"] = [_eta_squared(scores[one].to_numpy(), levels) for one in free]
+        table[f"eta2_{name}"] = _between(scores[free].to_numpy(), adata.obs[name])
     return table
 
 
@@ -173,13 +173,11 @@ def _nearest(similarity: Floats, names: list[str]) -> tuple[list[str], Floats]:
     return [names[j] for j in best], similarity[np.arange(len(best)), best]
 
 
-def _eta_squared(values: Floats, levels: Any) -> float:
-    """Share of the variance between levels; level −1 is left out."""
-    values, levels = values[levels >= 0], levels[levels >= 0]
-    if not len(values) or not np.ptp(values) > 0:
-        return np.nan
-    values = values - values.mean()
-    counts = np.bincount(levels)
-    sums = np.bincount(levels, values)
-    used = counts > 0
-    return float(np.sum(sums[used] ** 2 / counts[used]) / np.sum(values**2))
+def _between(scores: Floats, column: pd.Series) -> Floats:
+    """Share of the variance of each score between the levels of a column; NaN where a score does not vary."""
+    levels, names = pd.factorize(np.asarray(column, dtype=object))
+    inside = levels >= 0
+    if not inside.any():
+        return np.full(scores.shape[1], np.nan)
+    between, total = groups.squares(scores[inside], levels[inside], len(names))
+    return np.where(np.ptp(scores[inside], axis=0) > 0, groups.share(between, total), np.nan)

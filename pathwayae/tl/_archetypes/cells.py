@@ -68,7 +68,7 @@ def in_memory(cells: Input, obs_names: pd.Index, *, always: bool) -> tuple[Any, 
         return Streamed(cells), None
     parts = [values for _, _, values in cells.blocks(2**62 if cells.source.finite else BLOCK_BYTES)]
     together = sp.vstack if sp.issparse(parts[0]) else np.concatenate
-    values = parts[0] if len(parts) == 1 else together(parts)
+    values: Any = parts[0] if len(parts) == 1 else together(parts)
     values = values.tocsr() if sp.issparse(values) else values
     order = np.argsort(obs_names.to_numpy(dtype=str), kind="stable")
     return values[order], order
@@ -136,5 +136,5 @@ def genes(adata: AnnData, obsm: str | None, layer: str | None) -> sources.Source
 
 def labels_of(key: str, names: NDArray[np.object_], weights: NDArray[np.float32]) -> dict[str, Any]:
     """Columns of ``obs``: the archetype with the largest weight, and that weight."""
-    closest = pd.Categorical.from_codes(weights.argmax(axis=1), categories=list(names))
+    closest = pd.Categorical.from_codes(weights.argmax(axis=1), categories=pd.Index(list(names)))
     return {keys.label(key): closest, keys.label_weight(key): weights.max(axis=1)}

@@ -12,6 +12,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _checks
+from pathwayae._cells.matrix import Streamed
 from pathwayae._slots import keys, store
 from pathwayae._slots.archetypes import Fitted
 from pathwayae.core.archetypes import solver
@@ -45,7 +46,7 @@ class Sample(NamedTuple):
 
 def sample(cells: Cells, max_cells: int, rng: np.random.Generator) -> Sample:
     """All cells, or ``max_cells`` of them drawn at random, in the order of the solver."""
-    streamed = isinstance(cells.values, of_archetypes.Streamed)
+    streamed = isinstance(cells.values, Streamed)
     n = cells.values.n if streamed else cells.values.shape[0]
     rows = np.arange(n) if n <= max_cells else np.sort(rng.choice(n, max_cells, replace=False))
     places = rows if cells.order is None else cells.order[rows]

@@ -123,8 +123,9 @@ def archetype_selection(
     streams = [np.random.default_rng([random_state, i]) for i in range(2)]
     cells = sample.sample(of_archetypes.read(adata, obsm, layer, mask_var), max_cells, streams[0])
     strata = cells.strata(adata, sample_key)
-    shared = {"start": start, "n_restarts": n_restarts, "device": device, "random_state": random_state}
-    configs = [config_of(own, k, **shared) for k in numbers]
+    configs = [
+        config_of(own, k, start=start, n_restarts=n_restarts, device=device, random_state=random_state) for k in numbers
+    ]
     fits = []
     for config in tqdm(configs, desc="numbers", unit=" fits", disable=not progress, leave=False):
         fits += solver.fit_many(cells.values, [config])

@@ -100,7 +100,7 @@ def of_new_cells(source: sources.Source, key: str, names: list[str]) -> NDArray[
         If a cell has no batch.
     """
     labels = sources.labels(source, [key])
-    codes = pd.Index(names).get_indexer(labels.astype(str))
+    codes = pd.Index(names).get_indexer(pd.Index(labels.astype(str)))
     if (codes < 0).any():
         unknown = np.unique(labels[codes < 0].astype(str))
         msg = (

@@ -225,7 +225,7 @@ def _spread(values: Floats, possible: NDArray[np.bool_]) -> Floats:
 
 def _write(adata: AnnData, key: str, model: Fitted, weighed: _Weighed, params: dict[str, Any]) -> None:
     """All slots, after everything has been computed."""
-    tables = {
+    tables: dict[str, NDArray[Any]] = {
         keys.prior(key): weighed.prior,
         keys.evidence(key): weighed.evidence,
         keys.posterior(key): weighed.posterior,

@@ -28,7 +28,7 @@ Genes = NDArray[np.intp]
 
 
 def standardized(
-    source: sources.Source,
+    source: sources.Source | None,
     names: NDArray[np.str_],
     mask: NDArray[np.bool_],
     *,
@@ -50,6 +50,9 @@ def standardized(
         genes, read = _given(moments, names, mask)
         if labels is not None:
             batches = _given_batches(moments, labels, names[genes])
+    elif source is None:
+        msg = "There are neither moments nor cells to fit; pass one of them."
+        raise ValueError(msg)
     else:
         genes = np.flatnonzero(mask)
         genes = genes[np.argsort(names[genes], kind="stable")]

@@ -130,4 +130,5 @@ def _config(params: Mapping[str, Any], *, seed: int, device: str) -> Config:
     own = {name: None if isinstance(value, str) and not value else value for name, value in params.items()}
     own = {name: value for name, value in own.items() if name in known}
     hidden = tuple(int(size) for size in np.ravel(params["hidden"]))
-    return Config(**own | {"hidden": hidden, "seed": seed, "device": device})
+    changed: dict[str, Any] = own | {"hidden": hidden, "seed": seed, "device": device}
+    return Config(**changed)

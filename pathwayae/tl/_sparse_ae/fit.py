@@ -139,17 +139,26 @@ def sparse_ae(
     (300, 32)
     """
     own = check(settings, n_latents, k, n_epochs, random_state)
-    wanted = {"n_latents": n_latents, "k": k, "sparsity": sparsity, "n_epochs": n_epochs}
-    config = config_of(own, **wanted, device=device, random_state=random_state)
+    config = config_of(
+        own, n_latents=n_latents, k=k, sparsity=sparsity, n_epochs=n_epochs, device=device, random_state=random_state
+    )
     store.claim(adata, key_added, keys.SPARSE_AE)
     cells = matrix.chosen(adata, layer=layer, obsm=obsm, mask_var=mask_var, gene_symbols=gene_symbols)
     held_out = float(own.held_out or 0.0)
     read = training_cells(cells, held_out=held_out, seed=random_state, device=config.device, progress=progress)
     fit = _trained(read, config, random_state, progress=progress)
     codes = codes_of(cells, fit.network, device=config.device, progress=progress)
-    of_cells = {"layer": layer, "obsm": obsm, "mask_var": mask_var, "gene_symbols": gene_symbols}
+    params = stored(
+        own,
+        fit.config,
+        layer=layer,
+        obsm=obsm,
+        mask_var=mask_var,
+        gene_symbols=gene_symbols,
+        random_state=random_state,
+    )
     target = adata.copy() if copy else adata
-    _write(target, key_added, cells, fit, codes, stored(own, fit.config, **of_cells, random_state=random_state))
+    _write(target, key_added, cells, fit, codes, params)
     logger.info("Trained %d latents; %.3f of the variance is unexplained.", fit.network.n_latents, fit.unexplained)
     return target if copy else None
 

@@ -104,9 +104,9 @@ def latent_sparsity(
     groups = None if groupby is None else labels_of(adata, "groupby", groupby, at_least=1)
     codes = slots.codes(adata, key)
     names = get.component_names(adata, key=key)
-    settings = {"threshold": float(threshold), "relative": bool(relative)}
-    cells = measures.of_cells(codes, **settings)
-    latents = measures.of_latents(codes, **settings)
+    threshold, relative = float(threshold), bool(relative)
+    cells = measures.of_cells(codes, threshold, relative=relative)
+    latents = measures.of_latents(codes, threshold, relative=relative)
     if not latents["n_cells"].any():
         msg = (
             f"No activation is above threshold={threshold:g}; the largest is {latents['max'].max():.3g}. Choose a "
@@ -114,17 +114,18 @@ def latent_sparsity(
         )
         warn(msg)
     latents.insert(0, "latent", names)
-    mask = measures.active(measures.checked(codes), **settings)
+    mask = measures.active(measures.checked(codes), threshold, relative=relative)
     rows = [{"group": ALL} | measures.summary(cells, mask)]
-    for i, name in enumerate(groups.names if groups is not None else []):
-        chosen = np.flatnonzero(groups.codes == i)
-        rows.append({"group": name} | measures.summary(cells.iloc[chosen], mask[chosen]))
+    if groups is not None:
+        for i, name in enumerate(groups.names):
+            chosen = np.flatnonzero(groups.codes == i)
+            rows.append({"group": name} | measures.summary(cells.iloc[chosen], mask[chosen]))
     of_cells = {column: cells[name].to_numpy() for name, column in keys.of_cell(key).items()}
     found = {
         keys.SPARSITY: latents,
         keys.SPARSITY_GROUPS: pd.DataFrame(rows),
         keys.ACTIVATIONS: measures.activations(codes),
-        keys.SPARSITY_PARAMS: settings | {"groupby": groupby or ""},
+        keys.SPARSITY_PARAMS: {"threshold": threshold, "relative": relative, "groupby": groupby or ""},
     }
     target = adata.copy() if copy else adata
     store.add(target, key, found, obs=of_cells)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pathwayae import _checks
 from pathwayae.core.sparse_ae import settings as core
 from pathwayae.core.sparse_ae.settings import Config
+from pathwayae.core.sparse_ae.sparsity import Sparsity
 
 HELD_OUT = 0.1
 OF_CLASSIC = {"hidden": (), "output": "identity", "center": True}
@@ -111,22 +112,35 @@ def config_of(
     *,
     n_latents: int | None,
     k: float | None,
-    sparsity: str,
+    sparsity: Sparsity,
     n_epochs: int | None,
     device: str,
     random_state: int,
 ) -> Config:
     """Settings of the core; what follows from the data stays None."""
     _checks.choice("sparsity", sparsity, tuple(core.WEIGHTS))
-    shared = {"seed": int(random_state), "device": _checks.device(device)}
-    shared |= {"rho": own.rho, "learning_rate": own.learning_rate}
-    changes = {"n_latents": n_latents, "weight": own.weight, "batch_size": own.batch_size, "n_epochs": n_epochs}
+    seed, device = int(random_state), _checks.device(device)
     if own.classic is None:
-        changes |= {"sparsity": sparsity, "k": k, "output": own.output, "center": own.center}
-        return Config(hidden=own.hidden, **shared, **changes)
+        return Config(
+            n_latents=n_latents,
+            hidden=own.hidden,
+            sparsity=sparsity,
+            k=k,
+            weight=own.weight,
+            rho=own.rho,
+            output=own.output,
+            center=own.center,
+            batch_size=own.batch_size,
+            n_epochs=n_epochs,
+            learning_rate=own.learning_rate,
+            seed=seed,
+            device=device,
+        )
     refuse_beside_classic(own.classic, "sparsity", sparsity, "batchtopk")
     refuse_beside_classic(own.classic, "k", k, None)
-    return core.classic(own.classic, **shared, **{name: value for name, value in changes.items() if value is not None})
+    wanted = {"n_latents": n_latents, "weight": own.weight, "batch_size": own.batch_size, "n_epochs": n_epochs}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return core.classic(own.classic, rho=own.rho, learning_rate=own.learning_rate, seed=seed, device=device, **given)
 
 
 def stored(
@@ -140,7 +154,7 @@ def stored(
     random_state: int,
 ) -> dict[str, Any]:
     """Settings as h5ad and zarr can hold them; "" stands for None."""
-    params = {"layer": layer, "obsm": obsm, "gene_symbols": gene_symbols, "random_state": random_state}
+    params: dict[str, Any] = {"layer": layer, "obsm": obsm, "gene_symbols": gene_symbols, "random_state": random_state}
     params |= {"mask_var": mask_var if isinstance(mask_var, str | None) else "array"}
     params |= {"classic": own.classic, "held_out": own.held_out} | asdict(config)
     params["hidden"] = np.array(config.hidden, dtype=np.int64)

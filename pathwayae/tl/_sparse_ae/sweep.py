@@ -18,8 +18,9 @@ from pathwayae._cells.minibatches import training_cells
 from pathwayae._slots import keys, store
 from pathwayae.core.notice import warn
 from pathwayae.core.sparse_ae import measures, trade_off
-from pathwayae.core.sparse_ae.network import Network, encode
+from pathwayae.core.sparse_ae.network import Code, Network, encode
 from pathwayae.core.sparse_ae.settings import Config, resolve
+from pathwayae.core.sparse_ae.sparsity import Sparsity
 from pathwayae.core.sparse_ae.training import Fit, train
 from pathwayae.tl._sparse_ae.settings import HELD_OUT, SparseAESettings, check, config_of
 
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
     from pathwayae.core.sparse_ae.minibatches import Cells
 
 BY_K = ("batchtopk", "topk", "jumprelu")
-STRENGTHS = {
+STRENGTHS: dict[Sparsity, tuple[float, ...]] = {
     "batchtopk": (2, 4, 8, 16, 32),
     "topk": (2, 4, 8, 16, 32),
     "jumprelu": (2, 4, 8, 16, 32),
     "l1": (0.01, 0.03, 0.1, 0.3, 1.0),
     "kl": (0.003, 0.01, 0.03, 0.1, 0.3),
 }
-CLASSIC_STRENGTHS = {
+CLASSIC_STRENGTHS: dict[Sparsity, tuple[float, ...]] = {
     "l1": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
     "kl": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
 }
@@ -179,7 +180,7 @@ def sparse_ae_sweep(
     configs = _configs(cells, base, {kind: grid.get(kind) or defaults[kind] for kind in kinds}, sizes, seeds)
     fits = _fits(cells, configs, threshold, relative=relative, order=random_state, progress=progress)
     table = trade_off.over_seeds(fits, SETTING, VALUES)
-    params = {"threshold": float(threshold), "relative": bool(relative), "by": by, "n_seeds": n_seeds}
+    params: dict[str, Any] = {"threshold": float(threshold), "relative": bool(relative), "by": by, "n_seeds": n_seeds}
     params |= {"layer": layer or "", "obsm": obsm or "", "random_state": random_state, "n_epochs": n_epochs or ""}
     params |= {name: "" if value is None else value for name, value in asdict(own).items() if name != "hidden"}
     params["hidden"] = np.array(own.hidden, dtype=np.int64)
@@ -189,14 +190,15 @@ def sparse_ae_sweep(
     return target if copy else None
 
 
-def _kinds(sparsity: str | Sequence[str]) -> list[str]:
+def _kinds(sparsity: str | Sequence[str]) -> list[Sparsity]:
     kinds = [sparsity] if isinstance(sparsity, str) else list(sparsity)
     if not kinds or len(set(kinds)) < len(kinds):
         msg = f"sparsity={kinds} must name at least one kind, and none twice."
         raise ValueError(msg)
     for kind in kinds:
         _checks.choice("sparsity", kind, list(STRENGTHS))
-    return kinds
+    known: dict[str, Sparsity] = {kind: kind for kind in STRENGTHS}
+    return [known[kind] for kind in kinds]
 
 
 def _own(settings: SparseAESettings | None, n_epochs: Any, random_state: Any) -> SparseAESettings:
@@ -212,7 +214,7 @@ def _own(settings: SparseAESettings | None, n_epochs: Any, random_state: Any) ->
     return own
 
 
-def _base(kinds: list[str], own: SparseAESettings, n_epochs: int | None, device: str) -> Config:
+def _base(kinds: Sequence[str], own: SparseAESettings, n_epochs: int | None, device: str) -> Config:
     """What all fits share."""
     if own.classic is not None:
         _checks.choice("classic", own.classic, tuple(CLASSIC_STRENGTHS))
@@ -223,15 +225,17 @@ def _base(kinds: list[str], own: SparseAESettings, n_epochs: int | None, device:
                     "them out."
                 )
                 raise ValueError(msg)
-    wanted = {"n_latents": None, "k": None, "sparsity": "batchtopk", "n_epochs": n_epochs}
-    return config_of(own, **wanted, device=device, random_state=0)
+    return config_of(
+        own, n_latents=None, k=None, sparsity="batchtopk", n_epochs=n_epochs, device=device, random_state=0
+    )
 
 
 def _sizes(n_latents: int | Sequence[int] | None, base: Config, cells: Cells) -> list[int]:
     if n_latents is None:
         plain = resolve(replace(base, sparsity="batchtopk", code="relu"), cells.n, cells.n_features)
         return [int(plain.n_latents or 1)]
-    sizes = [n_latents] if np.ndim(n_latents) == 0 else list(n_latents)
+    given: Any = n_latents  # one, or what holds some: a list, an array
+    sizes = [given] if np.ndim(given) == 0 else list(given)
     for size in sizes:
         _checks.number("n_latents", size, 1, integer=True)
     if not sizes or len(set(sizes)) < len(sizes):
@@ -240,7 +244,7 @@ def _sizes(n_latents: int | Sequence[int] | None, base: Config, cells: Cells) ->
     return [int(size) for size in sizes]
 
 
-def _given(strengths: Sequence[float] | Mapping[str, Sequence[float]], kinds: list[str]) -> dict[str, list[float]]:
+def _given(strengths: Sequence[float] | Mapping[str, Sequence[float]], kinds: Sequence[str]) -> dict[str, list[float]]:
     """Strengths of every kind, as the user has them."""
     if not isinstance(strengths, Mapping):
         if len(kinds) > 1:
@@ -250,7 +254,7 @@ def _given(strengths: Sequence[float] | Mapping[str, Sequence[float]], kinds: li
     found = {}
     for kind, given in strengths.items():
         _checks.choice("strengths", kind, kinds)
-        values = [given] if np.ndim(given) == 0 else list(given)
+        values: list[Any] = [given] if np.ndim(given) == 0 else list(given)
         if not values or len(set(values)) < len(values):
             msg = f"strengths of {kind!r} must hold at least one number, and none twice; got {values}."
             raise ValueError(msg)
@@ -260,7 +264,7 @@ def _given(strengths: Sequence[float] | Mapping[str, Sequence[float]], kinds: li
     return found
 
 
-def _sensible(kind: str, values: Sequence[float], n_latents: int) -> Sequence[float]:
+def _sensible(kind: Sparsity, values: Sequence[float], n_latents: int) -> Sequence[float]:
     """Default numbers as far as a half of the latents allows; those given by the user as they are."""
     if kind not in BY_K or values is not STRENGTHS[kind]:
         return values
@@ -269,21 +273,17 @@ def _sensible(kind: str, values: Sequence[float], n_latents: int) -> Sequence[fl
 
 
 def _configs(
-    cells: Cells, base: Config, strengths: Mapping[str, Sequence[float]], sizes: list[int], seeds: range
+    cells: Cells, base: Config, strengths: Mapping[Sparsity, Sequence[float]], sizes: list[int], seeds: range
 ) -> list[Config]:
     """Settings of all fits, every None filled in; refuses those that contradict each other."""
     configs = []
     for kind, values in strengths.items():
-        code = base.code if kind != "kl" else "sigmoid"
+        code: Code | None = base.code if kind != "kl" else "sigmoid"
         for size in sizes:
             for value in _sensible(kind, values, size):
-                own = {
-                    "k" if kind in BY_K else "weight": float(value),
-                    "sparsity": kind,
-                    "n_latents": size,
-                    "code": code,
-                }
-                configs += [resolve(replace(base, **own, seed=seed), cells.n, cells.n_features) for seed in seeds]
+                k, weight = (float(value), base.weight) if kind in BY_K else (base.k, float(value))
+                own = replace(base, sparsity=kind, k=k, weight=weight, n_latents=size, code=code)
+                configs += [resolve(replace(own, seed=seed), cells.n, cells.n_features) for seed in seeds]
     return configs
 
 
@@ -334,7 +334,7 @@ def _together(configs: list[Config], d: int) -> Iterator[list[Config]]:
     yield part
 
 
-def _compared(table: pd.DataFrame, by: str, kinds: list[str]) -> pd.DataFrame:
+def _compared(table: pd.DataFrame, by: str, kinds: Sequence[str]) -> pd.DataFrame:
     """Kinds at equal sparsity, for each number of latents."""
     groups = table.groupby("n_latents", sort=False)
     parts = [trade_off.equal_sparsity(rows, by=by).assign(n_latents=n_latents) for n_latents, rows in groups]

@@ -8,6 +8,7 @@ import torch
 
 from pathwayae.core.archetypes import classic, solver
 from pathwayae.core.archetypes.classic import Config
+from pathwayae.core.descent import Adam
 from pathwayae.core.notice import DataWarning
 
 EVERY = [(weights, archetypes) for weights in classic.WEIGHTS for archetypes in classic.ARCHETYPES]
@@ -55,9 +56,9 @@ def test_the_first_steps_are_those_of_adam_with_clipped_gradients() -> None:
     rng = np.random.default_rng(0)
     point, gradients = rng.normal(size=(3, 2)), [5 * rng.normal(size=(3, 2)) for _ in range(4)]
     ours, theirs = point.copy(), torch.tensor(point, requires_grad=True)
-    mover, other = classic._Adam(ours), torch.optim.Adam([theirs], lr=0.1)
+    mover, other = Adam(torch.from_numpy(ours)[None]), torch.optim.Adam([theirs], lr=0.1)
     for gradient in gradients:
-        mover.move(ours, np.clip(gradient, -1, 1), 0.1)
+        classic._move(mover, ours, np.clip(gradient, -1, 1), 0.1)
         theirs.grad = torch.tensor(gradient).clamp(-1, 1)
         other.step()
     np.testing.assert_allclose(ours, theirs.detach().numpy(), atol=1e-12)
