@@ -10,7 +10,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _checks
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 
 
 class Fitted(NamedTuple):
@@ -34,7 +34,7 @@ def fitted(adata: AnnData, key: str = keys.ARCHETYPES) -> Fitted:
     KeyError
         If there are none, or a slot is missing.
     """
-    params = store.plain(store.fit_of(adata, key, keys.ARCHETYPES)[keys.PARAMS])
+    params = lookup.plain(lookup.fit_of(adata, key, keys.ARCHETYPES)[keys.PARAMS])
     table = coordinates(adata, key)
     ids = names = table.columns.astype(str).tolist()
     if not params["obsm"]:
@@ -47,13 +47,13 @@ def fitted(adata: AnnData, key: str = keys.ARCHETYPES) -> Fitted:
 
 def weights(adata: AnnData, key: str) -> pd.DataFrame:
     """Weights of the cells, cells × archetypes."""
-    store.fit_of(adata, key, keys.ARCHETYPES)
-    return store.table(adata, "obsm", keys.scores(key), key).rename_axis(columns="archetype")
+    lookup.fit_of(adata, key, keys.ARCHETYPES)
+    return lookup.table(adata, "obsm", keys.scores(key), key).rename_axis(columns="archetype")
 
 
 def profiles(adata: AnnData, key: str, *, relative: bool = False) -> pd.DataFrame:
     """Expression at each archetype, genes × archetypes; NaN for genes outside the model. Relative: less the mean."""
-    store.fit_of(adata, key, keys.ARCHETYPES)
+    lookup.fit_of(adata, key, keys.ARCHETYPES)
     for where, name in (("varm", keys.profiles(key)), ("var", keys.mean(key))):
         if name not in getattr(adata, where):
             msg = (
@@ -61,7 +61,7 @@ def profiles(adata: AnnData, key: str, *, relative: bool = False) -> pd.DataFram
                 f"key_added={key!r}) where the cells have genes, and does not come with pae.tl.transform."
             )
             raise KeyError(msg)
-    table = store.table(adata, "varm", keys.profiles(key), key).astype(float).rename_axis(columns="archetype")
+    table = lookup.table(adata, "varm", keys.profiles(key), key).astype(float).rename_axis(columns="archetype")
     mean = pd.Series(np.asarray(adata.var[keys.mean(key)], dtype=float), index=adata.var_names)
     table[mean.isna().to_numpy()] = np.nan
     return table.sub(mean, axis=0) if relative else table
@@ -69,9 +69,9 @@ def profiles(adata: AnnData, key: str, *, relative: bool = False) -> pd.DataFram
 
 def coordinates(adata: AnnData, key: str) -> pd.DataFrame:
     """Where archetypes lie, archetypes × dimensions of what they were fitted to."""
-    entry = store.fit_of(adata, key, keys.ARCHETYPES)
+    entry = lookup.fit_of(adata, key, keys.ARCHETYPES)
     if keys.COORDINATES not in entry:
         return profiles(adata, key).dropna().T
-    names = pd.Index(store.component_names(adata, key), name="archetype")
-    dimensions = [str(name) for name in np.asarray(store.plain(entry[keys.DIMENSIONS]))]
-    return pd.DataFrame(np.asarray(store.plain(entry[keys.COORDINATES])), index=names, columns=dimensions)
+    names = pd.Index(lookup.component_names(adata, key), name="archetype")
+    dimensions = [str(name) for name in np.asarray(lookup.plain(entry[keys.DIMENSIONS]))]
+    return pd.DataFrame(np.asarray(lookup.plain(entry[keys.COORDINATES])), index=names, columns=dimensions)

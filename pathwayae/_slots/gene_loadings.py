@@ -6,7 +6,7 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 
 
 def gene_loadings(adata: AnnData, obsm: str, n_dimensions: int) -> NDArray[np.float64] | None:
@@ -17,7 +17,7 @@ def gene_loadings(adata: AnnData, obsm: str, n_dimensions: int) -> NDArray[np.fl
     - another embedding with loadings of the same name and width in ``varm``.
     """
     key = obsm.removeprefix("X_")
-    if store.kind_of(adata, key) == keys.GROUPED and keys.loadings(key) in adata.varm and keys.scale(key) in adata.var:
+    if lookup.kind_of(adata, key) == keys.GROUPED and keys.loadings(key) in adata.varm and keys.scale(key) in adata.var:
         scale = np.nan_to_num(adata.var[keys.scale(key)].to_numpy(dtype=float))
         loadings = np.asarray(adata.varm[keys.loadings(key)], dtype=float) * scale[:, None]
     else:

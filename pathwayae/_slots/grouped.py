@@ -12,7 +12,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _checks
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup, store
 from pathwayae.core.grouped import components
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.model import Model
@@ -86,17 +86,17 @@ def fitted(adata: AnnData, key: str) -> Fitted:
     KeyError
         If there is none, or a slot of it is missing.
     """
-    params = store.plain(store.fit_of(adata, key, keys.GROUPED)[keys.PARAMS])
+    params = lookup.plain(lookup.fit_of(adata, key, keys.GROUPED)[keys.PARAMS])
     mean, scale = (
-        np.asarray(store.slot(adata, "var", slot, key), dtype=np.float64) for slot in (keys.mean(key), keys.scale(key))
+        np.asarray(lookup.slot(adata, "var", slot, key), dtype=np.float64) for slot in (keys.mean(key), keys.scale(key))
     )
     own = _checks.gene_names(adata, params["gene_symbols"] or None)
     index = np.flatnonzero(np.isfinite(scale))
     index = index[np.argsort(own[index], kind="stable")]
-    loadings = np.asarray(store.slot(adata, "varm", keys.loadings(key), key), dtype=np.float64)[index]
-    membership = sp.csr_matrix(store.slot(adata, "varm", keys.membership(key), key))[index].astype(bool)
+    loadings = np.asarray(lookup.slot(adata, "varm", keys.loadings(key), key), dtype=np.float64)[index]
+    membership = sp.csr_matrix(lookup.slot(adata, "varm", keys.membership(key), key))[index].astype(bool)
     encoder = np.asarray(encoder_of(adata, key), dtype=np.float64)[index]
-    names = store.component_names(adata, key)
+    names = lookup.component_names(adata, key)
     levels = batch_names(adata, key)
     return Fitted(index, own[index], names, membership, loadings, encoder, mean[index], scale[index], params, levels)
 
@@ -109,19 +109,19 @@ def encoder_of(adata: AnnData, key: str) -> Any:
     KeyError
         If the fit had an encoder of its own and it is not there.
     """
-    params = store.plain(store.fit_of(adata, key, keys.GROUPED)[keys.PARAMS])
+    params = lookup.plain(lookup.fit_of(adata, key, keys.GROUPED)[keys.PARAMS])
     tied = params["scores"] == "projection" and not params["balance"]
-    return store.slot(adata, "varm", keys.loadings(key) if tied else keys.encoder(key), key)
+    return lookup.slot(adata, "varm", keys.loadings(key) if tied else keys.encoder(key), key)
 
 
 def batch_names(adata: AnnData, key: str) -> tuple[str, ...]:
     """Batches that the fit centred genes within; none where it did not."""
-    return tuple(str(name) for name in np.asarray(store.plain(store.fit_of(adata, key).get(keys.BATCHES, ()))))
+    return tuple(str(name) for name in np.asarray(lookup.plain(lookup.fit_of(adata, key).get(keys.BATCHES, ()))))
 
 
 def batch_means(adata: AnnData, key: str) -> NDArray[np.float64]:
     """Mean of each gene in each batch of the fit, genes × batches; zero for genes outside the model."""
-    return np.asarray(store.slot(adata, "varm", keys.batch_means(key), key), dtype=np.float64)
+    return np.asarray(lookup.slot(adata, "varm", keys.batch_means(key), key), dtype=np.float64)
 
 
 def write(

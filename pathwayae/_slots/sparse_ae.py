@@ -11,7 +11,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _checks
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup, store
 from pathwayae.core.sparse_ae.network import Network
 
 
@@ -82,13 +82,13 @@ def fitted(adata: AnnData, key: str = keys.SPARSE_AE) -> Fitted:
     KeyError
         If there is none, or a slot of it is missing.
     """
-    params = store.plain(store.fit_of(adata, key, keys.SPARSE_AE)[keys.PARAMS])
-    layers = store.plain(store.value(adata, key, keys.NETWORK, missing=no_network(key)))
+    params = lookup.plain(lookup.fit_of(adata, key, keys.SPARSE_AE)[keys.PARAMS])
+    layers = lookup.plain(lookup.value(adata, key, keys.NETWORK, missing=no_network(key)))
     index = None
     if not params["obsm"]:
-        varm = [np.asarray(store.slot(adata, "varm", slot, key)) for slot in (keys.encoder(key), keys.decoder(key))]
+        varm = [np.asarray(lookup.slot(adata, "varm", slot, key)) for slot in (keys.encoder(key), keys.decoder(key))]
         mean, bias = (
-            np.asarray(store.slot(adata, "var", slot, key), dtype=np.float64)
+            np.asarray(lookup.slot(adata, "var", slot, key), dtype=np.float64)
             for slot in (keys.mean(key), keys.bias(key))
         )
         own = _checks.gene_names(adata, params["gene_symbols"] or None)
@@ -102,13 +102,13 @@ def fitted(adata: AnnData, key: str = keys.SPARSE_AE) -> Fitted:
     stored["threshold"] = np.asarray(stored["threshold"], dtype=np.float64)
     network = Network(_layers(layers, "encoder"), _layers(layers, "decoder"), **stored)
     ids = names if index is None else adata.var_names.to_numpy(dtype=str)[index]
-    return Fitted(network, names, ids, index, store.component_names(adata, key), params)
+    return Fitted(network, names, ids, index, lookup.component_names(adata, key), params)
 
 
 def codes(adata: AnnData, key: str) -> sp.csr_matrix:
     """Codes of the cells, CSR."""
-    store.fit_of(adata, key, keys.SPARSE_AE)
-    return sp.csr_matrix(store.matrix(adata, "obsm", keys.scores(key), key))
+    lookup.fit_of(adata, key, keys.SPARSE_AE)
+    return sp.csr_matrix(lookup.matrix(adata, "obsm", keys.scores(key), key))
 
 
 def no_network(key: str) -> str:

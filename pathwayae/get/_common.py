@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,7 +51,7 @@ def component_names(
     >>> pae.get.component_names(adata)[-3:]
     ['program_6', 'free_1', 'free_2']
     """
-    names = store.component_names(adata, key)
+    names = lookup.component_names(adata, key)
     if components is None:
         return names
     chosen = [components] if isinstance(components, str) else [str(name) for name in components]
@@ -155,18 +155,18 @@ def loadings(adata: AnnData, components: str | Sequence[str] | None = None, *, k
     >>> pae.get.loadings(adata)["program_1"].nlargest(10).size
     10
     """
-    store.check_says_genes(adata, key)
-    kind = store.KINDS[store.kind_of(adata, key)]
+    lookup.check_says_genes(adata, key)
+    kind = lookup.KINDS[lookup.kind_of(adata, key)]
     return _columns(adata, "varm", kind.loadings(key), components, key)
 
 
 def _columns(adata: AnnData, where: str, slot: str, components: str | Sequence[str] | None, key: str) -> pd.DataFrame:
     """Some columns of a slot, dense, with labels; those not asked for are not made dense."""
     if components is None:
-        return store.table(adata, where, slot, key)
+        return lookup.table(adata, where, slot, key)
     chosen = component_names(adata, components, key=key)
-    place = {name: j for j, name in enumerate(store.component_names(adata, key))}
-    values = store.matrix(adata, where, slot, key)[:, [place[name] for name in chosen]]
+    place = {name: j for j, name in enumerate(lookup.component_names(adata, key))}
+    values = lookup.matrix(adata, where, slot, key)[:, [place[name] for name in chosen]]
     values = values.toarray() if sp.issparse(values) else values
     rows = adata.obs_names if where == "obsm" else adata.var_names
     return pd.DataFrame(values, index=rows, columns=pd.Index(chosen, name="component"))
@@ -206,11 +206,11 @@ def variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     {'pathway': 6, 'free': 2}
     """
     names = component_names(adata, key=key)
-    ratio = np.asarray(store.value(adata, key, keys.VARIANCE_RATIO, kind=keys.GROUPED), dtype=float).ravel()
-    n_pathways = int(store.value(adata, key, keys.N_PATHWAYS))
+    ratio = np.asarray(lookup.value(adata, key, keys.VARIANCE_RATIO, kind=keys.GROUPED), dtype=float).ravel()
+    n_pathways = int(lookup.value(adata, key, keys.N_PATHWAYS))
     kind = np.where(np.arange(len(names)) < n_pathways, "pathway", "free").astype(object)
     table = pd.DataFrame({"component": names, "variance_ratio": ratio, "kind": kind})
-    if (report := store.fit_of(adata, key).get(keys.PATHWAYS)) is None:
+    if (report := lookup.fit_of(adata, key).get(keys.PATHWAYS)) is None:
         return table
     sizes = report.set_index("pathway")[["n_genes", "n_matched"]].reindex(names).fillna(0).astype(int)
     return table.join(sizes.reset_index(drop=True))
@@ -245,7 +245,7 @@ def history(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     >>> pae.get.history(adata).shape
     (100, 4)
     """
-    terms = store.value(adata, key, keys.HISTORY)
+    terms = lookup.value(adata, key, keys.HISTORY)
     first = [name for name in ("loss", "reconstruction", "zero", "entropy") if name in terms]
     columns = {str(name): np.asarray(terms[name], dtype=float).ravel() for name in dict.fromkeys([*first, *terms])}
     return pd.DataFrame(columns).rename_axis(index="iteration")
@@ -293,15 +293,10 @@ def enrichment(
     >>> pae.get.enrichment(adata, "program_1")["term"].tolist()
     ['few', 'half']
     """
-    table = store.analysis(adata, key, "", keys.ENRICHMENT, f"enrich(adata, gene_sets, key={key!r})")
+    table = lookup.analysis(adata, key, "", keys.ENRICHMENT, f"enrich(adata, gene_sets, key={key!r})")
     if components is not None:
         table = table[table["component"].isin(component_names(adata, components, key=key))]
-    if max_padj is not None:
-        if not 0 <= max_padj <= 1:
-            msg = f"max_padj must be between 0 and 1, got {max_padj}."
-            raise ValueError(msg)
-        table = table[table["padj"] <= max_padj]
-    return table.reset_index(drop=True)
+    return significant(table, max_padj)
 
 
 def to_anndata(adata: AnnData, *, key: str = keys.DEFAULT) -> AnnData:
@@ -338,9 +333,9 @@ def to_anndata(adata: AnnData, *, key: str = keys.DEFAULT) -> AnnData:
     """
     import anndata
 
-    values = store.matrix(adata, "obsm", keys.scores(key), key)
+    values = lookup.matrix(adata, "obsm", keys.scores(key), key)
     var = pd.DataFrame(index=component_names(adata, key=key))
-    if keys.VARIANCE_RATIO in store.fit_of(adata, key):
+    if keys.VARIANCE_RATIO in lookup.fit_of(adata, key):
         var = variance(adata, key=key).set_index("component").rename_axis(index=None)
     carried = {name: adata.uns[name] for name in adata.uns if name.endswith("_colors") or name == "neighbors"}
     return anndata.AnnData(
@@ -351,3 +346,17 @@ def to_anndata(adata: AnnData, *, key: str = keys.DEFAULT) -> AnnData:
         obsp={name: value.copy() for name, value in adata.obsp.items()},
         uns=deepcopy(carried),
     )
+
+
+def significant(table: pd.DataFrame, max_padj: float | None) -> pd.DataFrame:
+    """Rows up to an adjusted *p*-value, numbered anew; all where it is ``None``.
+
+    Raises
+    ------
+    ValueError
+        If it is not between 0 and 1.
+    """
+    if max_padj is not None and not 0 <= max_padj <= 1:
+        msg = f"max_padj must be between 0 and 1, got {max_padj}."
+        raise ValueError(msg)
+    return (table if max_padj is None else table[table["padj"] <= max_padj]).reset_index(drop=True)

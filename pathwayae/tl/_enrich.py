@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pathwayae import get
-from pathwayae._slots import keys, store
+from pathwayae import _checks, get
+from pathwayae._slots import keys, lookup, store
 from pathwayae.core import enrichment
 from pathwayae.gs import as_collection
 
@@ -114,9 +114,7 @@ def enrich(
         msg = f"method must be 'prerank' or 'ora', got {method!r}."
         raise ValueError(msg)
     for name, value in {"n_genes": n_genes, "min_genes": min_genes, "n_permutations": n_permutations}.items():
-        if value < 1:
-            msg = f"{name} must be at least 1, got {value}."
-            raise ValueError(msg)
+        _checks.number(name, value, 1, integer=True)
     chosen = get.component_names(adata, components, key=key)
     table, used = _ranked(adata, key)
     table = _named(adata, table, used, chosen, key)
@@ -147,13 +145,13 @@ def enrich(
 
 def _ranked(adata: AnnData, key: str) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """What genes are ranked by, genes × components, and which genes are in the model."""
-    model = store.kind_of(adata, key)
+    model = lookup.kind_of(adata, key)
     if model == keys.SPARSE_AE:
         table = get.loadings(adata, key=key)
         return table, (table != 0).any(axis=1).to_numpy()
     if model == keys.ARCHETYPES:
         return _contrasts(adata, key)
-    scale = np.asarray(store.slot(adata, "var", keys.scale(key), key), dtype=float)
+    scale = np.asarray(lookup.slot(adata, "var", keys.scale(key), key), dtype=float)
     return get.loadings(adata, key=key), np.isfinite(scale)
 
 
@@ -166,7 +164,7 @@ def _contrasts(adata: AnnData, key: str) -> tuple[pd.DataFrame, NDArray[np.bool_
 def _named(adata: AnnData, table: pd.DataFrame, used: NDArray[np.bool_], chosen: list[str], key: str) -> pd.DataFrame:
     """Values of the components chosen for the genes in the model, one row per gene name."""
     size = np.linalg.norm(table.to_numpy(dtype=float), axis=1)[used]
-    names = store.gene_names(adata, key)[used]
+    names = lookup.gene_names(adata, key)[used]
     table = table.loc[used, chosen]
     order = np.lexsort((table.index.to_numpy(dtype=str), -size))
     repeated = names.iloc[order].duplicated().to_numpy()

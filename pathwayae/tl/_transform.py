@@ -9,7 +9,7 @@ from typing import Any
 import anndata as ad
 from anndata import AnnData
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.tl._archetypes.transform import add_weights
 from pathwayae.tl._grouped.transform import Cells, add_scores
 from pathwayae.tl._sparse_ae.transform import add_codes
@@ -133,11 +133,11 @@ def transform(
     _check(adata, out, copy=copy)
     reference = _read(reference)
     try:
-        store.fit_of(reference, key)
+        lookup.fit_of(reference, key)
     except KeyError as error:
         msg = f"reference: {error.args[0]}"
         raise KeyError(msg) from None
-    score = MODELS[store.kind_of(reference, key)]
+    score = MODELS[lookup.kind_of(reference, key)]
     return score(
         adata,
         reference,

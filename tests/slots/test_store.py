@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import pathwayae as pae
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup, store
 
 SLOTS = ("obsm", "varm", "obs", "var", "uns")
 
@@ -220,7 +220,7 @@ def test_the_id_of_a_fit_follows_from_its_numbers(cells) -> None:
 def test_getters_and_plots_of_other_models_say_whose_the_key_is(cells, model) -> None:
     adata = cells.copy()
     MODELS[model](adata, "one")
-    assert store.kind_of(adata, "one") == model
+    assert lookup.kind_of(adata, "one") == model
     assert list(pae.get.scores(adata, key="one").columns) == pae.get.component_names(adata, key="one")
     pae.pl.scores(adata, "cell_type", key="one", show=False)
     if model != "grouped":  # by default, there is no descent to show

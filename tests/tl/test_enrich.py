@@ -85,7 +85,7 @@ def test_arguments_are_checked(adata):
     with pytest.raises(ValueError, match="'prerank' or 'ora'"):
         enrich(adata, sets, method="gsea")
     for name in ("n_genes", "min_genes", "n_permutations"):
-        with pytest.raises(ValueError, match=f"{name} must be at least 1"):
+        with pytest.raises(ValueError, match=f"{name}=0 is out of range"):
             enrich(adata, sets, **{name: 0})
     with pytest.raises(ValueError, match="n_genes must be between"):
         enrich(adata, sets, method="ora", n_genes=10_000)

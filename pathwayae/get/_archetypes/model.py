@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from pathwayae._slots import archetypes as slots
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -69,5 +69,5 @@ def archetypes(
         msg = f"relative=True is of of='profiles', not of {of!r}; leave it out."
         raise ValueError(msg)
     if of == "cells":
-        return pd.DataFrame(store.value(adata, key, keys.CELLS, kind=keys.ARCHETYPES)).copy()
+        return pd.DataFrame(lookup.value(adata, key, keys.CELLS, kind=keys.ARCHETYPES)).copy()
     return slots.coordinates(adata, key) if of == "coordinates" else slots.profiles(adata, key, relative=relative)

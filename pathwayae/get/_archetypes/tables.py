@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
+from pathwayae.get._common import significant
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -43,7 +44,7 @@ def archetype_selection(adata: AnnData, *, key: str = keys.ARCHETYPES) -> pd.Dat
     """
     name = keys.selection(key)
     table, reason = (
-        store.before_a_fit(adata, name, part, "selection", f"archetype_selection(adata, key_added={key!r})")
+        lookup.before_a_fit(adata, name, part, "selection", f"archetype_selection(adata, key_added={key!r})")
         for part in (keys.TABLE, keys.REASON)
     )
     table = pd.DataFrame(table).reset_index(drop=True).copy()
@@ -89,7 +90,7 @@ def archetype_trust(
         msg = f"of={of!r} is not known; choose 'archetypes' or 'shape'."
         raise ValueError(msg)
     table = _table(adata, key, keys.TRUST if of == "archetypes" else keys.SHAPE, "archetype_trust")
-    table.attrs["verdict"] = str(store.value(adata, key, keys.VERDICT))
+    table.attrs["verdict"] = str(lookup.value(adata, key, keys.VERDICT))
     return table
 
 
@@ -146,11 +147,7 @@ def archetype_features(
     if archetypes is not None:
         names = archetype_names(adata, archetypes, key=key)
         table = pd.concat([table[table["archetype"] == name] for name in names])
-    if max_padj is not None:
-        if not 0 <= max_padj <= 1:
-            msg = f"max_padj must be between 0 and 1, got {max_padj}."
-            raise ValueError(msg)
-        table = table[table["padj"] <= max_padj]
+    table = significant(table, max_padj)
     if n_features is not None:
         if n_features < 1:
             msg = f"n_features must be at least 1, got {n_features}."
@@ -203,12 +200,7 @@ def archetype_groups(
             msg = f"groupby={groupby!r} was not tested, but {known}: run pae.tl.archetype_features(adata, groupby=…)."
             raise KeyError(msg)
         table = table[table["groupby"] == groupby]
-    if max_padj is not None:
-        if not 0 <= max_padj <= 1:
-            msg = f"max_padj must be between 0 and 1, got {max_padj}."
-            raise ValueError(msg)
-        table = table[table["padj"] <= max_padj]
-    return table.reset_index(drop=True)
+    return significant(table, max_padj)
 
 
 def archetype_names(adata: AnnData, chosen: str | Sequence[str] | None = None, *, key: str) -> list[str]:
@@ -219,8 +211,8 @@ def archetype_names(adata: AnnData, chosen: str | Sequence[str] | None = None, *
     KeyError
         If a name is unknown.
     """
-    store.fit_of(adata, key, keys.ARCHETYPES)
-    names = store.component_names(adata, key)
+    lookup.fit_of(adata, key, keys.ARCHETYPES)
+    names = lookup.component_names(adata, key)
     if chosen is None:
         return names
     wanted = [chosen] if isinstance(chosen, str) else [str(name) for name in chosen]
@@ -232,4 +224,4 @@ def archetype_names(adata: AnnData, chosen: str | Sequence[str] | None = None, *
 
 
 def _table(adata: AnnData, key: str, name: str, tool: str, how: str = "") -> pd.DataFrame:
-    return store.analysis(adata, key, keys.ARCHETYPES, name, f"{tool}(adata, key={key!r}) {how}".rstrip())
+    return lookup.analysis(adata, key, keys.ARCHETYPES, name, f"{tool}(adata, key={key!r}) {how}".rstrip())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -49,5 +49,5 @@ def batch_variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     (True, 0.0)
     """
     missing = f"Fit {key!r} centred no batches: run pae.tl.fit(adata, pathways, batch_key=…, key_added={key!r})."
-    table = store.value(adata, key, keys.BATCH_VARIANCE, kind=keys.GROUPED, missing=missing)
+    table = lookup.value(adata, key, keys.BATCH_VARIANCE, kind=keys.GROUPED, missing=missing)
     return pd.DataFrame(table).reset_index(drop=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import expit
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.core.evidence.refine import CALLS
 from pathwayae.core.genesets.collection import GeneSetCollection
 from pathwayae.get._common import component_names
@@ -97,8 +97,8 @@ def refinement(
     prior, evidence, code = (
         np.asarray(_refined_slot(adata, slot, key)) for slot in (keys.prior(key), keys.evidence(key), keys.call(key))
     )
-    used = np.flatnonzero(np.isfinite(np.asarray(store.slot(adata, "var", keys.scale(key), key), dtype=float)))
-    labels = store.gene_names(adata, key).to_numpy(dtype=str)[used]
+    used = np.flatnonzero(np.isfinite(np.asarray(lookup.slot(adata, "var", keys.scale(key), key), dtype=float)))
+    labels = lookup.gene_names(adata, key).to_numpy(dtype=str)[used]
     parts = []
     for name in _chosen(adata, pathways, key):
         j = names.index(name)
@@ -126,7 +126,7 @@ def refinement(
 
 def _of_pathways(adata: AnnData, pathways: str | Sequence[str] | None, key: str) -> pd.DataFrame:
     """The report of ``pae.tl.refine``, one row per pathway."""
-    table = store.analysis(adata, key, keys.GROUPED, keys.REFINEMENT, f"refine(adata, key={key!r})")
+    table = lookup.analysis(adata, key, keys.GROUPED, keys.REFINEMENT, f"refine(adata, key={key!r})")
     if pathways is None:
         return table
     return table.set_index("pathway").loc[_chosen(adata, pathways, key)].reset_index()
@@ -191,8 +191,8 @@ def refined(
     else:
         kept = table["posterior"] >= threshold
     genes = {str(name): group["gene"].tolist() for name, group in table[kept].groupby("pathway", sort=False)}
-    member = sparse.csc_array(store.slot(adata, "varm", keys.membership(key), key))
-    labels = store.gene_names(adata, key).to_numpy(dtype=str)
+    member = sparse.csc_array(lookup.slot(adata, "varm", keys.membership(key), key))
+    labels = lookup.gene_names(adata, key).to_numpy(dtype=str)
     sets, about = {}, {}
     for j, row in enumerate(summary.to_dict("records")):
         name = row["pathway"]
@@ -228,9 +228,9 @@ def _chosen(adata: AnnData, pathways: str | Sequence[str] | None, key: str) -> l
 
 
 def _n_pathways(adata: AnnData, key: str) -> int:
-    return int(store.value(adata, key, keys.N_PATHWAYS, kind=keys.GROUPED))
+    return int(lookup.value(adata, key, keys.N_PATHWAYS, kind=keys.GROUPED))
 
 
 def _refined_slot(adata: AnnData, slot: str, key: str) -> object:
-    store.analysis(adata, key, keys.GROUPED, keys.REFINEMENT, f"refine(adata, key={key!r})")
-    return store.slot(adata, "varm", slot, key)
+    lookup.analysis(adata, key, keys.GROUPED, keys.REFINEMENT, f"refine(adata, key={key!r})")
+    return lookup.slot(adata, "varm", slot, key)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pathwayae._slots import keys, store
-from pathwayae.get._common import component_names
+from pathwayae._slots import keys, lookup
+from pathwayae.get._common import component_names, significant
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -53,11 +53,5 @@ def relevance(
     ['program_1', 'program_2', 'program_3', 'program_4', 'program_5', 'program_6']
     """
     names = component_names(adata, components, key=key)
-    table = store.analysis(adata, key, keys.GROUPED, keys.RELEVANCE, f"relevance(adata, key={key!r})")
-    if max_padj is not None and not 0 <= max_padj <= 1:
-        msg = f"max_padj must be between 0 and 1, got {max_padj}."
-        raise ValueError(msg)
-    table = table.set_index("component").loc[names].reset_index()
-    if max_padj is not None:
-        table = table[table["padj"] <= max_padj].reset_index(drop=True)
-    return table
+    table = lookup.analysis(adata, key, keys.GROUPED, keys.RELEVANCE, f"relevance(adata, key={key!r})")
+    return significant(table.set_index("component").loc[names].reset_index(), max_padj)

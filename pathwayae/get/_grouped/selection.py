@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.core import groups
 from pathwayae.get import _common
 
@@ -134,16 +134,16 @@ def free_components(
     free, pathways = (info.loc[info["kind"] == kind, "component"].tolist() for kind in ("free", "pathway"))
     table = info.loc[info["kind"] == "free", ["component", "variance_ratio"]].reset_index(drop=True)
     loadings, scores = _common.loadings(adata, key=key), _common.scores(adata, key=key).astype(float)
-    labels = store.gene_names(adata, key).to_numpy(dtype=str)
+    labels = lookup.gene_names(adata, key).to_numpy(dtype=str)
     for side, sign in (("positive", 1.0), ("negative", -1.0)):
         table[side] = [_extreme(sign * loadings[name].to_numpy(), labels, n_genes) for name in free]
     own = _unit(scores[free].to_numpy() - scores[free].to_numpy().mean(axis=0))
     theirs = _unit(scores[pathways].to_numpy() - scores[pathways].to_numpy().mean(axis=0))
     table["nearest"], table["correlation"] = _nearest(own.T @ theirs, pathways)
-    members = store.slot(adata, "varm", keys.membership(key), key)
+    members = lookup.slot(adata, "varm", keys.membership(key), key)
     towards = _unit(np.asarray(members.todense() if hasattr(members, "todense") else members, dtype=float))
     table["nearest_genes"], table["cosine"] = _nearest(_unit(loadings[free].to_numpy(float)).T @ towards, pathways)
-    if keys.ENRICHMENT in store.fit_of(adata, key):
+    if keys.ENRICHMENT in lookup.fit_of(adata, key):
         best = _common.enrichment(adata, key=key).sort_values("padj", kind="stable").drop_duplicates("component")
         table = table.merge(best[["component", "term", "padj"]], on="component", how="left")
     for name in batches:
@@ -153,7 +153,7 @@ def free_components(
 
 def _path(adata: AnnData, key: str, name: str, option: str) -> pd.DataFrame:
     call = f'fit(adata, pathways, {option}="auto", key_added={key!r}) or pae.tl.{name}(adata, key={key!r})'
-    return store.analysis(adata, key, keys.GROUPED, name, call)
+    return lookup.analysis(adata, key, keys.GROUPED, name, call)
 
 
 def _extreme(values: Floats, labels: Any, n_genes: int) -> str:

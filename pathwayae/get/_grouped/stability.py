@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.get._common import component_names, loadings
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def stability(
     >>> pae.get.stability(adata)["verdict"].tolist()
     ['stable', 'stable', 'stable', 'untested']
     """
-    table = store.analysis(adata, key, keys.GROUPED, keys.STABILITY, f"stability(adata, key={key!r})")
+    table = lookup.analysis(adata, key, keys.GROUPED, keys.STABILITY, f"stability(adata, key={key!r})")
     if components is not None:
         names = component_names(adata, components, key=key)
         table = table.set_index("component").loc[names].rename_axis(index="component").reset_index()
@@ -120,10 +120,10 @@ def top_genes(
         msg = f"n_genes must be at least 1, got {n_genes}."
         raise ValueError(msg)
     table = loadings(adata, key=key)
-    n_pathways = int(store.value(adata, key, keys.N_PATHWAYS, kind=keys.GROUPED))
-    member = sparse.csc_array(store.slot(adata, "varm", keys.membership(key), key))
-    used = np.isfinite(np.asarray(store.slot(adata, "var", keys.scale(key), key), dtype=float))
-    labels = store.gene_names(adata, key).to_numpy(dtype=str)
+    n_pathways = int(lookup.value(adata, key, keys.N_PATHWAYS, kind=keys.GROUPED))
+    member = sparse.csc_array(lookup.slot(adata, "varm", keys.membership(key), key))
+    used = np.isfinite(np.asarray(lookup.slot(adata, "var", keys.scale(key), key), dtype=float))
+    labels = lookup.gene_names(adata, key).to_numpy(dtype=str)
     ends = _ends(adata, key)
     places = {name: j for j, name in enumerate(table.columns)}
     parts = []
@@ -143,4 +143,6 @@ def top_genes(
 def _ends(adata: AnnData, key: str) -> dict[str, pd.DataFrame]:
     """Ends of the intervals of the loadings, where the fit has them."""
     slots = {"low": keys.loadings_low(key), "high": keys.loadings_high(key)}
-    return {end: store.table(adata, "varm", slot, key) for end, slot in slots.items() if store.has(adata, "varm", slot)}
+    return {
+        end: lookup.table(adata, "varm", slot, key) for end, slot in slots.items() if lookup.has(adata, "varm", slot)
+    }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.get._common import component_names, variance
 from pathwayae.get._grouped.stability import top_genes
 
@@ -76,7 +76,7 @@ def pathways(adata: AnnData, *, flagged: bool = False, key: str = keys.DEFAULT) 
     >>> bool((pae.get.pathways(adata)["n_effective"] > 10).all())
     True
     """
-    table = pd.DataFrame(store.value(adata, key, keys.PATHWAYS, kind=keys.GROUPED)).copy()
+    table = pd.DataFrame(lookup.value(adata, key, keys.PATHWAYS, kind=keys.GROUPED)).copy()
     return table[table["flag"].astype(bool)].reset_index(drop=True) if flagged else table
 
 
@@ -140,7 +140,7 @@ def trust(adata: AnnData, components: str | Sequence[str] | None = None, *, key:
 
 def _figures(adata: AnnData, key: str) -> pd.DataFrame:
     """Everything known, by component; ``answers`` are the verdicts of relevance, or of refine."""
-    fit = store.fit_of(adata, key, keys.GROUPED)
+    fit = lookup.fit_of(adata, key, keys.GROUPED)
     table = variance(adata, key=key)[["component", "variance_ratio"]]
     own = pathways(adata, key=key).rename(columns={"pathway": "component"}).drop(columns="n_genes", errors="ignore")
     first = top_genes(adata, n_genes=1, key=key).set_index("component")["gene"]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.core.sparse_ae import selectivity as core
-from pathwayae.get._common import component_names
+from pathwayae.get._common import component_names, significant
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -61,7 +61,7 @@ def latent_sparsity(
     table = _table(adata, key, places.get(of, keys.SPARSITY), "latent_sparsity(adata")
     if of != "cells":
         return table
-    return store.of_cells(adata, keys.of_cell(key), f"latent_sparsity(adata, key={key!r})")
+    return lookup.of_cells(adata, keys.of_cell(key), f"latent_sparsity(adata, key={key!r})")
 
 
 def latent_selectivity(
@@ -113,7 +113,7 @@ def latent_selectivity(
     table = _of(adata, table, latents, key)
     if best:
         table = core.best_label(table)
-    return _significant(table, max_padj)
+    return significant(table, max_padj)
 
 
 def latent_genes(
@@ -185,7 +185,7 @@ def latent_batches(
     >>> len(pae.get.latent_batches(adata, flagged=True)) < len(pae.get.latent_batches(adata))
     True
     """
-    table = _significant(_table(adata, key, keys.LATENT_BATCHES, "latent_batches(adata, batch_key"), max_padj)
+    table = significant(_table(adata, key, keys.LATENT_BATCHES, "latent_batches(adata, batch_key"), max_padj)
     return table[table["flag"].astype(bool)].reset_index(drop=True) if flagged else table
 
 
@@ -292,12 +292,12 @@ def sparse_ae_sweep(
         msg = f"of={of!r} is not known; choose one of 'settings', 'fits', 'equal_sparsity'."
         raise ValueError(msg)
     call = f"sparse_ae_sweep(adata, key_added={key!r})"
-    return pd.DataFrame(store.before_a_fit(adata, keys.sweep(key), of, "sweep", call)).reset_index(drop=True)
+    return pd.DataFrame(lookup.before_a_fit(adata, keys.sweep(key), of, "sweep", call)).reset_index(drop=True)
 
 
 def _table(adata: AnnData, key: str, name: str, call: str) -> pd.DataFrame:
     """A table in ``uns[key]``, or the call that writes it."""
-    return store.analysis(adata, key, keys.SPARSE_AE, name, f"{call}, key={key!r})")
+    return lookup.analysis(adata, key, keys.SPARSE_AE, name, f"{call}, key={key!r})")
 
 
 def _of(adata: AnnData, table: pd.DataFrame, latents: str | Sequence[str] | None, key: str) -> pd.DataFrame:
@@ -308,12 +308,3 @@ def _of(adata: AnnData, table: pd.DataFrame, latents: str | Sequence[str] | None
     place = {name: i for i, name in enumerate(chosen)}
     rows = table[table["latent"].isin(chosen)]
     return rows.sort_values("latent", key=lambda names: names.map(place), kind="stable", ignore_index=True)
-
-
-def _significant(table: pd.DataFrame, max_padj: float | None) -> pd.DataFrame:
-    if max_padj is None:
-        return table
-    if not 0 <= max_padj <= 1:
-        msg = f"max_padj must be between 0 and 1, got {max_padj}."
-        raise ValueError(msg)
-    return table[table["padj"] <= max_padj].reset_index(drop=True)

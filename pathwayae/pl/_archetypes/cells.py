@@ -13,7 +13,7 @@ from matplotlib.colors import is_color_like, to_hex
 from matplotlib.lines import Line2D
 
 from pathwayae import get
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.pl import _axes, _points
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def colored(
         return Colored(group.cat.codes.to_numpy(), names, own, color)
     if color in adata.var_names:
         return Colored(np.asarray(adata.obs_vector(color, layer=layer), dtype=float), [], [], color)
-    if store.kind_of(adata, keys.DEFAULT) and color in get.component_names(adata):
+    if lookup.kind_of(adata, keys.DEFAULT) and color in get.component_names(adata):
         return Colored(get.scores(adata)[color].to_numpy(dtype=float), [], [], color)
     msg = f"color={color!r} is no column of adata.obs, no gene of adata.var_names and no component of adata.uns['pae']."
     raise KeyError(msg)

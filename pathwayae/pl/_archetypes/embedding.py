@@ -9,7 +9,7 @@ import matplotlib.patheffects as effects
 import numpy as np
 
 from pathwayae._slots import archetypes as slots
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.pl import _axes, _points
 from pathwayae.pl._archetypes import cells
 from pathwayae.pl._archetypes.cells import LegendLoc, Palette
@@ -110,7 +110,7 @@ def archetypes(
     colors = _axes.Colors(cmap, norm, vmin, vmax)
     above = _axes.titles([""], title)[0]
     weights = slots.weights(adata, key)
-    entry = store.fit_of(adata, key, keys.ARCHETYPES)
+    entry = lookup.fit_of(adata, key, keys.ARCHETYPES)
     there = keys.BOOTSTRAP in entry
     places = positions(adata, basis, draws=there if draws is None else draws, key=key)
     points = _points.places(adata, basis, dims)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from pathwayae._slots import archetypes as slots
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.pl import _points
 
 N_NEIGHBORS = 15
@@ -47,7 +47,7 @@ def positions(
     KeyError
         If there are no archetypes under `key`, no such embedding, or no draws.
     """
-    entry, name = store.fit_of(adata, key, keys.ARCHETYPES), _points.name_of(adata, basis)
+    entry, name = lookup.fit_of(adata, key, keys.ARCHETYPES), _points.name_of(adata, basis)
     weights = slots.weights(adata, key)
     names, k = list(weights.columns), weights.shape[1]
     fitted = str(entry[keys.PARAMS]["obsm"])

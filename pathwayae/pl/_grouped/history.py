@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathwayae import get
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def history(
             "with scores='projection' or 'least_squares' for one."
         )
         raise ValueError(msg)
-    table = table.drop(columns=_without_weight(store.fit_of(adata, key)[keys.PARAMS], table))
+    table = table.drop(columns=_without_weight(lookup.fit_of(adata, key)[keys.PARAMS], table))
     ax = _axes.single(ax, (6.4, 3.2))
     for name, values in table.items():
         if not np.isfinite(values).any():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pathwayae import get
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def scores(
     table = get.scores(adata, key=key).astype(float)
     if pathways is not None:
         table = table[get.component_names(adata, pathways, key=key)]
-    elif n_all := int(store.fit_of(adata, key).get(keys.N_PATHWAYS, 0)):
+    elif n_all := int(lookup.fit_of(adata, key).get(keys.N_PATHWAYS, 0)):
         table = table.iloc[:, :n_all]
         if only is not None:
             table = table[_with_verdict(adata, table.columns.tolist(), only, key)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathwayae import get
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.pl import _axes, _points
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def latent_cells(
         msg = f"n_cells must be at least 0, got {n_cells}."
         raise ValueError(msg)
     colors = _axes.Colors(cmap, norm, vmin, vmax)
-    store.fit_of(adata, key, keys.SPARSE_AE)
+    lookup.fit_of(adata, key, keys.SPARSE_AE)
     table = get.scores(adata, latents, key=key)
     titles = _axes.titles([_axes.wrap(str(latent), 30) for latent in table], title)
     points = _points.places(adata, basis, dims)

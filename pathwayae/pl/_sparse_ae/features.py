@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathwayae import get
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def latent_features(
     if shape is not None and (len(shape) != 2 or min(shape) < 1 or shape[0] * shape[1] != adata.n_vars):
         msg = f"shape must be rows × columns of an image that holds all {adata.n_vars} genes, got {tuple(shape)}."
         raise ValueError(msg)
-    store.fit_of(adata, key, keys.SPARSE_AE)
+    lookup.fit_of(adata, key, keys.SPARSE_AE)
     chosen = _most_active(adata, n_latents, key) if latents is None else get.component_names(adata, latents, key=key)
     table = get.loadings(adata, chosen, key=key).astype(float)
     if shape is None:
@@ -127,13 +127,13 @@ def latent_features(
 
 def _most_active(adata: AnnData, n: int, key: str) -> list[str]:
     """Latents with the largest mean activation, in the order of the model."""
-    mean = store.mean_scores(adata, key)
+    mean = lookup.mean_scores(adata, key)
     largest = set(mean.sort_values(ascending=False, kind="stable").index[:n])
     return [name for name in mean.index if name in largest]
 
 
 def _names(adata: AnnData, key: str) -> NDArray[np.object_]:
-    return store.gene_names(adata, key).to_numpy(dtype=object)
+    return lookup.gene_names(adata, key).to_numpy(dtype=object)
 
 
 def _size(table: pd.DataFrame, n_genes: int) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pathwayae import get
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def latent_selectivity(
     image = ax.imshow(values, aspect="auto", interpolation="nearest", **colors.scale(0.0, 1.0))
     ax.set_yticks(range(len(rows)), rows, fontsize="x-small")
     ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
-    ax.set_xlabel(str(store.fit_of(adata, key).get(keys.SELECTIVITY_PARAMS, {}).get("groupby", "")))
+    ax.set_xlabel(str(lookup.fit_of(adata, key).get(keys.SELECTIVITY_PARAMS, {}).get("groupby", "")))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     extend, length = _axes.extend_of(image, values), min(1.0, 1.9 / height)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pathwayae._cells import sources
 from pathwayae._cells.matrix import Input, Streamed, chosen, opened
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.core.archetypes import profiles, solver
 from pathwayae.core.moments.accumulate import BLOCK_BYTES
 from pathwayae.core.notice import listed
@@ -79,7 +79,7 @@ def dimensions(adata: AnnData, obsm: str) -> list[str]:
     values = adata.obsm[obsm]
     if isinstance(values, pd.DataFrame):
         return [str(name) for name in values.columns]
-    names = store.names_of_scores(adata, obsm)
+    names = lookup.names_of_scores(adata, obsm)
     return names if len(names) == values.shape[1] else [f"{obsm}_{j}" for j in range(values.shape[1])]
 
 
@@ -126,7 +126,7 @@ def ordered(fit: solver.Fit, order: NDArray[np.intp] | None) -> solver.Fit:
 
 def genes(adata: AnnData, obsm: str | None, layer: str | None) -> sources.Source | None:
     """The genes to express archetypes of an embedding in, as the fit took them where there is one; None without any."""
-    params = store.params_of_scores(adata, str(obsm))
+    params = lookup.params_of_scores(adata, str(obsm))
     own = str(params.get("layer", ""))
     layer = layer or (own if own in adata.layers else None)
     if adata.n_vars == 0 or (layer is None and not adata.isbacked and adata.X is None):

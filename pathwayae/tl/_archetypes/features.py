@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pathwayae import _checks, get
 from pathwayae._slots import archetypes as slots
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup, store
 from pathwayae.core.archetypes import features
 from pathwayae.core.moments.accumulate import BLOCK_BYTES
 from pathwayae.tl._archetypes import cells, sample
@@ -100,7 +100,7 @@ def archetype_features(
     (15, 9)
     """
     _checks.choice("copy", copy, (True, False))
-    params = store.plain(store.fit_of(adata, key, keys.ARCHETYPES)[keys.PARAMS])
+    params = lookup.plain(lookup.fit_of(adata, key, keys.ARCHETYPES)[keys.PARAMS])
     weights = slots.weights(adata, key)
     strata = None if sample_key is None else sample.strata(adata, sample_key)
     tables = []
@@ -163,7 +163,7 @@ def _fit_key(adata: AnnData, pathways: str | None) -> str | None:
     if pathways != "auto":
         get.component_names(adata, key=pathways)  # raises where there is none
         return pathways
-    return keys.DEFAULT if store.has_scores(adata, keys.DEFAULT, keys.GROUPED) else None
+    return keys.DEFAULT if lookup.has_scores(adata, keys.DEFAULT, keys.GROUPED) else None
 
 
 def _groups(adata: AnnData, weights: pd.DataFrame, column: str, strata: NDArray[np.intp] | None) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pathwayae import _checks
 from pathwayae._cells.matrix import Streamed
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae._slots.archetypes import Fitted
 from pathwayae.core.archetypes import solver
 from pathwayae.tl._archetypes import cells as of_archetypes
@@ -80,7 +80,7 @@ def of_fit(adata: AnnData, key: str, model: Fitted) -> Cells:
             )
             raise ValueError(msg)
         return cells
-    inside = np.isfinite(np.asarray(store.slot(adata, "var", keys.mean(key), key), dtype=float))
+    inside = np.isfinite(np.asarray(lookup.slot(adata, "var", keys.mean(key), key), dtype=float))
     return of_archetypes.read(adata, None, model.params["layer"] or None, inside, model.params["gene_symbols"] or None)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pathwayae import _checks
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.archetypes import fitted
 from pathwayae.core.archetypes import bootstrap, solver, t_ratio
 from pathwayae.core.notice import warn
@@ -154,7 +154,7 @@ def archetype_trust(
         written[keys.BOOTSTRAP] = matched.astype(np.float32)
     if n_permutations:
         _warn_of_few(*cells.values.shape)
-        explained = float(store.value(adata, key, keys.EXPLAINED_VARIANCE))
+        explained = float(lookup.value(adata, key, keys.EXPLAINED_VARIANCE))
         observed = _observed(cells, config, model.coordinates, explained)
         written[keys.SHAPE] = _shape(
             cells, config, observed, n_permutations, streams[2], axes=null == "axes", progress=progress

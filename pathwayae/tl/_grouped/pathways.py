@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup
 from pathwayae.core.genesets.membership import guess_identifiers, mismatch_message
 from pathwayae.core.notice import listed, warn
 from pathwayae.gs import GeneSetCollection, as_collection
@@ -40,7 +40,7 @@ def _from_varm(adata: AnnData, name: str, names: NDArray[np.str_]) -> GeneSetCol
     if isinstance(values, pd.DataFrame):
         columns = [str(column) for column in values.columns]
     elif fitted:
-        columns = store.component_names(adata, fitted[0])[: values.shape[1]]
+        columns = lookup.component_names(adata, fitted[0])[: values.shape[1]]
     else:
         columns = [f"pathway_{j + 1}" for j in range(values.shape[1])]
     member = sp.csc_matrix(values) if sp.issparse(values) else sp.csc_matrix(np.asarray(values, dtype=float))

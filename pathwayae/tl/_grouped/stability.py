@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pathwayae import _checks
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.grouped import Fitted, fitted
 from pathwayae.core.grouped import components
 from pathwayae.core.grouped import fit as grouped
@@ -212,7 +212,7 @@ def _restarted(adata: AnnData, key: str, problem: Problem, n_restarts: int, *, p
     started = [replace(problem, config=replace(problem.config, random_state=first + r)) for r in range(n_restarts)]
     fits = list(_shown(grouped.fit_many(started), n_restarts, "restarts", progress=progress))
     losses = [fit.history["loss"][fit.best_iteration - 1] for fit in fits]
-    own = float(np.min(store.value(adata, key, keys.HISTORY)["loss"]))
+    own = float(np.min(lookup.value(adata, key, keys.HISTORY)["loss"]))
     if min(losses) < own * (1 - BETTER):
         msg = (
             f"The start with random_state={first + int(np.argmin(losses))} ends in a lower loss than the fit "

@@ -14,7 +14,7 @@ from pathwayae import _checks, get
 from pathwayae._cells import sources
 from pathwayae._cells.alignment import align
 from pathwayae._cells.matrix import checked, opened
-from pathwayae._slots import grouped, keys, store
+from pathwayae._slots import grouped, keys, lookup, store
 from pathwayae.core.moments import batches
 from pathwayae.tl import _stream
 from pathwayae.tl._grouped.batches import of_new_cells
@@ -81,13 +81,13 @@ class _Model(NamedTuple):
 
 def _model(reference: AnnData, key: str, batch_key: str | None) -> _Model:
     """The fit of the reference, of which no slot is missing."""
-    params = store.plain(store.fit_of(reference, key, keys.GROUPED)[keys.PARAMS])
+    params = lookup.plain(lookup.fit_of(reference, key, keys.GROUPED)[keys.PARAMS])
     own = str(params.get("batch_key", ""))
     if batch_key is not None and not own:
         msg = f"batch_key={batch_key!r}, but the fit centred no batches; leave it out, or fit with batch_key."
         raise ValueError(msg)
     mean, scale = (
-        np.asarray(store.slot(reference, "var", slot, key), dtype=np.float64)
+        np.asarray(lookup.slot(reference, "var", slot, key), dtype=np.float64)
         for slot in (keys.mean(key), keys.scale(key))
     )
     genes = np.flatnonzero(np.isfinite(scale))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pathwayae import _checks, get
-from pathwayae._slots import keys, store
+from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.sparse_ae import codes as codes_of_cells
 
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ def latent_genes(
     [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     """
     _checks.number("n_genes", n_genes, 1, integer=True)
-    store.fit_of(adata, key, keys.SPARSE_AE)
+    lookup.fit_of(adata, key, keys.SPARSE_AE)
     chosen = get.component_names(adata, latents, key=key)
     effects = get.loadings(adata, latents, key=key)
-    names = store.gene_names(adata, key).to_numpy(dtype=str)
+    names = lookup.gene_names(adata, key).to_numpy(dtype=str)
     codes = codes_of_cells(adata, key).astype(np.float64)
     codes.eliminate_zeros()
     fired = np.maximum(np.diff(codes.tocsc().indptr), 1)
