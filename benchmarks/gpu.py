@@ -367,7 +367,7 @@ def archetypes(plan: Plan) -> Iterator[Row]:
     few = cells[:1000].copy()
 
     def fit(where: str, of: ad.AnnData = cells) -> dict[str, Any]:
-        pae.tl.archetypes(of, plan.archetypes, obsm="X_mixtures", device=where)
+        pae.tl.archetypes(of, plan.archetypes, obsm="X_mixtures", device=where, progress=False)
         return dict(of.uns["archetypes"])
 
     fit("cpu", few)

@@ -67,9 +67,9 @@ class Colors:
 
     def scale_around_zero(self, limit: float) -> dict[str, Any]:
         """Colour map and limits for an artist, ± `limit` by default; one limit alone is mirrored."""
-        if self.vmax is None and (self.vmin or 0.0) < 0:
+        if self.vmax is None and self.vmin is not None and self.vmin < 0:
             limit = -self.vmin
-        elif self.vmin is None and (self.vmax or 0.0) > 0:
+        elif self.vmin is None and self.vmax is not None and self.vmax > 0:
             limit = self.vmax
         limit = limit or 1.0
         return self.scale(-limit, limit)
@@ -105,7 +105,7 @@ def head(ax: Axes, title: str, **style: Any) -> None:
         ax.set_title(title, **{"fontsize": "medium", **style})
 
 
-def single(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
+def single(ax: Axes | Sequence[Axes] | None, figsize: tuple[float, float]) -> Axes:
     """Axes given, or those of a new figure whose margins grow with its labels."""
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")

@@ -111,7 +111,8 @@ def embedding(
         low, high = np.nanpercentile(values, percentiles) if len(values) else (0.0, 1.0)
         order = np.argsort(values, kind="stable")
         style = {"s": area, "linewidths": 0, "rasterized": True, **colors.scale(low, high)}
-        cells = panel.scatter(*points[order].T, c=values[order], **style)
+        x, y = points[order].T
+        cells = panel.scatter(x, y, c=values[order], **style)
         panel.set_title(above, fontsize="medium")
         _points.name_axes(panel, basis, dims)
         panel.set_aspect("equal")

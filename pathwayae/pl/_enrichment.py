@@ -133,7 +133,7 @@ def _nothing(table: pd.DataFrame, max_padj: float) -> str:
     """Say how far the closest term is from being shown."""
     if table["padj"].isna().all():
         return "No term was tested for these components: run pae.tl.enrich with them, or name others."
-    best = table.loc[table["padj"].idxmin()]
+    best = table.iloc[int(np.nanargmin(table["padj"]))]
     where = f"{best['term']!r} in {best['component']!r}"
     return (
         f"No term has padj ≤ {max_padj}; the smallest is {best['padj']:.3g} ({where}). "
@@ -146,7 +146,7 @@ def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str], *
     strength = -np.log10(np.maximum(table["padj"].to_numpy(dtype=float), 1e-300))
     steps = _round_steps(max(strength.min(), strength.max() / 20), strength.max())
     area = LARGEST / steps[-1]
-    look = {"edgecolors": "0.25", "linewidths": 0.5}
+    look: dict[str, Any] = {"edgecolors": "0.25", "linewidths": 0.5}
     dots = ax.scatter(
         table["component"].map({name: i for i, name in enumerate(columns)}),
         table["term"].map({name: i for i, name in enumerate(terms)}),

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
@@ -53,14 +56,15 @@ def places(adata: AnnData, basis: str, dims: tuple[int, int]) -> NDArray[np.floa
 
 
 def grid(
-    ax: Axes | list[Axes] | None, points: NDArray[np.float64], titles: list[str], ncols: int
+    ax: Axes | Sequence[Axes] | None, points: NDArray[np.float64], titles: list[str], ncols: int
 ) -> tuple[list[Axes], Figure | None]:
     """Axes for a panel per title, in the shape of the embedding, with room for colour bars."""
     above = 0.35 + 0.2 * max((title.count("\n") for title in titles), default=0)
     size = (WIDTH + 1.1, WIDTH * _shape(points) + 0.35 + above)
     axes, figure = _axes.panels(ax, len(titles), ncols=ncols, size=size, layout="compressed")
-    if figure is not None:
-        figure.get_layout_engine().set(h_pad=0.08)
+    engine = None if figure is None else figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(h_pad=0.08)
     return axes, figure
 
 

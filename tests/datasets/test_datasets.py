@@ -40,6 +40,9 @@ def test_shapes_and_types_are_those_documented(adata):
         assert frame.index.equals(index)
     assert adata.varm["pathways"].to_numpy().dtype == np.bool_
     assert adata.obs["cell_type"].nunique() == 4
+    assert list(adata.obs.columns) == ["cell_type"]  # options at their defaults leave no trace
+    assert set(adata.varm) == {"pathways", "true_loadings"}
+    assert (adata.var["true_background"] > 0).all()
     assert adata.obs_names.is_unique
     assert adata.var_names.is_unique
 
@@ -59,12 +62,12 @@ def test_x_is_the_logarithm_of_counts_per_10_000(adata):
     np.testing.assert_allclose(adata.X.toarray(), expected, rtol=1e-6)  # float32
 
 
-@pytest.mark.parametrize("depth", [500.0, 3000.0])
-def test_the_median_depth_is_the_one_asked_for(depth):
-    totals = simulate(2000, 300, 4, depth=depth).layers["counts"].toarray().sum(axis=1)
-    # LogNormal(0, 0.3): the median of 2000 has a standard error of 0.3 · 1.25 / √2000 = 0.8 %; 4 of these.
-    assert np.median(totals) == pytest.approx(depth, rel=0.034)
-    assert np.std(np.log(totals)) == pytest.approx(np.sqrt(0.3**2 + 1 / depth), rel=0.07)
+def test_the_median_depth_is_the_one_asked_for():
+    for depth in [500.0, 3000.0]:
+        totals = simulate(2000, 300, 4, depth=depth).layers["counts"].toarray().sum(axis=1)
+        # LogNormal(0, 0.3): the median of 2000 has a standard error of 0.3 · 1.25 / √2000 = 0.8 %; 4 of these.
+        assert np.median(totals) == pytest.approx(depth, rel=0.034)
+        assert np.std(np.log(totals)) == pytest.approx(np.sqrt(0.3**2 + 1 / depth), rel=0.07)
 
 
 def test_programs_have_25_to_59_genes_and_positive_loadings_for_members_only():
@@ -93,16 +96,14 @@ def test_a_program_is_high_or_low_by_cell_type():
     assert set(level) == {0.3, 2.0}
 
 
-@pytest.mark.parametrize(
-    ("missing", "false"), [(0.3, 0.3), (0.0, 0.0), (0.5, 0.1), (0.0, 1.0), (1.0, 0.25), (1.0, 1.0)]
-)
-@pytest.mark.parametrize("n_genes", [120, 400])
-def test_gene_sets_miss_members_and_hold_false_ones_as_asked(n_genes, missing, false):
-    result = simulate(5, n_genes, 30, missing=missing, false=false)
-    given, true = result.varm["pathways"].to_numpy(), result.varm["true_loadings"].to_numpy() > 0
-    size = true.sum(axis=0)
-    np.testing.assert_array_equal((true & ~given).sum(axis=0), np.round(missing * size))
-    np.testing.assert_array_equal((given & ~true).sum(axis=0), np.round(false * size))
+def test_gene_sets_miss_members_and_hold_false_ones_as_asked():
+    for n_genes in [120, 400]:
+        for missing, false in [(0.3, 0.3), (0.0, 0.0), (0.5, 0.1), (0.0, 1.0), (1.0, 0.25), (1.0, 1.0)]:
+            result = simulate(5, n_genes, 30, missing=missing, false=false)
+            given, true = result.varm["pathways"].to_numpy(), result.varm["true_loadings"].to_numpy() > 0
+            size = true.sum(axis=0)
+            np.testing.assert_array_equal((true & ~given).sum(axis=0), np.round(missing * size))
+            np.testing.assert_array_equal((given & ~true).sum(axis=0), np.round(false * size))
 
 
 def test_the_cells_show_the_planted_programs(adata):
@@ -115,11 +116,10 @@ def test_the_cells_show_the_planted_programs(adata):
         assert ranks.mean() > 0.9
 
 
-def test_the_same_seed_gives_the_same_cells(adata):
+def test_the_same_seed_gives_the_same_cells_also_from_a_file_and_another_gives_others(adata, tmp_path):
     assert_same(adata, simulate(600, 400, 8, n_cell_types=4, random_state=3))
-
-
-def test_another_seed_gives_other_cells(adata):
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    assert_same(adata, ad.read_h5ad(tmp_path / "cells.h5ad"))
     other = simulate(600, 400, 8, n_cell_types=4, random_state=4)
     assert (adata.X != other.X).nnz > 0
     assert not adata.varm["pathways"].equals(other.varm["pathways"])
@@ -135,22 +135,11 @@ def test_the_truth_does_not_depend_on_global_random_states():
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
-def test_cells_written_to_h5ad_and_read_back_are_the_same(adata, tmp_path):
-    adata.write_h5ad(tmp_path / "cells.h5ad")
-    assert_same(adata, ad.read_h5ad(tmp_path / "cells.h5ad"))
-
-
 def test_the_default_cells_stay_the_same():
     # Benchmarks stand on these cells: a change of the random stream must be meant.
     counts = simulate(30, 120, 3).layers["counts"]
     assert counts.sum() == 96_043
     assert simulate(30, 120, 3).varm["pathways"].to_numpy().sum(axis=0).tolist() == [54, 58, 55]
-
-
-def test_options_at_their_defaults_leave_no_trace(adata):
-    assert list(adata.obs.columns) == ["cell_type"]
-    assert set(adata.varm) == {"pathways", "true_loadings"}
-    assert (adata.var["true_background"] > 0).all()
 
 
 def test_the_arguments_and_what_is_high_are_kept(tmp_path):
@@ -167,20 +156,20 @@ def test_the_arguments_and_what_is_high_are_kept(tmp_path):
     assert read.obs["batch"].equals(result.obs["batch"])
 
 
-@pytest.mark.parametrize("overlap", [0.2, 0.5, 1.0])
-def test_programs_share_the_genes_asked_for(overlap):
-    result = simulate(5, 400, 20, overlap=overlap, missing=0.2, false=0.1)
-    true = result.varm["true_loadings"].to_numpy() > 0
-    size = true.sum(axis=0)
-    plain = simulate(5, 400, 20, missing=0.2, false=0.1).varm["true_loadings"].to_numpy() > 0
-    np.testing.assert_array_equal(size, plain.sum(axis=0))
-    shared = true.T.astype(int) @ true
-    for j in range(1, 20):
-        # At least this many with one program before it, as far as that one has so many.
-        wanted = np.minimum(np.round(overlap * size[j]), size[:j])
-        assert (shared[j, :j] >= wanted).any()
-    given = result.varm["pathways"].to_numpy()
-    np.testing.assert_array_equal((true & ~given).sum(axis=0), np.round(0.2 * size))
+def test_programs_share_the_genes_asked_for():
+    for overlap in [0.2, 0.5, 1.0]:
+        result = simulate(5, 400, 20, overlap=overlap, missing=0.2, false=0.1)
+        true = result.varm["true_loadings"].to_numpy() > 0
+        size = true.sum(axis=0)
+        plain = simulate(5, 400, 20, missing=0.2, false=0.1).varm["true_loadings"].to_numpy() > 0
+        np.testing.assert_array_equal(size, plain.sum(axis=0))
+        shared = true.T.astype(int) @ true
+        for j in range(1, 20):
+            # At least this many with one program before it, as far as that one has so many.
+            wanted = np.minimum(np.round(overlap * size[j]), size[:j])
+            assert (shared[j, :j] >= wanted).any()
+        given = result.varm["pathways"].to_numpy()
+        np.testing.assert_array_equal((true & ~given).sum(axis=0), np.round(0.2 * size))
 
 
 def test_silent_sets_come_last_and_change_nothing_else(adata):
@@ -192,30 +181,30 @@ def test_silent_sets_come_last_and_change_nothing_else(adata):
     assert_same(adata, result)
 
 
-@pytest.mark.parametrize("name", ["batch", "donor"])
-def test_batches_and_donors_multiply_genes_by_known_factors(name):
-    arguments = {f"n_{name}{'es' if name == 'batch' else 's'}": 3, f"{name}_effect": 0.5}
-    plain, result = (simulate(6000, 150, 3, depth=20_000, random_state=2, **given) for given in ({}, arguments))
-    effects = result.varm[f"true_{name}_effects"]
-    assert list(effects.columns) == [f"{name}_{i}" for i in (1, 2, 3)] == list(result.obs[name].cat.categories)
-    assert effects.to_numpy().std() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(2 * effects.size))
-    assert result.obs[name].value_counts().min() > 1800
-    # Cells differ in nothing else that is true.
-    for slot in ("pathways", "true_loadings"):
-        pd.testing.assert_frame_equal(result.varm[slot], plain.varm[slot])
-    pd.testing.assert_frame_equal(result.obsm["true_scores"], plain.obsm["true_scores"])
-    assert result.obs["cell_type"].equals(plain.obs["cell_type"])
-    # Observed over expected counts follow the factors, up to one factor per group for the depth.
-    rate = plain.obsm["true_scores"].to_numpy() @ plain.varm["true_loadings"].to_numpy().T
-    rate += plain.var["true_background"].to_numpy()
-    for label in effects:
-        cells = (result.obs[name] == label).to_numpy()
-        share = np.exp(effects[label].to_numpy()) * rate[cells]
-        expected = (share / share.sum(axis=1, keepdims=True)).mean(axis=0)
-        counts = result.layers["counts"][cells].toarray()
-        observed = (counts / counts.sum(axis=1, keepdims=True)).mean(axis=0)
-        common = expected > 1e-3
-        np.testing.assert_allclose(observed[common], expected[common], rtol=0.05)
+def test_batches_and_donors_multiply_genes_by_known_factors():
+    for name in ["batch", "donor"]:
+        arguments = {f"n_{name}{'es' if name == 'batch' else 's'}": 3, f"{name}_effect": 0.5}
+        plain, result = (simulate(6000, 150, 3, depth=20_000, random_state=2, **given) for given in ({}, arguments))
+        effects = result.varm[f"true_{name}_effects"]
+        assert list(effects.columns) == [f"{name}_{i}" for i in (1, 2, 3)] == list(result.obs[name].cat.categories)
+        assert effects.to_numpy().std() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(2 * effects.size))
+        assert result.obs[name].value_counts().min() > 1800
+        # Cells differ in nothing else that is true.
+        for slot in ("pathways", "true_loadings"):
+            pd.testing.assert_frame_equal(result.varm[slot], plain.varm[slot])
+        pd.testing.assert_frame_equal(result.obsm["true_scores"], plain.obsm["true_scores"])
+        assert result.obs["cell_type"].equals(plain.obs["cell_type"])
+        # Observed over expected counts follow the factors, up to one factor per group for the depth.
+        rate = plain.obsm["true_scores"].to_numpy() @ plain.varm["true_loadings"].to_numpy().T
+        rate += plain.var["true_background"].to_numpy()
+        for label in effects:
+            cells = (result.obs[name] == label).to_numpy()
+            share = np.exp(effects[label].to_numpy()) * rate[cells]
+            expected = (share / share.sum(axis=1, keepdims=True)).mean(axis=0)
+            counts = result.layers["counts"][cells].toarray()
+            observed = (counts / counts.sum(axis=1, keepdims=True)).mean(axis=0)
+            common = expected > 1e-3
+            np.testing.assert_allclose(observed[common], expected[common], rtol=0.05)
 
 
 def test_batches_and_donors_are_crossed():
@@ -223,16 +212,15 @@ def test_batches_and_donors_are_crossed():
     assert pd.crosstab(result.obs["batch"], result.obs["donor"]).to_numpy().min() > 150
 
 
-@pytest.mark.parametrize(("n_cells", "n_programs", "n_cell_types"), [(1, 1, 1), (2, 3, 9)])
-def test_the_smallest_sizes_work(n_cells, n_programs, n_cell_types):
-    result = simulate(n_cells, 120, n_programs, n_cell_types=n_cell_types)
-    assert result.shape == (n_cells, 120)
-    assert np.isfinite(result.X.toarray()).all()
+def test_the_smallest_sizes_work():
+    for n_cells, n_programs, n_cell_types in [(1, 1, 1), (2, 3, 9)]:
+        result = simulate(n_cells, 120, n_programs, n_cell_types=n_cell_types)
+        assert result.shape == (n_cells, 120)
+        assert np.isfinite(result.X.toarray()).all()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_sizes_and_shares_out_of_range_are_refused_by_name():
+    for arguments, message in [
         ({"n_cells": 0}, "n_cells=0 is too small; at least 1"),
         ({"n_genes": 119}, "n_genes=119 is too small; at least 120"),
         ({"n_programs": 0}, "n_programs=0 is too small; at least 1"),
@@ -252,15 +240,9 @@ def test_the_smallest_sizes_work(n_cells, n_programs, n_cell_types):
         ({"batch_effect": -0.1}, "batch_effect=-0.1 is not a standard deviation"),
         ({"donor_effect": float("nan")}, "donor_effect=nan is not a standard deviation"),
         ({"random_state": -1}, "random_state=-1 is too small"),
-    ],
-    ids=str,
-)
-def test_sizes_and_shares_out_of_range_are_refused_by_name(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        simulate(**{"n_cells": 10, "n_genes": 120, "n_programs": 2, **arguments})
-
-
-@pytest.mark.parametrize("arguments", [{"n_cells": 10.0}, {"n_batches": "2"}, {"n_silent": True}], ids=str)
-def test_sizes_that_are_no_integers_are_refused(arguments):
-    with pytest.raises(TypeError, match="must be an integer"):
-        simulate(**{"n_cells": 10, "n_genes": 120, "n_programs": 2, **arguments})
+    ]:
+        with pytest.raises(ValueError, match=message):
+            simulate(**{"n_cells": 10, "n_genes": 120, "n_programs": 2, **arguments})
+    for arguments in ({"n_cells": 10.0}, {"n_batches": "2"}, {"n_silent": True}):
+        with pytest.raises(TypeError, match="must be an integer"):
+            simulate(**{"n_cells": 10, "n_genes": 120, "n_programs": 2, **arguments})

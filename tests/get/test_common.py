@@ -5,7 +5,7 @@ import pytest
 from fitted import FREE, NAMES, PATHWAYS, fitted_adata
 
 from pathwayae import get
-from pathwayae._slots import store
+from pathwayae._slots import lookup
 
 
 @pytest.fixture
@@ -22,23 +22,13 @@ def test_scores_and_loadings_are_the_slots_with_labels(adata):
     assert list(scores.columns) == list(loadings.columns) == NAMES
 
 
-def test_another_key():
-    adata = fitted_adata(key="hallmark")
-    assert get.scores(adata, key="hallmark").shape == (240, len(NAMES))
+def test_nothing_fitted_or_under_another_key():
+    other = fitted_adata(key="hallmark")
+    assert get.scores(other, key="hallmark").shape == (240, len(NAMES))
     with pytest.raises(KeyError, match=r"run pae.tl.fit\(adata.*keys found: 'hallmark'"):
-        get.scores(adata)
-
-
-def test_nothing_fitted():
-    for function in (
-        get.scores,
-        get.loadings,
-        get.top_genes,
-        get.variance,
-        get.history,
-        get.to_anndata,
-        get.enrichment,
-    ):
+        get.scores(other)
+    tables = (get.scores, get.loadings, get.top_genes, get.variance, get.history, get.enrichment)
+    for function in (*tables, get.to_anndata):
         with pytest.raises(KeyError, match="keys found: none"):
             function(ad.AnnData(np.ones((3, 2))))
 
@@ -73,6 +63,8 @@ def test_top_genes_of_a_pathway(adata):
     member = pd.Series(adata.varm["pae_membership"].toarray()[:, 0], index=adata.var_names)
     assert table["member"].tolist() == member[table["gene"]].tolist()
     assert 0 < table["member"].sum() < 25
+    with pytest.raises(ValueError, match="n_genes"):
+        get.top_genes(adata, n_genes=0)
 
 
 def test_top_genes_of_a_free_component_go_by_size(adata):
@@ -98,15 +90,10 @@ def test_top_genes_show_symbols():
     pd.testing.assert_frame_equal(get.top_genes(adata), get.top_genes(fitted_adata()))
     assert get.loadings(adata).index[0] == "ENSG00000"
     adata.var.loc["ENSG00003", "symbol"] = None
-    assert store.gene_names(adata, "pae").iloc[2:4].tolist() == ["GENE2", "ENSG00003"]
+    assert lookup.gene_names(adata, "pae").iloc[2:4].tolist() == ["GENE2", "ENSG00003"]
     del adata.var["symbol"]
     with pytest.raises(KeyError, match="put the column back"):
         get.top_genes(adata)
-
-
-def test_top_genes_refuse_nonsense(adata):
-    with pytest.raises(ValueError, match="n_genes"):
-        get.top_genes(adata, n_genes=0)
 
 
 def test_variance(adata):
@@ -180,16 +167,16 @@ def test_to_anndata_works_with_scanpy(adata):
     assert NAMES.index(best) % 4 == 1
 
 
-@pytest.mark.parametrize("form", ["h5ad", "zarr"])
-def test_after_a_round_trip_through_a_file(adata, tmp_path, form):
-    if form == "zarr":
-        pytest.importorskip("zarr")
-    path = tmp_path / f"fitted.{form}"
-    getattr(adata, f"write_{form}")(path)
-    back = getattr(ad, f"read_{form}")(path)
-    for function in (get.scores, get.loadings, get.top_genes, get.variance, get.history):
-        pd.testing.assert_frame_equal(function(back), function(adata), check_names=False)
-    get.to_anndata(back).write_h5ad(tmp_path / "programs.h5ad")
+def test_after_a_round_trip_through_a_file(adata, tmp_path):
+    for form in ["h5ad", "zarr"]:
+        if form == "zarr":
+            pytest.importorskip("zarr")
+        path = tmp_path / f"fitted.{form}"
+        getattr(adata, f"write_{form}")(path)
+        back = getattr(ad, f"read_{form}")(path)
+        for function in (get.scores, get.loadings, get.top_genes, get.variance, get.history):
+            pd.testing.assert_frame_equal(function(back), function(adata), check_names=False)
+        get.to_anndata(back).write_h5ad(tmp_path / "programs.h5ad")
 
 
 def test_a_subset_keeps_working(adata):

@@ -72,24 +72,24 @@ def test_weights_can_be_scaled_by_column_or_row(model: GroupedAutoencoder) -> No
         model.get_W("columns")
 
 
-@pytest.mark.parametrize("scores", ["projection", "least_squares"])
-@pytest.mark.parametrize(("center", "scale"), [(False, None), (True, "unit"), (True, "pareto")])
-def test_scores_reconstruction_and_score_follow_their_formulas(uniform, scores, center, scale) -> None:
-    model = GroupedAutoencoder(
-        4, theta=0.1, scores=scores, center=center, scale=scale, max_iter=300, zero_norm="component"
-    ).fit(uniform)
-    weights = model.loadings_.astype(float)
-    mean = uniform.mean(axis=0) if center else np.zeros(10)
-    unit = {"unit": uniform.std(axis=0), "pareto": np.sqrt(uniform.std(axis=0)), None: np.ones(10)}[scale]
-    standard = (uniform - mean) / unit
-    z = standard @ weights
-    if scores == "least_squares":
-        z = z @ np.linalg.inv(weights.T @ weights + 0.1 * np.eye(4))
-    np.testing.assert_allclose(model.transform(uniform), z, atol=1e-10)
-    np.testing.assert_allclose(model.predict(uniform), z @ weights.T * unit + mean, atol=1e-10)
-    error = ((standard - z @ weights.T) ** 2).sum()
-    expected = 1 - error / ((standard - standard.mean(axis=0)) ** 2).sum()
-    assert model.score(uniform) == pytest.approx(expected, rel=1e-9)
+def test_scores_reconstruction_and_score_follow_their_formulas(uniform) -> None:
+    for scores in ["projection", "least_squares"]:
+        for center, scale in [(False, None), (True, "unit"), (True, "pareto")]:
+            model = GroupedAutoencoder(
+                4, theta=0.1, scores=scores, center=center, scale=scale, max_iter=300, zero_norm="component"
+            ).fit(uniform)
+            weights = model.loadings_.astype(float)
+            mean = uniform.mean(axis=0) if center else np.zeros(10)
+            unit = {"unit": uniform.std(axis=0), "pareto": np.sqrt(uniform.std(axis=0)), None: np.ones(10)}[scale]
+            standard = (uniform - mean) / unit
+            z = standard @ weights
+            if scores == "least_squares":
+                z = z @ np.linalg.inv(weights.T @ weights + 0.1 * np.eye(4))
+            np.testing.assert_allclose(model.transform(uniform), z, atol=1e-10)
+            np.testing.assert_allclose(model.predict(uniform), z @ weights.T * unit + mean, atol=1e-10)
+            error = ((standard - z @ weights.T) ** 2).sum()
+            expected = 1 - error / ((standard - standard.mean(axis=0)) ** 2).sum()
+            assert model.score(uniform) == pytest.approx(expected, rel=1e-9)
 
 
 def test_sparse_input_gives_the_fit_of_dense_input(uniform: np.ndarray) -> None:
@@ -137,12 +137,12 @@ def test_held_out_samples_decide_which_loadings_are_kept() -> None:
     assert 0.5 * np.sqrt((error**2).mean()) == pytest.approx(model.history_["validation_loss"][best], rel=1e-5)
 
 
-@pytest.mark.parametrize("activation", ["softplus", "sigmoid"])
-@pytest.mark.parametrize("init", ["membership", "random"])
-def test_loadings_are_in_the_range_of_the_activation(uniform, activation, init) -> None:
-    model = GroupedAutoencoder(3, theta=0.5, activation=activation, init=init, max_iter=100).fit(uniform)
-    assert (model.loadings_ >= 0).all()
-    assert activation == "softplus" or (model.loadings_ <= 1).all()
+def test_loadings_are_in_the_range_of_the_activation(uniform) -> None:
+    for activation in ["softplus", "sigmoid"]:
+        for init in ["membership", "random"]:
+            model = GroupedAutoencoder(3, theta=0.5, activation=activation, init=init, max_iter=100).fit(uniform)
+            assert (model.loadings_ >= 0).all()
+            assert activation == "softplus" or (model.loadings_ <= 1).all()
 
 
 def test_given_loadings_are_where_the_descent_starts(uniform: np.ndarray) -> None:
@@ -170,9 +170,8 @@ def test_to_chooses_a_device_that_exists(model: GroupedAutoencoder) -> None:
         model.to("abacus")
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
+def test_bad_parameters_are_refused(uniform: np.ndarray) -> None:
+    for options, error, match in [
         ({"n_components": 0}, ValueError, "n_components=0"),
         ({"n_components": 2.0}, TypeError, "n_components"),
         ({"n_components": 2, "feature_classes": CLASSES}, ValueError, "class 2, but n_components=2"),
@@ -190,11 +189,9 @@ def test_to_chooses_a_device_that_exists(model: GroupedAutoencoder) -> None:
         ({"init": np.ones((3, 3))}, ValueError, "init has shape"),
         ({"init": "zeros"}, ValueError, "init='zeros'"),
         ({"device": "cuda:99" if not __import__("torch").cuda.is_available() else "abacus"}, ValueError, "device"),
-    ],
-)
-def test_bad_parameters_are_refused(uniform: np.ndarray, options: dict, error: type[Exception], match: str) -> None:
-    with pytest.raises(error, match=match):
-        GroupedAutoencoder(**options).fit(uniform)
+    ]:
+        with pytest.raises(error, match=match):
+            GroupedAutoencoder(**options).fit(uniform)
 
 
 def test_a_class_without_features_is_warned_of(uniform: np.ndarray) -> None:
@@ -202,11 +199,6 @@ def test_a_class_without_features_is_warned_of(uniform: np.ndarray) -> None:
     membership[:, 0] = True
     with pytest.warns(pae.DataWarning, match="1 classes have no feature"):
         GroupedAutoencoder(2, feature_classes=membership, max_iter=5).fit(uniform)
-
-
-def test_constant_data_are_refused() -> None:
-    with pytest.raises(ValueError, match="no variation"):
-        GroupedAutoencoder(center=True).fit(np.ones((5, 3)))
 
 
 @pytest.fixture
@@ -218,37 +210,28 @@ def wide() -> tuple[np.ndarray, np.ndarray]:
     return x + rng.gamma(0.5, 1.0, size=(50, 3)) @ (classes == np.arange(3)[:, None]), classes
 
 
-@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix, sp.csc_matrix])
 @pytest.mark.parametrize("scores", ["projection", "least_squares"])
 def test_fewer_samples_than_half_the_features_are_fitted_through_the_samples_with_equal_results(
-    wide: tuple[np.ndarray, np.ndarray], scores: str, make: type
+    wide: tuple[np.ndarray, np.ndarray], scores: str
 ) -> None:
     x, classes = wide
-    options = {
-        "feature_classes": classes,
-        "theta": 0.3,
-        "center": True,
-        "scale": "unit",
-        "scores": scores,
-        "max_iter": 200,
-        "min_delta": 0,
-        "scheduler_patience": 1000,
-        "learning_rate": 0.02,
-    }
+    options = {"feature_classes": classes, "theta": 0.3, "center": True, "scale": "unit", "scores": scores}
+    options |= {"max_iter": 200, "min_delta": 0, "scheduler_patience": 1000, "learning_rate": 0.02}
     held_out = x[:20] * 1.1
-    auto, cells, gram = (
-        GroupedAutoencoder(3, solver=solver, **options).fit(make(x), X_val=make(held_out))
-        for solver in ("auto", "cells", "gram")
-    )
-    np.testing.assert_array_equal(auto.loadings_, cells.loadings_)
-    assert auto.history_ == cells.history_
-    for name, values in gram.history_.items():
-        np.testing.assert_allclose(cells.history_[name], values, rtol=1e-5, err_msg=name)  # float32
-    assert np.linalg.norm(cells.loadings_ - gram.loadings_) < 1e-4 * np.linalg.norm(gram.loadings_)
-    np.testing.assert_allclose(cells.mean_, gram.mean_, rtol=1e-12)
-    np.testing.assert_allclose(cells.scale_, gram.scale_, rtol=1e-12)
-    assert cells.score(make(held_out)) == pytest.approx(gram.score(make(held_out)), rel=1e-4)
-    assert cells.set_params(solver="gram").score(make(x)) == pytest.approx(auto.score(make(x)), rel=1e-10)
+    for make in [np.asarray, sp.csr_matrix, sp.csc_matrix]:
+        auto, cells, gram = (
+            GroupedAutoencoder(3, solver=solver, **options).fit(make(x), X_val=make(held_out))
+            for solver in ("auto", "cells", "gram")
+        )
+        np.testing.assert_array_equal(auto.loadings_, cells.loadings_)
+        assert auto.history_ == cells.history_
+        for name, values in gram.history_.items():
+            np.testing.assert_allclose(cells.history_[name], values, rtol=1e-5, err_msg=name)  # float32
+        assert np.linalg.norm(cells.loadings_ - gram.loadings_) < 1e-4 * np.linalg.norm(gram.loadings_)
+        np.testing.assert_allclose(cells.mean_, gram.mean_, rtol=1e-12)
+        np.testing.assert_allclose(cells.scale_, gram.scale_, rtol=1e-12)
+        assert cells.score(make(held_out)) == pytest.approx(gram.score(make(held_out)), rel=1e-4)
+        assert cells.set_params(solver="gram").score(make(x)) == pytest.approx(auto.score(make(x)), rel=1e-10)
 
 
 def test_features_whose_gram_matrix_does_not_fit_are_fitted_through_the_samples(
@@ -264,9 +247,11 @@ def test_features_whose_gram_matrix_does_not_fit_are_fitted_through_the_samples(
         GroupedAutoencoder(3, solver="gram", **options).fit(uniform)
 
 
-@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix])
-def test_constant_data_are_refused_through_the_samples_too(make: type) -> None:
+def test_constant_data_are_refused_through_the_samples_and_their_gram_matrix() -> None:
     with pytest.raises(ValueError, match="no variation"):
-        GroupedAutoencoder(center=True).fit(make(np.full((5, 30), 0.1)))
-    with pytest.raises(ValueError, match="every value is 0"):
-        GroupedAutoencoder(center=False).fit(make(np.zeros((5, 30))))
+        GroupedAutoencoder(center=True).fit(np.ones((5, 3)))
+    for make in [np.asarray, sp.csr_matrix]:
+        with pytest.raises(ValueError, match="no variation"):
+            GroupedAutoencoder(center=True).fit(make(np.full((5, 30), 0.1)))
+        with pytest.raises(ValueError, match="every value is 0"):
+            GroupedAutoencoder(center=False).fit(make(np.zeros((5, 30))))

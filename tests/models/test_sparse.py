@@ -64,16 +64,16 @@ def test_verbose_reports_every_so_many_epochs(cells, capsys) -> None:
     assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if line] == ["epoch 2", "epoch 4"]
 
 
-@pytest.mark.parametrize("kind", ["l1", "kl", "single"])
-def test_classic_networks_fit_and_can_be_changed(cells, kind) -> None:
-    scaled = (cells - cells.min()) / (cells.max() - cells.min())
-    model = SparseAutoencoder.classic(kind, n_epochs=3, random_state=1).fit(scaled)
-    assert model.get_params()["held_out"] == 0
-    assert (model.n_latents_, model.n_epochs_) == (128, 3)
-    assert model.predict(scaled).min() >= 0
-    assert len(model.network_.encoder) == (1 if kind == "single" else 2)
-    zero = model.inverse_transform(np.zeros((1, 128)))
-    np.testing.assert_allclose(model.components_[[3]], model.inverse_transform(np.eye(128)[[3]]) - zero, atol=1e-6)
+def test_classic_networks_fit_and_can_be_changed(cells) -> None:
+    for kind in ["l1", "kl", "single"]:
+        scaled = (cells - cells.min()) / (cells.max() - cells.min())
+        model = SparseAutoencoder.classic(kind, n_epochs=3, random_state=1).fit(scaled)
+        assert model.get_params()["held_out"] == 0
+        assert (model.n_latents_, model.n_epochs_) == (128, 3)
+        assert model.predict(scaled).min() >= 0
+        assert len(model.network_.encoder) == (1 if kind == "single" else 2)
+        zero = model.inverse_transform(np.zeros((1, 128)))
+        np.testing.assert_allclose(model.components_[[3]], model.inverse_transform(np.eye(128)[[3]]) - zero, atol=1e-6)
 
 
 def test_a_sigmoid_output_for_data_beyond_its_range_is_said(cells) -> None:
@@ -81,9 +81,8 @@ def test_a_sigmoid_output_for_data_beyond_its_range_is_said(cells) -> None:
         SparseAutoencoder.classic("l1", n_epochs=1).fit(cells)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "error", "message"),
-    [
+def test_parameters_are_checked(cells) -> None:
+    for parameters, error, message in [
         ({"n_latents": 5, "k": 6}, ValueError, "k=6 latents per cell of n_latents=5"),
         ({"sparsity": "kl", "code": "relu"}, ValueError, "sparsity='kl' compares rates"),
         ({"sparsity": "lasso"}, ValueError, "sparsity='lasso' is not known; choose one of 'batchtopk'"),
@@ -93,11 +92,9 @@ def test_a_sigmoid_output_for_data_beyond_its_range_is_said(cells) -> None:
         ({"rho": 0}, ValueError, "rho=0 is out of range"),
         ({"n_epochs": 1.5}, TypeError, "n_epochs=1.5 must be an integer"),
         ({"device": "abacus"}, ValueError, "device='abacus' is not a torch device"),
-    ],
-)
-def test_parameters_are_checked(cells, parameters, error, message) -> None:
-    with pytest.raises(error, match=message):
-        SparseAutoencoder(**parameters).fit(cells)
+    ]:
+        with pytest.raises(error, match=message):
+            SparseAutoencoder(**parameters).fit(cells)
     with pytest.raises(ValueError, match="kind='deep' is not known"):
         SparseAutoencoder.classic("deep")
 

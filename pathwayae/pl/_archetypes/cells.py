@@ -134,12 +134,14 @@ def draw(
     """
     style: dict[str, Any] = {"s": _points.area(len(points), size), "linewidths": 0, "rasterized": True}
     if color is None:
-        ax.scatter(*points.T, color=PALE, **style)
+        x, y = points.T
+        ax.scatter(x, y, color=PALE, **style)
         return
     if color.groups:
         order = np.random.default_rng(0).permutation(len(points))
         palette = np.array([*color.palette, PALE], dtype=object)
-        ax.scatter(*points[order].T, c=list(palette[color.values[order]]), **style)
+        x, y = points[order].T
+        ax.scatter(x, y, c=list(palette[color.values[order]]), **style)
         if legend_loc == "right margin":
             _legend(ax, color)
         elif legend_loc == "on data":
@@ -148,7 +150,8 @@ def draw(
     known = np.isfinite(color.values)
     low, high = np.percentile(color.values[known], [1, 99]) if known.any() else (0.0, 1.0)
     order = np.argsort(np.where(known, color.values, -np.inf), kind="stable")
-    cells = ax.scatter(*points[order].T, c=color.values[order], **style, **colors.scale(float(low), float(high)))
+    x, y = points[order].T
+    cells = ax.scatter(x, y, c=color.values[order], **style, **colors.scale(float(low), float(high)))
     _points.color_bar(ax, cells, _axes.wrap(color.label, 30), colors=colors, pad=0.1)
 
 
@@ -173,8 +176,8 @@ def _names(ax: Axes, points: NDArray[np.float64], color: Colored) -> None:
     edge = [effects.withStroke(linewidth=2.5, foreground="white")]
     for j, name in enumerate(color.groups):
         x, y = np.nanmedian(points[color.values == j], axis=0)
-        style = {"ha": "center", "va": "center", "fontsize": "small", "path_effects": edge, "zorder": 6}
-        ax.text(x, y, _axes.wrap(name, 18), **style)
+        label = _axes.wrap(name, 18)
+        ax.text(x, y, label, ha="center", va="center", fontsize="small", path_effects=edge, zorder=6)
 
 
 def short(names: list[str]) -> list[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
+    from numpy.typing import NDArray
 
 
 def archetype_profiles(
@@ -200,10 +201,10 @@ def archetype_weights(
     ax = _axes.single(ax, (width + _axes.room(rows) + 1.2, height + 0.8))
     drawn = means.to_numpy()
     image = ax.imshow(drawn, aspect="auto", interpolation="nearest", **colors.scale(0.0, 1.0))
-    style = {"ha": "center", "va": "center", "fontsize": "x-small"}
     for (i, j), value in np.ndenumerate(drawn):
         if value >= 0.005:
-            ax.text(j, i, f"{value:.2f}", color=_ink(image.to_rgba(value)), **style)
+            ink = _ink(np.asarray(image.to_rgba(value)))
+            ax.text(j, i, f"{value:.2f}", color=ink, ha="center", va="center", fontsize="x-small")
     ax.set_yticks(range(len(rows)), rows, fontsize="small")
     ax.set_ylabel(f"{groupby} (number of cells)")
     _columns(ax, list(means.columns))
@@ -214,7 +215,7 @@ def archetype_weights(
     return ax
 
 
-def _ink(paper: tuple[float, ...]) -> str:
+def _ink(paper: NDArray[np.float64]) -> str:
     """White on dark colours, black on light ones."""
     return "w" if np.dot(paper[:3], (0.299, 0.587, 0.114)) < 0.5 else "k"
 

@@ -62,13 +62,12 @@ def archetype_selection(
     axes, _ = _axes.panels(ax, 3 if drawn else 2, ncols=3, size=(3.1, 2.9))
     k = table["n_archetypes"].to_numpy(dtype=int)
     chosen = int(k[table["chosen"].to_numpy(dtype=bool)][0])
-    style = {"marker": "o", "ms": 4, "lw": 1.6}
     for one, column, mark, color in (
         (axes[0], "explained_variance", "knee", _axes.BLUE),
         (axes[1], "bic", "lowest_bic", _axes.VERMILLION),
     ):
         values, ringed = table[column].to_numpy(), table[mark].to_numpy(dtype=bool)
-        one.plot(k, values, color=color, **style)
+        one.plot(k, values, color=color, marker="o", ms=4, lw=1.6)
         one.plot(k[ringed], values[ringed], "o", ms=11, mfc="none", mec="black", mew=1.2)
     axes[0].yaxis.set_major_formatter(PERCENT)
     axes[0].set(ylabel="variance explained", title="ring: the knee")

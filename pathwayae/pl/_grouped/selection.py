@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -57,7 +57,7 @@ def theta_path(
     axes, _ = _axes.panels(ax, 2, ncols=2, size=(4.2, 3.2))
     theta = table["theta"].to_numpy()
     chosen = float(theta[table["chosen"].to_numpy(bool)][0])
-    style = {"marker": "o", "markersize": 5, "linewidth": 1.6, "capsize": 3, "elinewidth": 1}
+    style: dict[str, Any] = {"marker": "o", "markersize": 5, "linewidth": 1.6, "capsize": 3, "elinewidth": 1}
     axes[0].errorbar(theta, table["auc"], table["auc_se"], color=_axes.BLUE, **style)
     if table["auc"].min() < 0.55:
         axes[0].axhline(0.5, color=_axes.GREY, linestyle=":", linewidth=1)

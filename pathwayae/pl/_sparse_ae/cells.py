@@ -125,12 +125,14 @@ def _panel(
     colors: _axes.Colors,
 ) -> None:
     fires = values > 0
-    ax.scatter(*points[~fires].T, s=area, color=SILENT, linewidths=0, rasterized=True)
+    x, y = points[~fires].T
+    ax.scatter(x, y, s=area, color=SILENT, linewidths=0, rasterized=True)
     order = np.flatnonzero(fires)[np.argsort(values[fires], kind="stable")]
     high = float(np.percentile(values[fires], 99)) if fires.any() else 1.0
     style = {"s": area, "linewidths": 0, "rasterized": True, **colors.scale(0.0, high)}
-    cells = ax.scatter(*points[order].T, c=values[order], **style)
-    top = order[::-1][:n_cells]
-    ax.scatter(*points[top].T, s=max(2.5 * area, 16), facecolors="none", edgecolors=_axes.VERMILLION, linewidths=0.7)
+    x, y = points[order].T
+    cells = ax.scatter(x, y, c=values[order], **style)
+    x, y = points[order[::-1][:n_cells]].T
+    ax.scatter(x, y, s=max(2.5 * area, 16), facecolors="none", edgecolors=_axes.VERMILLION, linewidths=0.7)
     label = f"activation ({fires.sum():,} of {len(values):,} cells)"
     _points.color_bar(ax, cells, label, colors=colors, extend="max")

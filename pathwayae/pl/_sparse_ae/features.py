@@ -109,6 +109,7 @@ def latent_features(
     lookup.fit_of(adata, key, keys.SPARSE_AE)
     chosen = _most_active(adata, n_latents, key) if latents is None else get.component_names(adata, latents, key=key)
     table = get.loadings(adata, chosen, key=key).astype(float)
+    drawn: Axes | NDArray[np.object_]
     if shape is None:
         above = _axes.titles([""], title)[0]
         drawn = _heat_map(_axes.single(ax, _size(table, n_genes)), table, _names(adata, key), n_genes, colors)
@@ -155,7 +156,7 @@ def _heat_map(ax: Axes, table: pd.DataFrame, genes: NDArray[np.object_], n_genes
     shown = values[rows]
     image = ax.imshow(shown, aspect="auto", interpolation="nearest", **colors.scale_around_zero(1.0))
     ax.set_yticks(range(len(rows)), [genes[i].replace("$", r"\$") for i in rows], fontsize="x-small")
-    ax.set_xticks(range(table.shape[1]), [_axes.wrap(name, 26) for name in table], rotation=90, fontsize="small")
+    ax.set_xticks(range(table.shape[1]), [_axes.wrap(str(name), 26) for name in table], rotation=90, fontsize="small")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     label, length = "effect on the gene\n(share of the latent's largest)", min(1.0, 12 / len(rows))

@@ -87,7 +87,7 @@ def _population(ax: Axes, active: NDArray[np.int64], n_latents: int, n_bins: int
     low, high = int(active.min()), int(active.max())
     width = max(1, int(np.ceil((high - low + 1) / n_bins)))
     edges = np.arange(low, high + width + 1, width) - 0.5
-    ax.hist(active, edges, color=_axes.BLUE)
+    ax.hist(active, edges.tolist(), color=_axes.BLUE)
     _mean(ax, float(active.mean()), f"mean {active.mean():.1f} of {n_latents:,}")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.set(xlabel="latents active in a cell", ylabel="cells", title="population")
@@ -99,7 +99,7 @@ def _lifetime(ax: Axes, lifetime: NDArray[np.float64], n_bins: int) -> None:
     dead = lifetime < DEAD
     ax.hist(
         [lifetime[dead], lifetime[~dead]],
-        edges,
+        edges.tolist(),
         stacked=True,
         color=[_axes.VERMILLION, _axes.BLUE],
         label=[f"below 1 %: {dead.sum():,}", f"1 % or more: {(~dead).sum():,}"],
@@ -171,11 +171,13 @@ def latent_ablation(
     most = int(table["kept"].max())
     ax.plot(table["kept"], table["explained_variance"], color=_axes.BLUE, marker="o", ms=3 if most > 20 else 4.5)
     ax.axhline(0, color=_axes.GREY, lw=0.6, zorder=0)
-    for row in fewest[fewest["kept"] >= 0].itertuples():
-        color = MARKS.get(round(float(row.share), 3), _axes.GREY)
-        label = f"{100 * row.share:g} % of it: {int(row.kept)} latents"
-        ax.plot([row.kept] * 2, [0, row.explained_variance], color=color, lw=1.6, label=label)
-        ax.plot([row.kept], [row.explained_variance], color=color, marker="o", ms=7, mfc="none", mew=1.6)
+    marked = fewest[fewest["kept"] >= 0]
+    columns = (marked[name].to_numpy() for name in ("share", "kept", "explained_variance"))
+    for share, kept, explained in zip(*columns, strict=True):
+        color = MARKS.get(round(float(share), 3), _axes.GREY)
+        label = f"{100 * share:g} % of it: {int(kept)} latents"
+        ax.plot([kept] * 2, [0, explained], color=color, lw=1.6, label=label)
+        ax.plot([kept], [explained], color=color, marker="o", ms=7, mfc="none", mew=1.6)
     if most > MANY:
         ax.set_xscale("symlog", linthresh=1)
         ax.set_xlim(left=0)
@@ -186,7 +188,7 @@ def latent_ablation(
     if low < -1:
         ax.set_ylim(bottom=-1)
     ax.set(xlabel="largest activations kept in each cell", ylabel="variance explained")
-    n_marked = int((fewest["kept"] >= 0).sum())
+    n_marked = len(marked)
     if n_marked:
         whole = float(table["explained_variance"].iloc[-1])
         ax.legend(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -88,7 +88,7 @@ def sparse_ae_sweep(
     sizes = list(dict.fromkeys(sorted(table["n_latents"])))
     for (kind, n_latents), rows in table.groupby(["sparsity", "n_latents"], sort=False):
         rows = rows[rows[by] > 0] if by != "hoyer" else rows[rows[by].notna()]
-        look = {
+        look: dict[str, Any] = {
             "color": COLORS.get(str(kind), _axes.GREY),
             "ls": STYLES[sizes.index(n_latents) % len(STYLES)],
             "marker": MARKERS[sizes.index(n_latents) % len(MARKERS)],
@@ -110,7 +110,7 @@ def sparse_ae_sweep(
     return np.array(axes, dtype=object)
 
 
-def _curve(ax: Axes, rows: pd.DataFrame, by: str, value: str, look: dict[str, str]) -> None:
+def _curve(ax: Axes, rows: pd.DataFrame, by: str, value: str, look: dict[str, Any]) -> None:
     ax.errorbar(
         rows[by],
         rows[value],

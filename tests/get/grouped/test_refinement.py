@@ -51,12 +51,12 @@ def test_the_surest_come_first_and_small_error_rates_keep_their_digits(adata):
     assert get.refinement(sure, PATHWAYS[0], everything=True)["local_fdr"][0] == pytest.approx(np.exp(-61), rel=1e-6)
 
 
-@pytest.mark.parametrize("calls", ["added", ["dropped", "confirmed"], "undecided"])
-def test_calls_asked_for(adata, calls):
-    table, whole = get.refinement(adata, calls=calls), get.refinement(adata)
-    pd.testing.assert_frame_equal(
-        table, whole[whole["call"].isin([calls] if isinstance(calls, str) else calls)].reset_index(drop=True)
-    )
+def test_calls_asked_for(adata):
+    for calls in ["added", ["dropped", "confirmed"], "undecided"]:
+        table, whole = get.refinement(adata, calls=calls), get.refinement(adata)
+        pd.testing.assert_frame_equal(
+            table, whole[whole["call"].isin([calls] if isinstance(calls, str) else calls)].reset_index(drop=True)
+        )
 
 
 def test_sets_follow_the_calls(adata):
@@ -116,12 +116,12 @@ def test_summary_of_some_pathways_in_the_order_asked_for(adata):
     pd.testing.assert_frame_equal(table.set_index("pathway"), whole.loc[chosen])
 
 
-@pytest.mark.parametrize("read", [get.refinement, get.refined])
-def test_without_a_refinement_it_is_said_what_to_do(read):
-    with pytest.raises(KeyError, match=r"run pae\.tl\.refine\(adata, key='pae'\)"):
-        read(fitted_adata())
-    with pytest.raises(KeyError, match="No fit under key 'other'"):
-        read(fitted_adata(), key="other")
+def test_without_a_refinement_it_is_said_what_to_do():
+    for read in [get.refinement, get.refined]:
+        with pytest.raises(KeyError, match=r"run pae\.tl\.refine\(adata, key='pae'\)"):
+            read(fitted_adata())
+        with pytest.raises(KeyError, match="No fit under key 'other'"):
+            read(fitted_adata(), key="other")
 
 
 def test_bad_input_is_named(adata):

@@ -40,16 +40,16 @@ def test_a_fit_without_draws_has_no_table_and_no_intervals():
     assert list(get.top_genes(adata)) == ["component", "rank", "gene", "loading", "member"]
 
 
-@pytest.mark.parametrize("key", ["pae", "other"])
-def test_top_genes_come_with_the_intervals_of_their_own_loadings(key):
-    adata = with_intervals(fitted_adata(key=key, symbols=True), key)
-    table = get.top_genes(adata, n_genes=7, key=key)
-    assert list(table) == ["component", "rank", "gene", "loading", "member", "low", "high"]
-    for row in table.itertuples():
-        i = adata.var["symbol"].tolist().index(row.gene)
-        j = NAMES.index(row.component)
-        assert row.low == adata.varm[f"{key}_loadings_low"][i, j]
-        assert row.high == adata.varm[f"{key}_loadings_high"][i, j]
+def test_top_genes_come_with_the_intervals_of_their_own_loadings():
+    for key in ["pae", "other"]:
+        adata = with_intervals(fitted_adata(key=key, symbols=True), key)
+        table = get.top_genes(adata, n_genes=7, key=key)
+        assert list(table) == ["component", "rank", "gene", "loading", "member", "low", "high"]
+        for row in table.itertuples():
+            i = adata.var["symbol"].tolist().index(row.gene)
+            j = NAMES.index(row.component)
+            assert row.low == adata.varm[f"{key}_loadings_low"][i, j]
+            assert row.high == adata.varm[f"{key}_loadings_high"][i, j]
 
 
 def test_intervals_of_another_fit_are_refused():

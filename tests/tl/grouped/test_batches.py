@@ -7,15 +7,11 @@ import flat
 import numpy as np
 import pandas as pd
 import pytest
+from grouped_fits import CLASSIC, OUTSIDE, SQUARES, both, encoder_of, sets_of
 
 import pathwayae as pae
 from pathwayae.core.moments import accumulate as core_moments
 from pathwayae.tl import _project
-
-CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
-SQUARES = {"scores": "least_squares", "balance": False, "init": "membership"}
-OUTSIDE = r"ignore:.*\(flag 'outside'\)"  # a descent may give a pathway to genes outside
-both = pytest.mark.parametrize("options", [{}, CLASSIC], ids=["members", "projection"])  # without and with a descent
 
 pytestmark = pytest.mark.filterwarnings("ignore:Observation names are not unique")
 
@@ -29,25 +25,9 @@ def fit(adata: ad.AnnData, pathways="pathways", **kwargs) -> ad.AnnData:
     return flat.fit(adata, pathways, progress=False, copy=True, **{"n_extra": 3, "batch_key": "batch", **kwargs})
 
 
-@pytest.fixture(scope="module", params=[{}, CLASSIC], ids=["members", "projection"])
-def kind(request) -> dict:
-    """Options of a fit, for what holds with and without a descent."""
-    return request.param
-
-
 @pytest.fixture(scope="module")
 def fitted(cells: ad.AnnData, kind: dict) -> ad.AnnData:
     return fit(cells, **kind)
-
-
-def encoder_of(fitted: ad.AnnData) -> np.ndarray:
-    """What turns standardised cells into scores, float64."""
-    return fitted.varm["pae_encoder" if "pae_encoder" in fitted.varm else "pae_loadings"].astype(float)
-
-
-def as_dict(cells: ad.AnnData) -> dict[str, list[str]]:
-    member = cells.varm["pathways"]
-    return {name: member.index[member[name]].tolist() for name in member}
 
 
 def bare(adata: ad.AnnData) -> ad.AnnData:
@@ -87,9 +67,8 @@ def assert_same(a: ad.AnnData, b: ad.AnnData, atol: float) -> None:
 
 
 @pytest.mark.filterwarnings(OUTSIDE)
-@pytest.mark.parametrize(
-    "options",
-    [
+def test_the_fit_is_that_of_cells_centred_batch_by_batch(cells: ad.AnnData) -> None:
+    for options in [
         {},
         {"balance": False},
         {"scale": "unit"},
@@ -99,17 +78,14 @@ def assert_same(a: ad.AnnData, b: ad.AnnData, atol: float) -> None:
         CLASSIC | {"scale": "unit"},
         CLASSIC | {"scale": None},
         SQUARES,
-    ],
-    ids=str,
-)
-def test_the_fit_is_that_of_cells_centred_batch_by_batch(cells: ad.AnnData, options: dict) -> None:
-    result = fit(cells, **options)
-    expected = fit(centred(cells), as_dict(cells), batch_key=None, **options)
-    np.testing.assert_allclose(result.varm["pae_loadings"], expected.varm["pae_loadings"], atol=2e-5)
-    np.testing.assert_allclose(encoder_of(result), encoder_of(expected), atol=2e-5)
-    np.testing.assert_allclose(result.obsm["X_pae"], expected.obsm["X_pae"], atol=1e-3)
-    np.testing.assert_allclose(result.var["pae_scale"], expected.var["pae_scale"], rtol=1e-9)
-    assert result.uns["pae"]["variance_ratio_total"] == pytest.approx(expected.uns["pae"]["variance_ratio_total"])
+    ]:
+        result = fit(cells, **options)
+        expected = fit(centred(cells), sets_of(cells), batch_key=None, **options)
+        np.testing.assert_allclose(result.varm["pae_loadings"], expected.varm["pae_loadings"], atol=2e-5)
+        np.testing.assert_allclose(encoder_of(result), encoder_of(expected), atol=2e-5)
+        np.testing.assert_allclose(result.obsm["X_pae"], expected.obsm["X_pae"], atol=1e-3)
+        np.testing.assert_allclose(result.var["pae_scale"], expected.var["pae_scale"], rtol=1e-9)
+        assert result.uns["pae"]["variance_ratio_total"] == pytest.approx(expected.uns["pae"]["variance_ratio_total"])
 
 
 def test_planted_batch_effects_are_removed_exactly(cells: ad.AnnData, fitted: ad.AnnData, kind: dict) -> None:
@@ -169,18 +145,18 @@ def test_neither_the_order_of_cells_and_genes_nor_the_kind_of_names_matters(
     np.testing.assert_allclose(numbered.obsm["X_pae"], fitted.obsm["X_pae"], atol=1e-4)
 
 
-@pytest.mark.parametrize("sample_key", [None, "donor"])
 def test_moments_of_the_batches_or_their_samples_give_the_same_fit(
-    cells: ad.AnnData, fitted: ad.AnnData, kind: dict, sample_key
+    cells: ad.AnnData, fitted: ad.AnnData, kind: dict
 ) -> None:
-    moments = pae.pp.moments(cells[:, ::-1], batch_key="batch", sample_key=sample_key, progress=False)
-    assert len(moments.strata) == (3 if sample_key is None else 12)
-    assert_same(fitted, fit(cells, moments=moments, **kind), atol=1e-5)
-    no_cells = ad.AnnData(obs=cells.obs, var=cells.var)
-    flat.fit(no_cells, as_dict(cells), moments=moments, n_extra=3, batch_key="batch", progress=False, **kind)
-    new = bare(cells)
-    pae.tl.transform(new, no_cells)
-    np.testing.assert_allclose(new.obsm["X_pae"], fitted.obsm["X_pae"], atol=1e-3)
+    for sample_key in [None, "donor"]:
+        moments = pae.pp.moments(cells[:, ::-1], batch_key="batch", sample_key=sample_key, progress=False)
+        assert len(moments.strata) == (3 if sample_key is None else 12)
+        assert_same(fitted, fit(cells, moments=moments, **kind), atol=1e-5)
+        no_cells = ad.AnnData(obs=cells.obs, var=cells.var)
+        flat.fit(no_cells, sets_of(cells), moments=moments, n_extra=3, batch_key="batch", progress=False, **kind)
+        new = bare(cells)
+        pae.tl.transform(new, no_cells)
+        np.testing.assert_allclose(new.obsm["X_pae"], fitted.obsm["X_pae"], atol=1e-3)
 
 
 def test_moments_may_hold_batches_that_these_cells_do_not_have(
@@ -226,37 +202,35 @@ def test_a_gram_matrix_that_does_not_fit_is_an_error_without_a_way_through_the_c
         fit(dense, batch_key=None, solver="gram")
 
 
-@pytest.mark.parametrize("form", ["backed", "dask", "view"])
-def test_cells_are_read_from_wherever_they_lie(
-    cells: ad.AnnData, fitted: ad.AnnData, kind: dict, form: str, tmp_path
-) -> None:
-    if form == "backed":
-        bare(cells).write_h5ad(tmp_path / "cells.h5ad")
-        other = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
-    elif form == "dask":
-        other = bare(cells)
-        other.X = pytest.importorskip("dask.array").from_array(cells.X.toarray(), chunks=(90, 300))
-    else:
-        other = ad.concat([bare(cells), bare(cells)], index_unique="-")[:400]
-        other.obs_names = cells.obs_names
-    flat.fit(other, as_dict(cells), n_extra=3, batch_key="batch", progress=False, **kind)
-    np.testing.assert_allclose(other.varm["pae_loadings"], fitted.varm["pae_loadings"], atol=2e-5)
-    np.testing.assert_allclose(other.obsm["X_pae"], fitted.obsm["X_pae"], atol=2e-3)
+def test_cells_are_read_from_wherever_they_lie(cells: ad.AnnData, fitted: ad.AnnData, kind: dict, tmp_path) -> None:
+    for form in ["backed", "dask", "view"]:
+        if form == "backed":
+            bare(cells).write_h5ad(tmp_path / "cells.h5ad")
+            other = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+        elif form == "dask":
+            other = bare(cells)
+            other.X = pytest.importorskip("dask.array").from_array(cells.X.toarray(), chunks=(90, 300))
+        else:
+            other = ad.concat([bare(cells), bare(cells)], index_unique="-")[:400]
+            other.obs_names = cells.obs_names
+        flat.fit(other, sets_of(cells), n_extra=3, batch_key="batch", progress=False, **kind)
+        np.testing.assert_allclose(other.varm["pae_loadings"], fitted.varm["pae_loadings"], atol=2e-5)
+        np.testing.assert_allclose(other.obsm["X_pae"], fitted.obsm["X_pae"], atol=2e-3)
 
 
-@pytest.mark.parametrize("form", ["h5ad", "zarr"])
-def test_batches_survive_a_file_subsetting_and_concatenation(fitted: ad.AnnData, form: str, tmp_path) -> None:
-    path = tmp_path / f"cells.{form}"
-    getattr(fitted, f"write_{form}")(path)
-    back = ad.read_h5ad(path) if form == "h5ad" else ad.read_zarr(path)
-    pd.testing.assert_frame_equal(pae.get.batch_variance(back), pae.get.batch_variance(fitted), check_dtype=False)
-    both = ad.concat([back[:150], back[150:]], merge="same", uns_merge="same")
-    for reference in (path, back, both):
-        new = bare(fitted)
-        pae.tl.transform(new, reference)
-        np.testing.assert_array_equal(new.obsm["X_pae"], fitted.obsm["X_pae"])
-    part = fitted[:, :200].copy()
-    np.testing.assert_array_equal(part.varm["pae_batch_means"], fitted.varm["pae_batch_means"][:200])
+def test_batches_survive_a_file_subsetting_and_concatenation(fitted: ad.AnnData, tmp_path) -> None:
+    for form in ["h5ad", "zarr"]:
+        path = tmp_path / f"cells.{form}"
+        getattr(fitted, f"write_{form}")(path)
+        back = ad.read_h5ad(path) if form == "h5ad" else ad.read_zarr(path)
+        pd.testing.assert_frame_equal(pae.get.batch_variance(back), pae.get.batch_variance(fitted), check_dtype=False)
+        both = ad.concat([back[:150], back[150:]], merge="same", uns_merge="same")
+        for reference in (path, back, both):
+            new = bare(fitted)
+            pae.tl.transform(new, reference)
+            np.testing.assert_array_equal(new.obsm["X_pae"], fitted.obsm["X_pae"])
+        part = fitted[:, :200].copy()
+        np.testing.assert_array_equal(part.varm["pae_batch_means"], fitted.varm["pae_batch_means"][:200])
 
 
 def test_a_later_fit_without_batches_leaves_none_behind(fitted: ad.AnnData, kind: dict) -> None:
@@ -310,21 +284,21 @@ def test_missing_genes_count_as_their_mean_in_the_batch(fitted: ad.AnnData) -> N
     np.testing.assert_allclose(new.obsm["X_pae"], expected.obsm["X_pae"], atol=1e-4)
 
 
-@pytest.mark.parametrize("out", ["scores.zarr", "scores.parquet"])
-def test_files_and_shards_are_corrected_by_the_column_of_each(fitted: ad.AnnData, out: str, tmp_path) -> None:
-    if out.endswith("parquet"):
-        pytest.importorskip("pyarrow")
-    shards = [bare(fitted)[:150].copy(), bare(fitted)[150:, ::-1].copy()]
-    shards[0].write_h5ad(tmp_path / "a.h5ad")
-    shards[1].obs["batch"] = shards[1].obs["batch"].astype(str)
-    shards[1].write_zarr(tmp_path / "b.zarr")
-    files = [tmp_path / "a.h5ad", tmp_path / "b.zarr"]
-    pae.tl.transform(files, fitted, out=tmp_path / out, progress=False)
-    back = pd.read_parquet(tmp_path / out) if out.endswith("parquet") else ad.read_zarr(tmp_path / out).to_df()
-    np.testing.assert_allclose(back.to_numpy(), fitted.obsm["X_pae"], atol=1e-5)
-    shards[0].obs["batch"] = "other"
-    with pytest.warns(pae.DataWarning, match=r"150 cells are of batches .*data\[0\]\.X\): 'other'"):
-        pae.tl.transform(shards, fitted, out=tmp_path / f"more_{out}", progress=False)
+def test_files_and_shards_are_corrected_by_the_column_of_each(fitted: ad.AnnData, tmp_path) -> None:
+    for out in ["scores.zarr", "scores.parquet"]:
+        if out.endswith("parquet"):
+            pytest.importorskip("pyarrow")
+        shards = [bare(fitted)[:150].copy(), bare(fitted)[150:, ::-1].copy()]
+        shards[0].write_h5ad(tmp_path / "a.h5ad")
+        shards[1].obs["batch"] = shards[1].obs["batch"].astype(str)
+        shards[1].write_zarr(tmp_path / "b.zarr")
+        files = [tmp_path / "a.h5ad", tmp_path / "b.zarr"]
+        pae.tl.transform(files, fitted, out=tmp_path / out, progress=False)
+        back = pd.read_parquet(tmp_path / out) if out.endswith("parquet") else ad.read_zarr(tmp_path / out).to_df()
+        np.testing.assert_allclose(back.to_numpy(), fitted.obsm["X_pae"], atol=1e-5)
+        shards[0].obs["batch"] = "other"
+        with pytest.warns(pae.DataWarning, match=r"150 cells are of batches .*data\[0\]\.X\): 'other'"):
+            pae.tl.transform(shards, fitted, out=tmp_path / f"more_{out}", progress=False)
 
 
 def test_every_block_of_cells_is_corrected_by_its_own_batches(fitted: ad.AnnData, monkeypatch) -> None:
@@ -345,9 +319,8 @@ def slots(adata: ad.AnnData) -> tuple:
     return set(adata.obsm), set(adata.varm), set(adata.var), set(adata.uns)
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
+def test_bad_batches_are_refused(cells: ad.AnnData) -> None:
+    for options, error, match in [
         ({"batch_key": "nowhere"}, KeyError, "'nowhere' is not a column"),
         ({"batch_key": 3}, TypeError, "batch_key=3 must be the name of one column of obs, not int"),
         ({"batch_key": "partial"}, ValueError, "7 cells have no 'partial'"),
@@ -356,21 +329,19 @@ def slots(adata: ad.AnnData) -> tuple:
         ({"condition_key": "nowhere"}, KeyError, "'nowhere' is not a column"),
         ({"condition_key": "partial"}, ValueError, "7 cells have no 'partial'"),
         ({"condition_key": "donor", "batch_key": None}, ValueError, "pass batch_key too"),
-    ],
-)
-def test_bad_batches_are_refused(cells: ad.AnnData, options: dict, error: type[Exception], match: str) -> None:
-    adata = cells.copy()
-    adata.obs["partial"] = [None] * 7 + ["a"] * 393
-    adata.obs["own"] = adata.obs_names
-    before = slots(adata)
-    with pytest.raises(error, match=match):
-        flat.fit(adata, "pathways", progress=False, **{"batch_key": "batch", **options})
-    assert slots(adata) == before
-    no_cells = ad.AnnData(obs=adata.obs, var=adata.var)
-    moments = pae.pp.moments(cells, batch_key="batch", progress=False)
-    if options.get("batch_key") != "own":
+    ]:
+        adata = cells.copy()
+        adata.obs["partial"] = [None] * 7 + ["a"] * 393
+        adata.obs["own"] = adata.obs_names
+        before = slots(adata)
         with pytest.raises(error, match=match):
-            flat.fit(no_cells, as_dict(cells), moments=moments, **{"batch_key": "batch", **options})
+            flat.fit(adata, "pathways", progress=False, **{"batch_key": "batch", **options})
+        assert slots(adata) == before
+        no_cells = ad.AnnData(obs=adata.obs, var=adata.var)
+        moments = pae.pp.moments(cells, batch_key="batch", progress=False)
+        if options.get("batch_key") != "own":
+            with pytest.raises(error, match=match):
+                flat.fit(no_cells, sets_of(cells), moments=moments, **{"batch_key": "batch", **options})
 
 
 def test_moments_of_other_strata_are_refused(cells: ad.AnnData) -> None:
@@ -392,13 +363,10 @@ def test_new_cells_without_a_batch_are_refused(fitted: ad.AnnData) -> None:
         pae.tl.transform(bare(fitted), lost)
 
 
-@pytest.mark.parametrize("batch_key", ["batch", "small"])
-def test_batches_of_few_cells_are_named(cells: ad.AnnData, batch_key: str) -> None:
+def test_batches_of_few_cells_are_named(cells: ad.AnnData) -> None:
     adata = cells.copy()
     adata.obs["small"] = ["lone"] + ["trio"] * 3 + ["rest"] * 396
-    if batch_key == "batch":
-        fit(adata)
-        return
+    fit(adata)  # of many cells: nothing is said
     with pytest.warns(pae.DataWarning, match=r"2 of 3 batches of 'small' have .*: 'lone' \(1\), 'trio'"):
         result = fit(adata, batch_key="small")
     np.testing.assert_allclose(result.obsm["X_pae"][0], 0, atol=1e-5)

@@ -8,14 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from grouped_fits import CLASSIC, OUTSIDE, SQUARES, sets_of
 
 import pathwayae as pae
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.encoder import balanced, expression_bins, score_weights
 from pathwayae.tl._grouped.quality import MEANING, flags
-
-CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
-SQUARES = {"scores": "least_squares", "balance": False, "init": "membership"}
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +26,6 @@ def cells() -> ad.AnnData:
     x[:, 20:24] = 0.0
     adata.X = x
     return adata
-
-
-def sets_of(adata: ad.AnnData, **more: list[int]) -> dict[str, list[str]]:
-    member = adata.varm["pathways"]
-    own = {name: member.index[member[name]].tolist() for name in member}
-    return own | {name: adata.var_names[rows].tolist() for name, rows in more.items()}
 
 
 def fit(adata: ad.AnnData, sets: dict[str, list[str]], **kwargs) -> ad.AnnData:
@@ -50,31 +42,25 @@ def assert_finite(result: ad.AnnData) -> None:
     assert (len(result.uns["pae"]["history"]) == 0) == (result.uns["pae"]["params"]["scores"] == "members")
 
 
-OUTSIDE = r"ignore:.*\(flag 'outside'\)"
 CONSTANT = "ignore:.* genes (have the same value|do not vary)"
 
 
 @pytest.mark.filterwarnings(CONSTANT)
-@pytest.mark.parametrize("batch_key", [None, "batch"])
-@pytest.mark.parametrize("options", [{}, {"scores": "projection"}, CLASSIC], ids=str)
-def test_pathways_of_genes_that_do_not_vary_get_no_score_and_are_named(
-    cells: ad.AnnData, options: dict, batch_key
-) -> None:
+def test_pathways_of_genes_that_do_not_vary_get_no_score_and_are_named(cells: ad.AnnData) -> None:
     sets = sets_of(cells, flat=[*range(8)], batchy=[*range(10, 18)], part=[0, 1, *range(50, 53)], small=[60, 61])
-    names = "flat, batchy, part" if batch_key else "flat, part"
-    n = 3 if batch_key else 2
-    with pytest.warns(
-        pae.DataWarning, match=f"{n} pathways have fewer than 5 genes that vary and get no score: {names}"
-    ):
-        result = fit(cells, sets, batch_key=batch_key, **options)
-    assert_finite(result)
-    dropped = result.uns["pae"]["dropped"].set_index("pathway")
-    assert set(dropped.index) == {*names.split(", "), "small"}
-    assert (dropped.loc[names.split(", "), "reason"] == "fewer than 5 genes that vary").all()
-    assert dropped.loc["flat", ["n_genes", "n_matched"]].tolist() == [8, 0]
-    assert dropped.loc["part", "n_matched"] == 3
-    assert dropped.loc["small", "reason"] == "fewer than 5 genes"
-    assert (result.uns["pae"]["pathways"]["flag"] == "").all()
+    for batch_key, names in ((None, "flat, part"), ("batch", "flat, batchy, part")):
+        said = f"{len(names.split())} pathways have fewer than 5 genes that vary and get no score: {names}"
+        for options in [{}, {"scores": "projection"}, CLASSIC]:
+            with pytest.warns(pae.DataWarning, match=said):
+                result = fit(cells, sets, batch_key=batch_key, **options)
+            assert_finite(result)
+            dropped = result.uns["pae"]["dropped"].set_index("pathway")
+            assert set(dropped.index) == {*names.split(", "), "small"}
+            assert (dropped.loc[names.split(", "), "reason"] == "fewer than 5 genes that vary").all()
+            assert dropped.loc["flat", ["n_genes", "n_matched"]].tolist() == [8, 0]
+            assert dropped.loc["part", "n_matched"] == 3
+            assert dropped.loc["small", "reason"] == "fewer than 5 genes"
+            assert (result.uns["pae"]["pathways"]["flag"] == "").all()
 
 
 @pytest.mark.filterwarnings(CONSTANT)
@@ -88,9 +74,10 @@ def test_genes_that_the_moments_do_not_have_are_not_called_constant(cells: ad.An
 
 @pytest.mark.filterwarnings(CONSTANT)
 @pytest.mark.filterwarnings(OUTSIDE)
-@pytest.mark.parametrize(
-    "options",
-    [
+def test_pathways_of_one_gene_and_of_the_same_genes_have_finite_scores_and_a_flag(cells: ad.AnnData, tmp_path) -> None:
+    twin = sets_of(cells)["program_1"]
+    sets = {"twin": twin[::-1], **sets_of(cells, one=[40], other=[41], again=[40]), "more": [*twin, cells.var_names[3]]}
+    for options in [
         {},
         {"batch_key": "batch"},
         {"balance": False},
@@ -100,40 +87,30 @@ def test_genes_that_the_moments_do_not_have_are_not_called_constant(cells: ad.An
         CLASSIC | {"theta": 1.0},
         CLASSIC | {"batch_key": "batch"},
         SQUARES | {"theta": 1.0},
-    ],
-    ids=str,
-)
-def test_pathways_of_one_gene_and_of_the_same_genes_have_finite_scores_and_a_flag(
-    cells: ad.AnnData, options: dict, tmp_path
-) -> None:
-    twin = sets_of(cells)["program_1"]
-    sets = {"twin": twin[::-1], **sets_of(cells, one=[40], other=[41], again=[40]), "more": [*twin, cells.var_names[3]]}
-    with (
-        pytest.warns(pae.DataWarning, match=r"of 8 pathways have the same genes in the model .*program_1, more\."),
-        pytest.warns(pae.DataWarning, match=r"3 of 8 pathways have 2 genes or fewer in the model.*: one, other, again"),
-    ):
-        result = fit(cells, sets, min_genes=1, **options)
-    assert_finite(result)
-    np.testing.assert_allclose(np.linalg.norm(result.varm["pae_loadings"], axis=0), 1, atol=1e-5)
-    result.write_h5ad(tmp_path / "cells.h5ad")
-    report = ad.read_h5ad(tmp_path / "cells.h5ad").uns["pae"]["pathways"].set_index("pathway")
-    # gene 3 is constant, so "more" has the genes of "twin" in the model; least squares share what they have alike
-    same = report.loc[["twin", "program_1", "more"]]
-    assert same["flag"].tolist() == np.where(same["outside"] > 0.5, "outside", "duplicate").tolist()
-    assert options.get("scores") == "least_squares" or (same["flag"] == "duplicate").all()
-    assert (report.loc[["one", "other", "again"], "flag"] == "few genes").all()
-    assert report.loc[["program_2", "program_3"], "flag"].tolist() == ["", ""]
-    if "scores" not in options:
-        scores = pae.get.scores(result)
-        for one, other in (("twin", "program_1"), ("twin", "more"), ("one", "again")):
-            np.testing.assert_array_equal(scores[one], scores[other])
+    ]:
+        with (
+            pytest.warns(pae.DataWarning, match=r"of 8 pathways have the same genes in the model .*program_1, more\."),
+            pytest.warns(pae.DataWarning, match=r"3 of 8 pathways have 2 genes or fewer in .*: one, other, again"),
+        ):
+            result = fit(cells, sets, min_genes=1, **options)
+        assert_finite(result)
+        np.testing.assert_allclose(np.linalg.norm(result.varm["pae_loadings"], axis=0), 1, atol=1e-5)
+        result.write_h5ad(tmp_path / "cells.h5ad")
+        report = ad.read_h5ad(tmp_path / "cells.h5ad").uns["pae"]["pathways"].set_index("pathway")
+        # gene 3 is constant, so "more" has the genes of "twin" in the model; least squares share what they have alike
+        same = report.loc[["twin", "program_1", "more"]]
+        assert same["flag"].tolist() == np.where(same["outside"] > 0.5, "outside", "duplicate").tolist()
+        assert options.get("scores") == "least_squares" or (same["flag"] == "duplicate").all()
+        assert (report.loc[["one", "other", "again"], "flag"] == "few genes").all()
+        assert report.loc[["program_2", "program_3"], "flag"].tolist() == ["", ""]
+        if "scores" not in options:
+            scores = pae.get.scores(result)
+            for one, other in (("twin", "program_1"), ("twin", "more"), ("one", "again")):
+                np.testing.assert_array_equal(scores[one], scores[other])
 
 
 @pytest.mark.filterwarnings(CONSTANT)
-@pytest.mark.parametrize("options", [CLASSIC, SQUARES, {"scores": "projection"}, {"scores": "least_squares"}], ids=str)
-def test_a_column_that_the_descent_leaves_empty_scores_0_and_is_flagged(
-    cells: ad.AnnData, options: dict, monkeypatch
-) -> None:
+def test_a_column_that_the_descent_leaves_empty_scores_0_and_is_flagged(cells: ad.AnnData, monkeypatch) -> None:
     original = grouped.fit
 
     def emptied(data, membership, penalised, n_components, config, **kwargs):
@@ -146,18 +123,19 @@ def test_a_column_that_the_descent_leaves_empty_scores_0_and_is_flagged(
         return result._replace(loadings=loadings, weights=weights, encoder=encoder)
 
     monkeypatch.setattr(grouped, "fit", emptied)
-    with (
-        pytest.warns(pae.DataWarning, match=r"1 of 3 pathways have a score that does not vary .*: program_2\."),
-        pytest.warns(pae.DataWarning, match=r"1 of 3 pathways were given up by the descent.*: program_3\."),
-    ):
-        result = fit(cells, sets_of(cells), **options)
-    assert_finite(result)
-    np.testing.assert_array_equal(result.obsm["X_pae"][:, 1], 0)
-    assert result.uns["pae"]["variance_ratio"][1] == 0
-    table = result.uns["pae"]["pathways"]
-    assert table["flag"].tolist() == ["", "constant", "collapsed"]
-    assert table.loc[1, ["n_effective", "top_gene_share", "outside"]].tolist() == [0, 0, 0]
-    assert np.isnan(table.loc[1, "agreement"])
+    for options in [CLASSIC, SQUARES, {"scores": "projection"}, {"scores": "least_squares"}]:
+        with (
+            pytest.warns(pae.DataWarning, match=r"1 of 3 pathways have a score that does not vary .*: program_2\."),
+            pytest.warns(pae.DataWarning, match=r"1 of 3 pathways were given up by the descent.*: program_3\."),
+        ):
+            result = fit(cells, sets_of(cells), **options)
+        assert_finite(result)
+        np.testing.assert_array_equal(result.obsm["X_pae"][:, 1], 0)
+        assert result.uns["pae"]["variance_ratio"][1] == 0
+        table = result.uns["pae"]["pathways"]
+        assert table["flag"].tolist() == ["", "constant", "collapsed"]
+        assert table.loc[1, ["n_effective", "top_gene_share", "outside"]].tolist() == [0, 0, 0]
+        assert np.isnan(table.loc[1, "agreement"])
 
 
 def figures(**columns: list[float]) -> pd.DataFrame:
@@ -170,19 +148,15 @@ SETS = sp.csr_matrix(np.array([[1, 1, 0], [1, 1, 1], [1, 1, 1], [0, 0, 1]], dtyp
 DISTINCT = sp.csr_matrix(np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [0, 0, 1]], dtype=bool))
 
 
-@pytest.mark.parametrize(
-    ("table", "expected"),
-    [
+def test_every_figure_has_its_flag() -> None:
+    for table, expected in [
         ({}, ["", "", ""]),
         ({"top_gene_share": [0.5, 0.5 + 1e-7, 0.51]}, ["", "", "one gene"]),  # two even genes have half each
         ({"outside": [0.5, 0.51, -0.3]}, ["", "outside", ""]),
         ({"agreement": [0.5, 0.49, np.nan]}, ["", "disagrees", "disagrees"]),
         ({"agreement": [-0.9, 0.9, 1.0]}, ["disagrees", "", ""]),
-    ],
-    ids=str,
-)
-def test_every_figure_has_its_flag(table: dict, expected: list[str]) -> None:
-    assert flags(DISTINCT, np.ones(3), np.ones(3), figures(**table)).tolist() == expected
+    ]:
+        assert flags(DISTINCT, np.ones(3), np.ones(3), figures(**table)).tolist() == expected
 
 
 def test_the_lengths_and_variances_have_theirs() -> None:
@@ -207,11 +181,11 @@ def test_the_gravest_flag_counts() -> None:
 
 
 @pytest.mark.filterwarnings(CONSTANT)
-@pytest.mark.parametrize("options", [{}, {"scores": "projection"}, CLASSIC], ids=str)
-def test_a_higher_score_is_more_of_the_genes_of_a_pathway(cells: ad.AnnData, options: dict) -> None:
-    result = fit(cells, sets_of(cells), **options)
-    more = result.copy()
-    more.X = more.X + 1.0 * np.asarray(cells.varm["pathways"]["program_2"])[None, :] * (np.arange(200) >= 24)
-    before = result.obsm["X_pae"][:, 1].copy()
-    pae.tl.transform(more, result)
-    assert (more.obsm["X_pae"][:, 1] > before).all()
+def test_a_higher_score_is_more_of_the_genes_of_a_pathway(cells: ad.AnnData) -> None:
+    for options in [{}, {"scores": "projection"}, CLASSIC]:
+        result = fit(cells, sets_of(cells), **options)
+        more = result.copy()
+        more.X = more.X + 1.0 * np.asarray(cells.varm["pathways"]["program_2"])[None, :] * (np.arange(200) >= 24)
+        before = result.obsm["X_pae"][:, 1].copy()
+        pae.tl.transform(more, result)
+        assert (more.obsm["X_pae"][:, 1] > before).all()

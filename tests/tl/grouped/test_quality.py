@@ -1,4 +1,4 @@
-"""Whether a score speaks for its pathway: figures from the slots, a flag for every way to fail, one word on trust."""
+"""Whether a score speaks for its pathway: figures from the slots, a flag for every way to fail."""
 
 from __future__ import annotations
 
@@ -8,42 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from grouped_fits import CLASSIC, EVERY, SQUARES, encoder_of, fit, sets_of
+from noisy_programs import names, programs, towering
 
 import pathwayae as pae
 from pathwayae.core.grouped.encoder import balanced, expression_bins, score_weights
 
-CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
-SQUARES = {"scores": "least_squares", "balance": False, "init": "membership"}
 FLAGGED = r"ignore:.* pathways .*\(flag '"
 FIGURES = ["n_effective", "top_gene_share", "agreement", "outside"]
-
-
-@pytest.fixture(scope="module")
-def cells() -> ad.AnnData:
-    return pae.datasets.simulate(300, 250, 4, random_state=2)
-
-
-def fit(adata: ad.AnnData, pathways="pathways", **kwargs) -> ad.AnnData:
-    return flat.fit(adata, pathways, progress=False, copy=True, **{"n_extra": 2, **kwargs})
-
-
-def sets_of(adata: ad.AnnData, **more: list[int]) -> dict[str, list[str]]:
-    member = adata.varm["pathways"]
-    own = {name: member.index[member[name]].tolist() for name in member}
-    return own | {name: adata.var_names[rows].tolist() for name, rows in more.items()}
-
-
-def programs(n: int, g: int, sizes: list[int], seed: int = 0) -> ad.AnnData:
-    """Cells with one program after the other in the first genes, and noise; genes of all means."""
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, g)) + rng.uniform(0, 4, size=g) + 4
-    for j, last in enumerate(np.cumsum(sizes)):
-        x[:, last - sizes[j] : last] += 1.5 * rng.normal(size=(n, 1))
-    return ad.AnnData(x, var=pd.DataFrame(index=[f"G{i}" for i in range(g)]))
-
-
-def names(adata: ad.AnnData, *rows: int) -> list[str]:
-    return adata.var_names[list(rows)].tolist()
 
 
 # Figures.
@@ -54,52 +26,53 @@ def effective(weights: np.ndarray) -> float:
     return 1 / (shares**2).sum()
 
 
+@pytest.fixture(scope="module")
+def cells() -> ad.AnnData:
+    return pae.datasets.simulate(300, 250, 4, random_state=2)
+
+
 @pytest.mark.filterwarnings(FLAGGED)
-@pytest.mark.parametrize("batch_key", [None, "half"])
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"balance": False}, {"scores": "projection"}, {"scores": "least_squares"}, CLASSIC, SQUARES],
-    ids=str,
-)
-def test_the_figures_follow_from_the_slots_and_the_cells(cells: ad.AnnData, options: dict, batch_key) -> None:
+@pytest.mark.parametrize("options", EVERY, ids=str)
+def test_the_figures_follow_from_the_slots_and_the_cells(cells: ad.AnnData, options: dict) -> None:
     cells = cells.copy()
     cells.obs["half"] = np.where(np.arange(300) % 2, "odd", "even")
-    result = fit(cells, batch_key=batch_key, **options)
-    x, member = cells.X.toarray().astype(float), result.varm["pae_membership"].toarray()
-    for rows in [np.arange(300) % 2 == 0, np.arange(300) % 2 == 1] if batch_key else [np.full(300, fill_value=True)]:
-        x[rows] -= x[rows].mean(axis=0)
-    standard = x / result.var["pae_scale"].to_numpy()
-    loadings = result.varm["pae_loadings"].astype(float)[:, :4]
-    encoder = result.varm["pae_encoder" if "pae_encoder" in result.varm else "pae_loadings"].astype(float)[:, :4]
-    bins = expression_bins(result.var["pae_mean"].to_numpy()) if options.get("balance", True) else None
-    kind = options.get("scores", "members")
-    weights = score_weights(loadings, kind, 0.1)
-    if kind == "members":
-        weights = np.where(member, loadings, 0.0)
-    table = pae.get.pathways(result)
-    for j in range(4):
-        score, plain = standard @ encoder[:, j], member[:, [j]].astype(float)
-        beyond = np.where(member[:, [j]], 0.0, weights[:, [j]])
-        if bins is not None:
-            plain, beyond = balanced(plain, bins), balanced(beyond, bins)
-        part = (standard @ beyond)[:, 0]
-        if kind != "members":  # whose encoder is the balanced weights but for its length; nothing is outside
-            whole = standard @ (weights[:, [j]] if bins is None else balanced(weights[:, [j]], bins))[:, 0]
-            np.testing.assert_allclose(whole, score, atol=1e-4 * np.abs(score).max())
-        expected = [
-            min(effective(loadings[:, j]), effective(weights[:, j])),
-            max((w[:, j] ** 2).max() / (w[:, j] ** 2).sum() for w in (loadings, weights)),
-            np.corrcoef(score, (standard @ plain)[:, 0])[0, 1],
-            np.cov(part, score)[0, 1] / np.var(score, ddof=1),
-        ]
-        np.testing.assert_allclose(table.loc[j, FIGURES].tolist(), expected, rtol=1e-4, atol=1e-5)
-    assert (table["outside"] == 0).all() == (kind == "members")
-    expected = np.select(
-        [table["top_gene_share"] > 0.5, table["outside"] > 0.5, ~(table["agreement"] >= 0.5)],
-        ["one gene", "outside", "disagrees"],
-        "",
-    )
-    assert table["flag"].tolist() == expected.tolist()
+    for batch_key in [None, "half"]:
+        result = fit(cells, batch_key=batch_key, **options)
+        x, member = cells.X.toarray().astype(float), result.varm["pae_membership"].toarray()
+        for rows in [slice(0, None, 2), slice(1, None, 2)] if batch_key else [slice(None)]:
+            x[rows] -= x[rows].mean(axis=0)
+        standard = x / result.var["pae_scale"].to_numpy()
+        loadings = result.varm["pae_loadings"].astype(float)[:, :4]
+        encoder = encoder_of(result)[:, :4]
+        bins = expression_bins(result.var["pae_mean"].to_numpy()) if options.get("balance", True) else None
+        kind = options.get("scores", "members")
+        weights = score_weights(loadings, kind, 0.1)
+        if kind == "members":
+            weights = np.where(member, loadings, 0.0)
+        table = pae.get.pathways(result)
+        for j in range(4):
+            score, plain = standard @ encoder[:, j], member[:, [j]].astype(float)
+            beyond = np.where(member[:, [j]], 0.0, weights[:, [j]])
+            if bins is not None:
+                plain, beyond = balanced(plain, bins), balanced(beyond, bins)
+            part = (standard @ beyond)[:, 0]
+            if kind != "members":  # whose encoder is the balanced weights but for its length; nothing is outside
+                whole = standard @ (weights[:, [j]] if bins is None else balanced(weights[:, [j]], bins))[:, 0]
+                np.testing.assert_allclose(whole, score, atol=1e-4 * np.abs(score).max())
+            expected = [
+                min(effective(loadings[:, j]), effective(weights[:, j])),
+                max((w[:, j] ** 2).max() / (w[:, j] ** 2).sum() for w in (loadings, weights)),
+                np.corrcoef(score, (standard @ plain)[:, 0])[0, 1],
+                np.cov(part, score)[0, 1] / np.var(score, ddof=1),
+            ]
+            np.testing.assert_allclose(table.loc[j, FIGURES].tolist(), expected, rtol=1e-4, atol=1e-5)
+        assert (table["outside"] == 0).all() == (kind == "members")
+        expected = np.select(
+            [table["top_gene_share"] > 0.5, table["outside"] > 0.5, ~(table["agreement"] >= 0.5)],
+            ["one gene", "outside", "disagrees"],
+            "",
+        )
+        assert table["flag"].tolist() == expected.tolist()
 
 
 def test_no_gene_makes_more_than_half_of_a_score_of_members(cells: ad.AnnData) -> None:
@@ -123,13 +96,6 @@ def assert_flagged(table: pd.DataFrame, **expected: str) -> None:
     assert found[found != ""].to_dict() == expected
 
 
-def towering() -> ad.AnnData:
-    """Gene 0 varies a hundred times as much as the others of its pathway."""
-    adata = programs(400, 100, [10, 10])
-    adata.X[:, 0] += 15 * np.random.default_rng(1).normal(size=400)
-    return adata
-
-
 def test_a_descent_that_copies_one_gene_is_flagged_and_hiding_its_input_or_members_are_not() -> None:
     adata = towering()
     sets = {"tower": names(adata, *range(10)), "plain": names(adata, *range(10, 20))}
@@ -145,19 +111,21 @@ def test_a_descent_that_copies_one_gene_is_flagged_and_hiding_its_input_or_membe
     assert (pae.get.pathways(members)["n_effective"] > 5).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"scores": "projection"}, {"scores": "least_squares"}, CLASSIC], ids=str)
-def test_pathways_of_one_gene_or_two_are_flagged(options: dict) -> None:
-    adata = programs(400, 100, [10, 10])
-    sets = {"one": names(adata, 0), "two": names(adata, 10, 11), "ten": names(adata, *range(10, 20))}
-    with pytest.warns(pae.DataWarning, match=r"2 of 3 pathways have 2 genes or fewer .*\(flag 'few genes'\): one, two"):
-        result = fit(adata, sets, min_genes=1, **options)
-    table = pae.get.pathways(result)
-    assert table.loc[:1, "flag"].tolist() == ["few genes"] * 2
-    assert table.loc[0, "top_gene_share"] == pytest.approx(1, abs=0.01)
-    if "scores" not in options:
-        assert table.loc[:1, "n_effective"].tolist() == pytest.approx([1, 2], rel=1e-6)
-        assert table.loc[2, "flag"] == ""
-        np.testing.assert_allclose(table.loc[:1, "agreement"], 1.0, atol=1e-6)
+def test_pathways_of_one_gene_or_two_are_flagged() -> None:
+    for options in [{}, {"scores": "projection"}, {"scores": "least_squares"}, CLASSIC]:
+        adata = programs(400, 100, [10, 10])
+        sets = {"one": names(adata, 0), "two": names(adata, 10, 11), "ten": names(adata, *range(10, 20))}
+        with pytest.warns(
+            pae.DataWarning, match=r"2 of 3 pathways have 2 genes or fewer .*\(flag 'few genes'\): one, two"
+        ):
+            result = fit(adata, sets, min_genes=1, **options)
+        table = pae.get.pathways(result)
+        assert table.loc[:1, "flag"].tolist() == ["few genes"] * 2
+        assert table.loc[0, "top_gene_share"] == pytest.approx(1, abs=0.01)
+        if "scores" not in options:
+            assert table.loc[:1, "n_effective"].tolist() == pytest.approx([1, 2], rel=1e-6)
+            assert table.loc[2, "flag"] == ""
+            np.testing.assert_allclose(table.loc[:1, "agreement"], 1.0, atol=1e-6)
 
 
 def test_a_score_that_other_genes_make_is_flagged() -> None:
@@ -170,18 +138,18 @@ def test_a_score_that_other_genes_make_is_flagged() -> None:
     assert (pae.get.pathways(fit(adata, sets))["outside"] == 0).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"scores": "projection"}, {"scores": "least_squares"}], ids=str)
-def test_a_set_of_all_genes_has_no_mean_to_agree_with(options: dict) -> None:
+def test_a_set_of_all_genes_has_no_mean_to_agree_with() -> None:
     adata = programs(400, 150, [20, 20])
     sets = {"all": names(adata, *range(150)), "program": names(adata, *range(20))}
-    with pytest.warns(pae.DataWarning, match=r"1 of 2 pathways have a score that goes with .*'disagrees'\).*: all\."):
-        result = fit(adata, sets, **options)
-    assert np.isfinite(result.obsm["X_pae"]).all()
-    table = pae.get.pathways(result)
-    assert np.isnan(table.loc[0, "agreement"])
-    assert_flagged(table, all="disagrees")
-    whole = fit(adata, sets, **options, balance=False).uns["pae"]["pathways"]
-    assert np.isfinite(whole[FIGURES]).all(axis=None)
+    for options in [{}, {"scores": "projection"}, {"scores": "least_squares"}]:
+        with pytest.warns(pae.DataWarning, match=r"1 of 2 pathways have a score that goes .*'disagrees'\).*: all\."):
+            result = fit(adata, sets, **options)
+        assert np.isfinite(result.obsm["X_pae"]).all()
+        table = pae.get.pathways(result)
+        assert np.isnan(table.loc[0, "agreement"])
+        assert_flagged(table, all="disagrees")
+        whole = fit(adata, sets, **options, balance=False).uns["pae"]["pathways"]
+        assert np.isfinite(whole[FIGURES]).all(axis=None)
 
 
 def test_a_set_of_all_genes_that_go_against_each_other_has_a_score_that_does_not_vary() -> None:
@@ -206,18 +174,18 @@ def test_a_set_that_means_something_else_than_its_name_is_flagged() -> None:
     assert table.set_index("pathway").loc["any", "agreement"] < 0.5
 
 
-@pytest.mark.parametrize("options", [{}, CLASSIC | {"theta": 1.0}], ids=str)
-def test_equal_sets_are_flagged_and_members_score_them_alike(options: dict) -> None:
+def test_equal_sets_are_flagged_and_members_score_them_alike() -> None:
     adata = programs(400, 100, [10, 10])
     sets = {name: names(adata, *range(10)) for name in ("one", "again")} | {"other": names(adata, *range(10, 20))}
-    with pytest.warns(pae.DataWarning, match=r"2 of 3 pathways have the same genes .*keep one of each\): one, again"):
-        result = fit(adata, sets, **options)
-    assert_flagged(pae.get.pathways(result), one="duplicate", again="duplicate")
-    if not options:
-        scores, alone = pae.get.scores(result), pae.get.scores(fit(adata, {"one": sets["one"]}))
-        np.testing.assert_array_equal(scores["one"], scores["again"])
-        # What two say alike counts once: each is shorter by the root of two.
-        np.testing.assert_allclose(scores["one"] * np.sqrt(2), alone["one"], rtol=0.02, atol=0.02)
+    for options in [{}, CLASSIC | {"theta": 1.0}]:
+        with pytest.warns(pae.DataWarning, match=r"2 of 3 pathways have the same .*keep one of each\): one, again"):
+            result = fit(adata, sets, **options)
+        assert_flagged(pae.get.pathways(result), one="duplicate", again="duplicate")
+        if not options:
+            scores, alone = pae.get.scores(result), pae.get.scores(fit(adata, {"one": sets["one"]}))
+            np.testing.assert_array_equal(scores["one"], scores["again"])
+            # What two say alike counts once: each is shorter by the root of two.
+            np.testing.assert_allclose(scores["one"] * np.sqrt(2), alone["one"], rtol=0.02, atol=0.02)
 
 
 def test_more_flagged_pathways_than_can_be_named_are_counted() -> None:
@@ -247,212 +215,29 @@ def test_only_flagged_pathways_on_request(cells: ad.AnnData, tmp_path) -> None:
         pae.get.pathways(plain, key="other")
 
 
-@pytest.mark.parametrize("options", [{}, {"scores": "projection"}, {"scores": "least_squares"}], ids=str)
-@pytest.mark.parametrize("n_genes", [30, 50, 130])
-def test_a_panel_of_few_genes_is_balanced_too(options: dict, n_genes: int) -> None:
-    adata = programs(300, n_genes, [8, 8])
-    sets = {"one": names(adata, *range(8)), "other": names(adata, *range(8, 16))}
-    result = fit(adata, sets, **options)
-    assert_flagged(pae.get.pathways(result))
-    bins = expression_bins(result.var["pae_mean"].to_numpy())
-    assert bins.max() == n_genes // 60 - (n_genes >= 60)
-    encoder = result.varm["pae_encoder"].astype(float)[:, :2]
-    for b in np.unique(bins):
-        np.testing.assert_allclose(encoder[bins == b].sum(axis=0), 0, atol=1e-5)
-    truth = np.column_stack([adata.X[:, :8].mean(axis=1), adata.X[:, 8:16].mean(axis=1)])
-    for j in range(2):
-        found = np.corrcoef(result.obsm["X_pae"][:, j], truth[:, j] - adata.X.mean(axis=1))[0, 1]
-        assert found > 0.9
-
-
-# One word on trust.
-
-
-@pytest.fixture
-def told(cells: ad.AnnData) -> ad.AnnData:
-    """A fit without flags."""
-    return fit(cells)
-
-
-def with_flag(adata: ad.AnnData, flag: str) -> None:
-    adata.uns["pae"]["pathways"]["flag"] = [flag, "", "", ""]
-
-
-def relevance(adata: ad.AnnData, verdict: str = "used", padj: float = 0.01, heldout: float = 0.1) -> None:
-    """Of the first pathway as given, of the others used."""
-    free = pae.get.component_names(adata)[4:]
-    adata.uns["pae"]["relevance"] = pd.DataFrame(
-        {
-            "component": pae.get.component_names(adata),
-            "padj": [padj, 0.01, 0.01, 0.01] + [np.nan] * len(free),
-            "heldout_variance": [heldout] + [0.1] * (3 + len(free)),
-            "verdict": [verdict, "used", "used", "used"] + ["not tested"] * len(free),
-        }
-    )
-
-
-def refinement(adata: ad.AnnData, verdict: str = "carried") -> None:
-    adata.uns["pae"]["refinement"] = pd.DataFrame(
-        {
-            "pathway": pae.get.component_names(adata)[:4],
-            "heldout_auc": 0.8,
-            "padj": 0.02,
-            "verdict": [verdict, "carried", "carried", "carried"],
-        }
-    )
-
-
-def refits(adata: ad.AnnData, low: float, verdict: str = "stable") -> None:
-    labels = pae.get.component_names(adata)
-    adata.uns["pae"]["stability"] = pd.DataFrame(
-        {"component": labels, "scores_low": [low] + [0.95] * 5, "verdict": [verdict] + ["stable"] * 5}
-    )
-
-
-def word(adata: ad.AnnData, component: int = 0) -> tuple[str, str]:
-    return tuple(pae.get.trust(adata).loc[component, ["verdict", "reason"]])
-
-
-def test_nothing_but_the_fit_is_untested_and_free_components_name_no_genes(told: ad.AnnData) -> None:
-    table = pae.get.trust(told)
-    assert table["component"].tolist() == pae.get.component_names(told)
-    assert (table["verdict"] == "untested").all()
-    assert table["reason"].tolist() == ["no test of its genes"] * 4 + ["names no genes"] * 2
-    asked = ["stability", "relevance_padj", "heldout_variance", "heldout_auc", "heldout_padj"]
-    assert table[asked].isna().all(axis=None)
-    own = pae.get.pathways(told)
-    np.testing.assert_array_equal(table.loc[:3, FIGURES], own[FIGURES])
-    assert table.loc[4:, FIGURES].isna().all(axis=None)
-    np.testing.assert_array_equal(table["variance_ratio"], told.uns["pae"]["variance_ratio"])
-    assert table["top_gene"].tolist() == pae.get.top_genes(told, n_genes=1)["gene"].tolist()
-    assert not {"flag", "answers", "lost", "n_lost"} & set(table)
-
-
-@pytest.mark.parametrize(
-    ("flag", "reason"),
-    [
-        ("constant", "the score does not vary"),
-        ("collapsed", "the descent gave the pathway up"),
-        ("few genes", "two genes or fewer in the model"),
-        ("one gene", "over half of the score is one gene, {gene}"),
-        ("outside", "genes outside the pathway make over half of the score"),
-        ("disagrees", "the score goes with the mean of the genes by less than 0.5"),
-    ],
-)
-def test_an_unfaithful_score_is_never_used_whatever_else_is_known(told: ad.AnnData, flag: str, reason: str) -> None:
-    gene = pae.get.top_genes(told, n_genes=1)["gene"].iloc[0]
-    with_flag(told, flag)
-    expected = ("unfaithful", reason.format(gene=gene))
-    assert word(told) == expected
-    relevance(told)
-    refinement(told)
-    refits(told, 0.99)
-    assert word(told) == expected
-    assert word(told, 1) == ("used", "its genes go together more than random ones, and refits agree")
-
-
-def test_a_duplicate_may_be_used(told: ad.AnnData) -> None:
-    with_flag(told, "duplicate")
-    assert word(told) == ("untested", "no test of its genes")
-    relevance(told)
-    assert word(told) == ("used", "its genes go together more than random ones")
-
-
-def test_relevance_says_whether_the_cells_use_a_pathway(told: ad.AnnData) -> None:
-    relevance(told)
-    table = pae.get.trust(told)
-    assert table["verdict"].tolist() == ["used"] * 4 + ["untested"] * 2
-    assert table["relevance_padj"].tolist()[:4] == [0.01] * 4
-    assert table["heldout_variance"].tolist() == [0.1] * 6
-    relevance(told, "not used", padj=0.4)
-    assert word(told) == ("not used", "its genes go together no more than random ones")
-    relevance(told, "not used", padj=0.01, heldout=-0.1)
-    assert word(told) == ("not used", "the score explains nothing in cells left out")
-
-
-def test_refine_answers_where_relevance_was_not_asked(told: ad.AnnData) -> None:
-    refinement(told)
-    assert word(told) == ("used", "hidden genes of it are found again")
-    assert pae.get.trust(told)["heldout_auc"].tolist()[:4] == [0.8] * 4
-    assert pae.get.trust(told)["heldout_padj"].tolist()[:4] == [0.02] * 4
-    refinement(told, "not carried")
-    assert word(told) == ("not used", "hidden genes of it stay hidden")
-    for verdict in ("too small", "not weighed"):
-        refinement(told, verdict)
-        assert word(told) == ("untested", "no test of its genes")
-    refinement(told, "not carried")
-    relevance(told)
-    assert word(told) == ("used", "its genes go together more than random ones")  # relevance goes first
-
-
-def test_refits_that_disagree_are_told_where_nothing_graver_is(told: ad.AnnData) -> None:
-    refits(told, 0.9)
-    assert word(told) == ("untested", "no test of its genes, and refits agree")
-    assert word(told, 5) == ("untested", "names no genes, and refits agree")
-    refits(told, 0.5)
-    assert word(told) == ("unstable", "refits agree by 0.50")
-    relevance(told)
-    assert word(told) == ("unstable", "refits agree by 0.50")
-    assert pae.get.trust(told)["stability"].tolist() == [0.5] + [0.95] * 5
-    relevance(told, "not used", padj=0.4)
-    assert word(told)[0] == "not used"
-    with_flag(told, "disagrees")
-    assert word(told)[0] == "unfaithful"
-
-
-@pytest.mark.parametrize(("verdict", "expected"), [("taken over", "unfaithful"), ("no signal", "not used")])
-def test_what_refits_say_beside_agreement_counts_too(told: ad.AnnData, verdict: str, expected: str) -> None:
-    relevance(told)
-    refits(told, 0.95, verdict)
-    assert word(told)[0] == expected
-
-
-def test_rows_of_trust_are_those_asked_for_in_their_order(told: ad.AnnData) -> None:
-    assert pae.get.trust(told, ["free_2", "program_3"])["component"].tolist() == ["free_2", "program_3"]
-    assert pae.get.trust(told, "program_2").index.tolist() == [0]
-    with pytest.raises(KeyError, match="nothing"):
-        pae.get.trust(told, "nothing")
-    with pytest.raises(KeyError, match="No fit under key 'other'"):
-        pae.get.trust(told, key="other")
-
-
-@pytest.mark.parametrize("n_extra", [0, 2])
-def test_a_score_of_one_gene_is_never_used_by_real_answers(n_extra: int, tmp_path) -> None:
-    adata = towering()
-    sets = {"tower": names(adata, *range(10)), "plain": names(adata, *range(10, 20)), "two": names(adata, 10, 11)}
-    with (
-        pytest.warns(pae.DataWarning, match=r"'one gene'\): tower\."),
-        pytest.warns(pae.DataWarning, match=r"'few genes'\): two\."),
-    ):
-        result = fit(adata, sets, min_genes=2, n_extra=n_extra, **CLASSIC)
-    pae.tl.relevance(result, n_folds=2, progress=False)
-    assert pae.get.relevance(result)["verdict"].tolist()[:2] == ["used"] * 2  # by their genes
-    result.write_h5ad(tmp_path / "cells.h5ad")
-    for one in (result, ad.read_h5ad(tmp_path / "cells.h5ad")):
-        table = pae.get.trust(one)
-        assert table["verdict"].tolist()[:3] == ["unfaithful", "used", "unfaithful"]
-        assert table["reason"].tolist()[0] == "over half of the score is one gene, G0"
-        assert table["top_gene"].tolist()[0] == "G0"
-
-
-def test_a_heat_map_of_used_pathways_alone(told: ad.AnnData) -> None:
-    told.obs["group"] = pd.Categorical(np.where(np.arange(300) % 3, "a", "b"))
-    with pytest.raises(ValueError, match=r"only='used', but the verdicts of the 4 pathways are {'untested': 4}"):
-        pae.pl.scores(told, "group", only="used", show=False)
-    relevance(told, "not used", padj=0.4)
-    drawn = pae.pl.scores(told, "group", only="used", show=False)
-    labels = {label.get_text() for label in drawn.get_yticklabels()}
-    assert labels == {"program_2", "program_3", "program_4"}
-    other = pae.pl.scores(told, "group", only="not used", show=False)
-    assert [label.get_text() for label in other.get_yticklabels()] == ["program_1"]
+def test_a_panel_of_few_genes_is_balanced_too() -> None:
+    for n_genes in [30, 50, 130]:
+        adata = programs(300, n_genes, [8, 8])
+        sets = {"one": names(adata, *range(8)), "other": names(adata, *range(8, 16))}
+        for options in [{}, {"scores": "projection"}, {"scores": "least_squares"}]:
+            result = fit(adata, sets, **options)
+            assert_flagged(pae.get.pathways(result))
+            bins = expression_bins(result.var["pae_mean"].to_numpy())
+            assert bins.max() == n_genes // 60 - (n_genes >= 60)
+            encoder = result.varm["pae_encoder"].astype(float)[:, :2]
+            for b in np.unique(bins):
+                np.testing.assert_allclose(encoder[bins == b].sum(axis=0), 0, atol=1e-5)
+            truth = np.column_stack([adata.X[:, :8].mean(axis=1), adata.X[:, 8:16].mean(axis=1)])
+            for j in range(2):
+                found = np.corrcoef(result.obsm["X_pae"][:, j], truth[:, j] - adata.X.mean(axis=1))[0, 1]
+                assert found > 0.9
 
 
 # Bad input.
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
+def test_settings_that_do_not_go_together_are_refused(cells: ad.AnnData) -> None:
+    for options, error, match in [
         ({"scores": "projection", "dropout": 1.0}, ValueError, r"dropout=1\.0 hides the whole input; .* below 1"),
         ({"scores": "projection", "dropout": 1}, ValueError, "dropout=1 hides the whole input"),
         ({"scores": "projection", "dropout": 1.5}, ValueError, r"dropout=1\.5 hides the whole input"),
@@ -475,31 +260,24 @@ def test_a_heat_map_of_used_pathways_alone(told: ad.AnnData) -> None:
         ({"center": False, **CLASSIC, "balance": True}, ValueError, "center=False, but .*balance=True"),
         ({"center": False, **CLASSIC, "init": "evidence"}, ValueError, "center=False, but .*init='evidence'"),
         ({"center": False, **SQUARES, "balance": True}, ValueError, "center=False, but scores='least_squares'"),
-    ],
-    ids=str,
-)
-def test_settings_that_do_not_go_together_are_refused(cells: ad.AnnData, options: dict, error, match: str) -> None:
-    adata = cells.copy()
-    with pytest.raises(error, match=match):
-        flat.fit(adata, "pathways", progress=False, **options)
-    assert "pae" not in adata.uns
-    assert set(adata.varm) == set(cells.varm)
+    ]:
+        adata = cells.copy()
+        with pytest.raises(error, match=match):
+            flat.fit(adata, "pathways", progress=False, **options)
+        assert "pae" not in adata.uns
+        assert set(adata.varm) == set(cells.varm)
 
 
 @pytest.mark.filterwarnings(FLAGGED)
-@pytest.mark.parametrize(
-    ("options", "dropout"),
-    [
+def test_the_dropout_that_was_meant_is_stored(cells: ad.AnnData) -> None:
+    for options, dropout in [
         ({"scores": "projection"}, 0.9),
         ({"scores": "projection", "dropout": 0}, 0.0),
         ({"scores": "least_squares"}, 0.0),
         ({"scores": "least_squares", "dropout": 0.0}, 0.0),
         ({}, 0.0),
-    ],
-    ids=str,
-)
-def test_the_dropout_that_was_meant_is_stored(cells: ad.AnnData, options: dict, dropout: float) -> None:
-    assert fit(cells, **options).uns["pae"]["params"]["dropout"] == dropout
+    ]:
+        assert fit(cells, **options).uns["pae"]["params"]["dropout"] == dropout
 
 
 def test_what_a_descent_would_ignore_is_ignored_by_members_where_it_is_the_default(cells: ad.AnnData) -> None:

@@ -45,29 +45,29 @@ def by_hand(adata, codes, genes):
     return prepared, given, core.refine(association.association(prepared, given), given, covariates=seen)
 
 
-@pytest.mark.parametrize("sample_key", ["donor", None])
-def test_slots_hold_what_the_core_makes_of_the_cells(sample_key):
-    adata = make()
-    pae.tl.refine(adata, sample_key=sample_key, random_state=3, progress=False)
-    genes = np.flatnonzero(adata.var["keep"])
-    genes = genes[np.argsort(adata.var_names[genes])]
-    codes = adata.obs["donor"].cat.codes.to_numpy() if sample_key else np.zeros(400)
-    prepared, given, expected = by_hand(adata, codes, genes)
-    for slot, values in zip(SLOTS, (expected.prior, expected.evidence, expected.posterior), strict=False):
-        np.testing.assert_allclose(adata.varm[slot][genes], values, rtol=2e-4, atol=1e-4)
-        assert adata.varm[slot].dtype == np.float32
-        assert (adata.varm[slot][~adata.var["keep"]] == 0).all()
-    calls = core.calls(given, expected.posterior, evidence=expected.evidence)
-    np.testing.assert_array_equal(adata.varm["pae_call"][genes], calls)
-    strata = heldout.expression_strata(np.asarray(adata.X[:, genes].mean(axis=0), dtype=float).ravel())
-    auc = heldout.held_out_auc(prepared, given, strata=strata, random_state=3)
-    table = pae.get.refinement(adata, of="pathways")
-    np.testing.assert_allclose(table["heldout_auc"], auc, atol=1e-9)
-    np.testing.assert_allclose(table["false_share"], expected.false_share, rtol=1e-4)
-    for code, name in enumerate(core.CALLS):
-        here = (calls == code) & given if name == "undecided" else calls == code
-        np.testing.assert_array_equal(table[f"n_{name}"], here.sum(axis=0))
-    assert adata.uns["pae"]["refinement_params"]["within"] == (sample_key is not None)
+def test_slots_hold_what_the_core_makes_of_the_cells():
+    for sample_key in ["donor", None]:
+        adata = make()
+        pae.tl.refine(adata, sample_key=sample_key, random_state=3, progress=False)
+        genes = np.flatnonzero(adata.var["keep"])
+        genes = genes[np.argsort(adata.var_names[genes])]
+        codes = adata.obs["donor"].cat.codes.to_numpy() if sample_key else np.zeros(400)
+        prepared, given, expected = by_hand(adata, codes, genes)
+        for slot, values in zip(SLOTS, (expected.prior, expected.evidence, expected.posterior), strict=False):
+            np.testing.assert_allclose(adata.varm[slot][genes], values, rtol=2e-4, atol=1e-4)
+            assert adata.varm[slot].dtype == np.float32
+            assert (adata.varm[slot][~adata.var["keep"]] == 0).all()
+        calls = core.calls(given, expected.posterior, evidence=expected.evidence)
+        np.testing.assert_array_equal(adata.varm["pae_call"][genes], calls)
+        strata = heldout.expression_strata(np.asarray(adata.X[:, genes].mean(axis=0), dtype=float).ravel())
+        auc = heldout.held_out_auc(prepared, given, strata=strata, random_state=3)
+        table = pae.get.refinement(adata, of="pathways")
+        np.testing.assert_allclose(table["heldout_auc"], auc, atol=1e-9)
+        np.testing.assert_allclose(table["false_share"], expected.false_share, rtol=1e-4)
+        for code, name in enumerate(core.CALLS):
+            here = (calls == code) & given if name == "undecided" else calls == code
+            np.testing.assert_array_equal(table[f"n_{name}"], here.sum(axis=0))
+        assert adata.uns["pae"]["refinement_params"]["within"] == (sample_key is not None)
 
 
 def test_the_batches_of_the_fit_are_used():
@@ -102,17 +102,17 @@ def test_the_order_of_genes_and_cells_changes_nothing(refined):
     pd.testing.assert_frame_equal(adata.uns["pae"]["refinement"], refined.uns["pae"]["refinement"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
-def test_tables_and_sets_are_the_same_after_writing_and_reading(refined, tmp_path, kind):
-    path = tmp_path / f"cells.{kind}"
-    getattr(refined, f"write_{kind}")(path)
-    again = getattr(ad, f"read_{kind}")(path)
-    pd.testing.assert_frame_equal(pae.get.refinement(again), pae.get.refinement(refined))
-    pd.testing.assert_frame_equal(
-        pae.get.refinement(again, of="pathways"), pae.get.refinement(refined, of="pathways"), check_dtype=False
-    )
-    assert pae.get.refined(again) == pae.get.refined(refined)
-    assert dict(again.uns["pae"]["refinement_params"]) == refined.uns["pae"]["refinement_params"]
+def test_tables_and_sets_are_the_same_after_writing_and_reading(refined, tmp_path):
+    for kind in ["h5ad", "zarr"]:
+        path = tmp_path / f"cells.{kind}"
+        getattr(refined, f"write_{kind}")(path)
+        again = getattr(ad, f"read_{kind}")(path)
+        pd.testing.assert_frame_equal(pae.get.refinement(again), pae.get.refinement(refined))
+        pd.testing.assert_frame_equal(
+            pae.get.refinement(again, of="pathways"), pae.get.refinement(refined, of="pathways"), check_dtype=False
+        )
+        assert pae.get.refined(again) == pae.get.refined(refined)
+        assert dict(again.uns["pae"]["refinement_params"]) == refined.uns["pae"]["refinement_params"]
 
 
 def test_slots_follow_subsetting_and_concatenation(refined):
@@ -167,24 +167,24 @@ def planted(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
-def test_planted_programs_are_found(seed):
-    # Average precision for the true members, AUC of hidden and of false genes: 0.98, 0.98 and 0.99 are asked for.
-    adata = planted(seed)
-    true, given = adata.varm["true_loadings"].to_numpy() > 0, adata.varm["pathways"].to_numpy().astype(bool)
-    posterior = expit(adata.varm["pae_prior"].astype(float) + adata.varm["pae_evidence"])
-    columns = [(true[:, j], given[:, j], posterior[:, j]) for j in range(20)]
-    assert np.mean([average_precision_score(t, x) for t, _, x in columns]) >= 0.99
-    assert np.mean([roc_auc_score(t[~q], x[~q]) for t, q, x in columns]) >= 0.99
-    assert np.mean([roc_auc_score(t[q], x[q]) for t, q, x in columns]) >= 0.99
-    call = adata.varm["pae_call"]
-    wrong = (
-        (~true[call == core.CONFIRMED]).mean(),
-        (~true[call == core.ADDED]).mean(),
-        true[call == core.DROPPED].mean(),
-    )
-    assert max(wrong) <= 0.05
-    assert (pae.get.refinement(adata, of="pathways")["verdict"] == "carried").all()
+def test_planted_programs_are_found():
+    for seed in range(5):
+        # Average precision for the true members, AUC of hidden and of false genes: 0.98, 0.98 and 0.99 are asked for.
+        adata = planted(seed)
+        true, given = adata.varm["true_loadings"].to_numpy() > 0, adata.varm["pathways"].to_numpy().astype(bool)
+        posterior = expit(adata.varm["pae_prior"].astype(float) + adata.varm["pae_evidence"])
+        columns = [(true[:, j], given[:, j], posterior[:, j]) for j in range(20)]
+        assert np.mean([average_precision_score(t, x) for t, _, x in columns]) >= 0.99
+        assert np.mean([roc_auc_score(t[~q], x[~q]) for t, q, x in columns]) >= 0.99
+        assert np.mean([roc_auc_score(t[q], x[q]) for t, q, x in columns]) >= 0.99
+        call = adata.varm["pae_call"]
+        wrong = (
+            (~true[call == core.CONFIRMED]).mean(),
+            (~true[call == core.ADDED]).mean(),
+            true[call == core.DROPPED].mean(),
+        )
+        assert max(wrong) <= 0.05
+        assert (pae.get.refinement(adata, of="pathways")["verdict"] == "carried").all()
 
 
 def noise(shift=0.0):

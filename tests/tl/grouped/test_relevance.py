@@ -36,34 +36,31 @@ def judged(adata, **options):
     return pae.get.relevance(pae.tl.relevance(adata, copy=True, **options))
 
 
-def test_programs_are_used_and_silent_sets_are_not(cells):
-    table = judged(cells).set_index("component")
-    programs, silent = table.index.str.startswith("program"), table.index.str.startswith("silent")
-    assert (table.loc[programs, "verdict"] == "used").all()
-    assert (table.loc[silent, "verdict"] == "not used").all()
-    assert (table.loc[programs, "heldout_variance"] > 4 * table.loc[programs, "heldout_se"]).all()
-    assert table.loc[programs, "heldout_unique"].min() > table.loc[silent, "heldout_unique"].max()
+@pytest.fixture(scope="module")
+def judgement(fitted):
+    return judged(fitted)
 
 
-def test_free_components_are_not_tested_but_left_out(cells):
-    table = judged(cells)
-    free = table[table["component"].str.startswith("free")]
+def test_programs_are_used_silent_sets_are_not_and_free_components_are_not_tested(cells, judgement):
+    assert "relevance" not in cells.uns["pae"]  # of which a copy was judged
+    assert judgement["component"].tolist() == pae.get.component_names(cells)
+    table = judgement.set_index("component")
+    programs, silent, free = (table[table.index.str.startswith(kind)] for kind in ("program", "silent", "free"))
+    assert (programs["verdict"] == "used").all()
+    assert (silent["verdict"] == "not used").all()
+    assert (programs["heldout_variance"] > 4 * programs["heldout_se"]).all()
+    assert programs["heldout_unique"].min() > silent["heldout_unique"].max()
     assert (free["verdict"] == "not tested").all()
     assert free[["statistic", "null_mean", "null_low", "null_high", "z", "pval", "padj"]].isna().all(axis=None)
     assert free[["heldout_variance", "heldout_se", "heldout_unique", "heldout_unique_se"]].notna().all(axis=None)
-    assert table["component"].tolist() == pae.get.component_names(cells)
-
-
-def test_the_statistic_is_the_mean_correlation_of_the_members(cells):
-    table = judged(cells)
     r = np.corrcoef(cells.X.toarray().T.astype(float))
     for j, rows in enumerate(cells.varm["pathways"].to_numpy().astype(bool).T):
-        block = r[np.ix_(rows, rows)]
-        assert_allclose(table["statistic"][j], block[~np.eye(len(block), dtype=bool)].mean(), atol=1e-6)
+        block = r[np.ix_(rows, rows)]  # the statistic is the mean correlation of the members
+        assert_allclose(judgement["statistic"][j], block[~np.eye(len(block), dtype=bool)].mean(), atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:.*mean of their genes by less:pathwayae.DataWarning")  # a set of random genes
-def test_held_out_shares_are_those_of_fits_without_the_donor(cells):
+def test_held_out_shares_are_those_of_fits_without_the_donor(cells, judgement):
     alone, unique = [], []
     for donor in cells.obs["donor"].cat.categories:
         train = cells[cells.obs["donor"] != donor].copy()
@@ -82,35 +79,34 @@ def test_held_out_shares_are_those_of_fits_without_the_donor(cells):
         everything = list(range(11))
         alone.append([1 - left([j]) for j in range(8)])
         unique.append([left([i for i in everything if i != j]) - left(everything) for j in range(8)])
-    table = judged(cells)[:8]
+    table = judgement[:8]
     assert_allclose(table["heldout_variance"], np.mean(alone, axis=0), rtol=2e-3, atol=1e-5)
     assert_allclose(table["heldout_se"], np.std(alone, axis=0, ddof=1) / np.sqrt(3), rtol=5e-3, atol=1e-5)
     assert_allclose(table["heldout_unique"], np.mean(unique, axis=0), rtol=2e-3, atol=1e-5)
     assert_allclose(table["heldout_unique_se"], np.std(unique, axis=0, ddof=1) / np.sqrt(3), rtol=5e-3, atol=1e-5)
 
 
-def test_neither_the_order_of_genes_nor_of_cells_matters(cells):
+def test_neither_the_order_of_genes_nor_of_cells_matters(cells, judgement):
     rng = np.random.default_rng(0)
     other = cells[rng.permutation(cells.n_obs)][:, rng.permutation(cells.n_vars)].copy()
-    one, two = judged(cells), judged(other)
+    one, two = judgement, judged(other)
     exact = ["component", "pval", "padj", "verdict"]
     pd.testing.assert_frame_equal(one[exact], two[exact])
     pd.testing.assert_frame_equal(one, two, rtol=1e-4, atol=1e-6)
 
 
-def test_the_same_seed_gives_the_same_table_and_another_one_another(cells):
-    pd.testing.assert_frame_equal(judged(cells), judged(cells))
-    assert not np.allclose(judged(cells)["null_mean"][:8], judged(cells, random_state=1)["null_mean"][:8], rtol=1e-6)
+def test_the_same_seed_gives_the_same_table_and_another_one_another(cells, judgement):
+    pd.testing.assert_frame_equal(judged(cells), judgement)
+    assert not np.allclose(judgement["null_mean"][:8], judged(cells, random_state=1)["null_mean"][:8], rtol=1e-6)
     first, second = (judged(cells, sample_key=None, n_folds=2, random_state=seed) for seed in (0, 1))
     assert not np.allclose(first["heldout_variance"], second["heldout_variance"], rtol=1e-6)
 
 
-def test_moments_stand_in_for_the_cells(cells):
+def test_moments_stand_in_for_the_cells(cells, judgement):
     moments = pae.pp.moments(cells, sample_key="donor", progress=False)
-    expected = judged(cells)
     del cells.X
     got = judged(cells, moments=moments, sample_key=None)
-    pd.testing.assert_frame_equal(got, expected, rtol=1e-5, atol=1e-8)
+    pd.testing.assert_frame_equal(got, judgement, rtol=1e-5, atol=1e-8)
 
 
 def test_more_strata_than_folds_are_pooled_whole_whoever_reads_them(cells):
@@ -146,25 +142,15 @@ def test_units_and_scores_of_the_fit_are_kept():
     assert not np.allclose(table["heldout_variance"], other["heldout_variance"], rtol=1e-2)
 
 
-@pytest.mark.parametrize("form", ["h5ad", "zarr"])
-def test_the_table_survives_writing_and_subsetting(cells, tmp_path, form):
+def test_the_table_survives_writing_and_subsetting_until_the_next_fit(cells, tmp_path):
     assert pae.tl.relevance(cells, n_folds=2, n_null=19, progress=False) is None
-    path = tmp_path / f"cells.{form}"
-    getattr(cells, f"write_{form}")(path)
-    back = getattr(anndata, f"read_{form}")(path)
-    expected = pae.get.relevance(cells)
-    pd.testing.assert_frame_equal(pae.get.relevance(back), expected, check_dtype=False)
-    pd.testing.assert_frame_equal(pae.get.relevance(back[:50, 30:].copy()), expected, check_dtype=False)
-
-
-def test_a_copy_leaves_the_cells_as_they_are(cells):
-    copy = pae.tl.relevance(cells, n_folds=2, n_null=9, progress=False, copy=True)
-    assert "relevance" in copy.uns["pae"]
-    assert "relevance" not in cells.uns["pae"]
-
-
-def test_another_fit_forgets_what_was_said_of_the_one_before(cells):
-    pae.tl.relevance(cells, n_folds=2, n_null=9, progress=False)
+    for form in ["h5ad", "zarr"]:
+        path = tmp_path / f"cells.{form}"
+        getattr(cells, f"write_{form}")(path)
+        back = getattr(anndata, f"read_{form}")(path)
+        expected = pae.get.relevance(cells)
+        pd.testing.assert_frame_equal(pae.get.relevance(back), expected, check_dtype=False)
+        pd.testing.assert_frame_equal(pae.get.relevance(back[:50, 30:].copy()), expected, check_dtype=False)
     pae.tl.fit(cells, "pathways", progress=False)
     assert "relevance" not in cells.uns["pae"]
 
@@ -184,9 +170,8 @@ def test_too_few_draws_for_one_pathway_to_be_found_are_logged(cells, caplog):
     assert "8 pathways need n_null of 160 or more" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
+def test_bad_input_is_refused_at_the_door(cells):
+    for options, error, match in [
         ({"n_null": 0}, ValueError, "n_null=0"),
         ({"n_null": 9.5}, TypeError, "n_null=9.5 must be an integer"),
         ({"n_folds": 1}, ValueError, "n_folds=1"),
@@ -199,13 +184,11 @@ def test_too_few_draws_for_one_pathway_to_be_found_are_logged(cells, caplog):
         ({"sample_key": "one"}, ValueError, "adata.obs\\['one'\\] has 1 stratum.*random folds"),
         ({"key": "other"}, KeyError, "other"),
         ({"progress": 1}, ValueError, "progress=1"),
-    ],
-)
-def test_bad_input_is_refused_at_the_door(cells, options, error, match):
-    cells.obs["one"] = "same"
-    with pytest.raises(error, match=match):
-        judged(cells, **options)
-    assert "relevance" not in cells.uns["pae"]
+    ]:
+        cells.obs["one"] = "same"
+        with pytest.raises(error, match=match):
+            judged(cells, **options)
+        assert "relevance" not in cells.uns["pae"]
 
 
 def test_moments_that_cannot_be_left_out_are_refused(cells):
@@ -216,12 +199,12 @@ def test_moments_that_cannot_be_left_out_are_refused(cells):
         judged(cells, moments=whole)
 
 
-def test_p_does_not_depend_on_the_other_pathways(cells):
+def test_p_does_not_depend_on_the_other_pathways(judgement):
     few = simulated()
     few.varm["pathways"] = few.varm["pathways"].iloc[:, 2:4]
     pae.tl.fit(few, "pathways", n_extra=0, progress=False)
     names = ["statistic", "null_mean", "null_low", "null_high", "z", "pval"]
-    assert_allclose(judged(few)[names], judged(cells)[names][2:4], rtol=1e-9)
+    assert_allclose(judged(few)[names], judgement[names][2:4], rtol=1e-9)
 
 
 def test_random_sets_come_from_the_genes_of_the_model(cells, monkeypatch):

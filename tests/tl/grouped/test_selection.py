@@ -138,9 +138,8 @@ def test_a_prior_that_is_ignored_or_copied_is_said():
         selection._warn_of_prior(path_of(0.1, 0.9, as_good=(0.3,)))  # a stronger one would do as well
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
+def test_bad_options_of_the_path_are_named(fitted):
+    for options, error, match in [
         ({"thetas": (0.1,)}, ValueError, "at least two values"),
         ({"thetas": (0.1, 0.1, 0.2)}, ValueError, "each once"),
         ({"thetas": (0.1, 1.5)}, ValueError, "out of range"),
@@ -151,12 +150,10 @@ def test_a_prior_that_is_ignored_or_copied_is_said():
         ({"sample_key": "nobody"}, KeyError, "nobody"),
         ({"sample_key": "one"}, ValueError, "one stratum"),
         ({"key": "other"}, KeyError, "other"),
-    ],
-)
-def test_bad_options_of_the_path_are_named(fitted, options, error, match):
-    fitted.obs["one"] = "same"
-    with pytest.raises(error, match=match):
-        pae.tl.theta_path(fitted, **options, **QUIET)
+    ]:
+        fitted.obs["one"] = "same"
+        with pytest.raises(error, match=match):
+            pae.tl.theta_path(fitted, **options, **QUIET)
 
 
 def test_bad_options_of_a_fit_are_named(cells):

@@ -7,16 +7,13 @@ import flat
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from grouped_fits import CLASSIC, OUTSIDE, SQUARES, both, sets_of
 
 import pathwayae as pae
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments.gram_product import STORED_BYTES
 from pathwayae.tl._grouped import standardize
 
-CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
-SQUARES = {"scores": "least_squares", "balance": False, "init": "membership"}
-OUTSIDE = r"ignore:.*\(flag 'outside'\)"  # a descent may give a pathway to genes outside
-both = pytest.mark.parametrize("options", [{}, CLASSIC], ids=["members", "projection"])  # without and with a descent
 KINDS = ["dense", "csr", "csc", "int", "view", "backed", "backed dense", "dask", "dask sparse"]
 
 
@@ -25,11 +22,6 @@ def cells() -> ad.AnnData:
     """Fewer than half as many cells as genes, all of which vary."""
     adata = pae.datasets.simulate(140, 320, 6, random_state=3)
     return adata[:, adata.X.toarray().std(axis=0) > 0].copy()
-
-
-def sets_of(cells: ad.AnnData) -> dict[str, list[str]]:
-    member = cells.varm["pathways"]
-    return {name: member.index[member[name]].tolist() for name in member}
 
 
 def fit(adata: ad.AnnData, cells: ad.AnnData, **kwargs) -> ad.AnnData:
@@ -88,102 +80,83 @@ def assert_same_model(a: ad.AnnData, b: ad.AnnData) -> None:
 
 @pytest.mark.filterwarnings("ignore:.* of view, initializing view as actual")
 @pytest.mark.filterwarnings("ignore::pathwayae.core.notice.DataWarning")  # "int" looks like counts
-@pytest.mark.parametrize("kind", KINDS)
 @both
-def test_the_cells_give_the_fit_of_the_gram_matrix(
-    cells: ad.AnnData, options: dict, kind: str, tmp_path, monkeypatch
-) -> None:
+def test_the_cells_give_the_fit_of_the_gram_matrix(cells: ad.AnnData, options: dict, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(standardize, "BLOCK_BYTES", 16 * 40 * cells.n_vars)  # several blocks
-    by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram", **options)
-    by_cells = fit(held(cells, kind, tmp_path), cells, solver="cells", **options)
-    chosen = fit(held(cells, kind, tmp_path), cells, **options)
-    assert [each.uns["pae"]["params"]["solver"] for each in (by_gram, by_cells, chosen)] == ["gram", "cells", "cells"]
-    assert_same_model(by_gram, by_cells)
-    np.testing.assert_array_equal(chosen.varm["pae_loadings"], by_cells.varm["pae_loadings"])
+    for kind in KINDS:
+        by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram", **options)
+        by_cells = fit(held(cells, kind, tmp_path), cells, solver="cells", **options)
+        chosen = fit(held(cells, kind, tmp_path), cells, **options)
+        solvers = [each.uns["pae"]["params"]["solver"] for each in (by_gram, by_cells, chosen)]
+        assert solvers == ["gram", "cells", "cells"]
+        assert_same_model(by_gram, by_cells)
+        np.testing.assert_array_equal(chosen.varm["pae_loadings"], by_cells.varm["pae_loadings"])
 
 
 @pytest.mark.filterwarnings(OUTSIDE)
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"scale": "unit"},
-        {"balance": False, "n_extra": 0},
-        {"scores": "projection"},
-        {"scores": "least_squares"},
-        SQUARES,
-        CLASSIC | {"scale": "unit"},
-        CLASSIC | {"center": False},
-        CLASSIC | {"n_extra": 0},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("kind", ["dense", "csr"])
-def test_every_option_is_the_same_both_ways(cells: ad.AnnData, kind: str, options: dict, tmp_path) -> None:
-    by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram", **options)
-    assert_same_model(by_gram, fit(held(cells, kind, tmp_path), cells, solver="cells", **options))
+def test_every_option_is_the_same_both_ways(cells: ad.AnnData, tmp_path) -> None:
+    for kind in ["dense", "csr"]:
+        for options in [
+            {"scale": "unit"},
+            {"balance": False, "n_extra": 0},
+            {"scores": "projection"},
+            {"scores": "least_squares"},
+            SQUARES,
+            CLASSIC | {"scale": "unit"},
+            CLASSIC | {"center": False},
+            CLASSIC | {"n_extra": 0},
+        ]:
+            by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram", **options)
+            assert_same_model(by_gram, fit(held(cells, kind, tmp_path), cells, solver="cells", **options))
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr", "csc", "backed", "backed dense"])
 @both
 def test_a_matrix_that_is_only_ever_used_in_blocks_gives_the_same_fit(
-    cells: ad.AnnData, options: dict, kind: str, tmp_path, monkeypatch
+    cells: ad.AnnData, options: dict, tmp_path, monkeypatch
 ) -> None:
-    by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram", **options)
-    # The cells in float64 are more than that, what is held of them in float32 or sparse is not.
-    monkeypatch.setattr(moments, "MAX_GRAM_BYTES", 6 * cells.n_obs * cells.n_vars)
-    monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * 33 * cells.n_vars)
-    monkeypatch.setattr(standardize, "STORED_BYTES", 6)
-    through = fit(held(cells, kind, tmp_path), cells, **options)
-    assert through.uns["pae"]["params"]["solver"] == "cells"
-    assert_same_model(by_gram, through)
+    for kind in ["dense", "csr", "csc", "backed", "backed dense"]:
+        by_gram = fit(held(cells, kind, tmp_path), cells, solver="gram", **options)
+        with monkeypatch.context() as patch:
+            # The cells in float64 are more than that, what is held of them in float32 or sparse is not.
+            patch.setattr(moments, "MAX_GRAM_BYTES", 6 * cells.n_obs * cells.n_vars)
+            patch.setattr(moments, "BLOCK_BYTES", 8 * 33 * cells.n_vars)
+            patch.setattr(standardize, "STORED_BYTES", 6)
+            through = fit(held(cells, kind, tmp_path), cells, **options)
+        assert through.uns["pae"]["params"]["solver"] == "cells"
+        assert_same_model(by_gram, through)
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr", "backed"])
 @both
-def test_the_order_of_the_genes_does_not_matter_to_the_bit(
-    cells: ad.AnnData, options: dict, kind: str, tmp_path
-) -> None:
+def test_the_order_of_the_genes_does_not_matter_to_the_bit(cells: ad.AnnData, options: dict, tmp_path) -> None:
     shuffled = cells[:, np.random.default_rng(0).permutation(cells.n_vars)].copy()
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-    one = fit(held(cells, kind, tmp_path / "one"), cells, **options)
-    other = fit(held(shuffled, kind, tmp_path / "other"), cells, **options)
-    assert one.uns["pae"]["params"]["solver"] == "cells"
-    aligned = other.var_names.get_indexer(one.var_names)
-    np.testing.assert_array_equal(one.varm["pae_loadings"], other.varm["pae_loadings"][aligned])
+    for kind in ["dense", "csr", "backed"]:
+        one, other = (fit(held(each, kind, tmp_path), cells, **options) for each in (cells, shuffled))
+        assert one.uns["pae"]["params"]["solver"] == "cells"
+        aligned = other.var_names.get_indexer(one.var_names)
+        np.testing.assert_array_equal(one.varm["pae_loadings"], other.varm["pae_loadings"][aligned])
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr", "backed", "backed dense"])
 @pytest.mark.filterwarnings(OUTSIDE)
 @both
-def test_constant_genes_are_left_out_through_the_cells(cells: ad.AnnData, options: dict, kind: str, tmp_path) -> None:
+def test_constant_genes_are_left_out_through_the_cells(cells: ad.AnnData, options: dict, tmp_path) -> None:
     other = cells.copy()
     dense = other.X.toarray()
     dense[:, 5], dense[:, 9] = 0, 3.3
     other.X = sp.csr_matrix(dense)
-    for solver in ("gram", "cells"):
-        with pytest.warns(pae.DataWarning, match=f"2 of {cells.n_vars} genes have the same value"):
-            result = fit(held(other, kind, tmp_path), cells, solver=solver, **options)
-        assert (result.varm["pae_loadings"][[5, 9]] == 0).all()
-        assert result.var["pae_scale"].isna().to_numpy().nonzero()[0].tolist() == [5, 9]
-        if solver == "gram":
-            by_gram = result.to_memory() if result.isbacked else result
-            result.file.close()
-    assert_same_model_of_varying(by_gram, result)
+    for kind in ["dense", "csr", "backed", "backed dense"]:
+        for solver in ("gram", "cells"):
+            with pytest.warns(pae.DataWarning, match=f"2 of {cells.n_vars} genes have the same value"):
+                result = fit(held(other, kind, tmp_path), cells, solver=solver, **options)
+            assert (result.varm["pae_loadings"][[5, 9]] == 0).all()
+            assert result.var["pae_scale"].isna().to_numpy().nonzero()[0].tolist() == [5, 9]
+            if solver == "gram":
+                by_gram = result.to_memory() if result.isbacked else result
+                result.file.close()
+        assert_same_loadings(by_gram, result)
+        np.testing.assert_allclose(by_gram.var["pae_scale"], result.var["pae_scale"], rtol=1e-9)
     constant = ad.AnnData(np.ones((40, 3), dtype=np.float32), var=cells.var[:3])
     with pytest.raises(ValueError, match="No gene varies"):
-        pae.tl.fit(
-            constant,
-            {"A": list(cells.var_names[:3])},
-            min_genes=1,
-            settings=pae.tl.FitSettings(solver="cells"),
-            progress=False,
-        )
-
-
-def assert_same_model_of_varying(a: ad.AnnData, b: ad.AnnData) -> None:
-    assert_same_loadings(a, b)
-    np.testing.assert_allclose(a.var["pae_scale"], b.var["pae_scale"], rtol=1e-9)
+        flat.fit(constant, {"A": list(cells.var_names[:3])}, min_genes=1, solver="cells", progress=False)
 
 
 @both
@@ -218,49 +191,49 @@ def test_moments_and_the_cells_cannot_be_asked_for_together(cells: ad.AnnData) -
         fit(cells.copy(), cells, solver="both")
 
 
-@pytest.mark.parametrize("kind", ["csr", "backed", "dask sparse"])
 def test_sparse_cells_that_are_too_large_are_refused_with_the_bytes_of_both_ways(
-    cells: ad.AnnData, kind: str, tmp_path, monkeypatch
+    cells: ad.AnnData, tmp_path, monkeypatch
 ) -> None:
-    needed, gram = STORED_BYTES * cells.X.nnz, 8 * cells.n_vars**2
-    adata = held(cells, kind, tmp_path)
-    monkeypatch.setattr(moments, "MAX_GRAM_BYTES", needed - 1)
-    monkeypatch.setattr(standardize, "BLOCK_BYTES", 1)
-    with pytest.raises(ValueError, match="do not fit in memory through the cells") as caught:
-        fit(adata, cells, solver="cells")
-    assert f"about {needed / 2**30:.3g} GiB, their Gram matrix {gram / 2**30:.3g} GiB" in str(caught.value)
-    assert "X_pae" not in adata.obsm
-    assert ("solver='gram'" in str(caught.value)) == (gram < needed)
-    monkeypatch.setattr(moments, "MAX_GRAM_BYTES", needed)
-    assert fit(adata, cells, solver="cells").uns["pae"]["params"]["solver"] == "cells"
+    for kind in ["csr", "backed", "dask sparse"]:
+        needed, gram = STORED_BYTES * cells.X.nnz, 8 * cells.n_vars**2
+        adata = held(cells, kind, tmp_path)
+        monkeypatch.setattr(moments, "MAX_GRAM_BYTES", needed - 1)
+        monkeypatch.setattr(standardize, "BLOCK_BYTES", 1)
+        with pytest.raises(ValueError, match="do not fit in memory through the cells") as caught:
+            fit(adata, cells, solver="cells")
+        assert f"about {needed / 2**30:.3g} GiB, their Gram matrix {gram / 2**30:.3g} GiB" in str(caught.value)
+        assert "X_pae" not in adata.obsm
+        assert ("solver='gram'" in str(caught.value)) == (gram < needed)
+        monkeypatch.setattr(moments, "MAX_GRAM_BYTES", needed)
+        assert fit(adata, cells, solver="cells").uns["pae"]["params"]["solver"] == "cells"
 
 
 @pytest.mark.filterwarnings("ignore:.* of view, initializing view as actual")
-@pytest.mark.parametrize("kind", ["backed dense", "dask"])
 def test_dense_cells_that_are_too_large_are_refused_before_they_are_read(
-    cells: ad.AnnData, kind: str, tmp_path, monkeypatch
+    cells: ad.AnnData, tmp_path, monkeypatch
 ) -> None:
-    needed = 4 * cells.n_obs * cells.n_vars
-    monkeypatch.setattr(moments, "MAX_GRAM_BYTES", needed - 1)
-    with pytest.raises(ValueError, match=r"highly variable ones or those of the pathways") as caught:
-        fit(held(cells, kind, tmp_path), cells)
-    assert f"about {needed / 2**30:.3g} GiB" in str(caught.value)
-    assert "solver='gram'" not in str(caught.value)
+    for kind in ["backed dense", "dask"]:
+        needed = 4 * cells.n_obs * cells.n_vars
+        monkeypatch.setattr(moments, "MAX_GRAM_BYTES", needed - 1)
+        with pytest.raises(ValueError, match=r"highly variable ones or those of the pathways") as caught:
+            fit(held(cells, kind, tmp_path), cells)
+        assert f"about {needed / 2**30:.3g} GiB" in str(caught.value)
+        assert "solver='gram'" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr", "backed"])
 def test_a_gram_matrix_that_is_too_large_names_the_cells_where_they_fit(
-    cells: ad.AnnData, kind: str, tmp_path, monkeypatch
+    cells: ad.AnnData, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(moments, "MAX_GRAM_BYTES", 8 * cells.n_vars**2 - 1)
-    monkeypatch.setattr(standardize, "STORED_BYTES", 1)
-    with pytest.raises(ValueError, match=r"need a Gram matrix of .*Or go through the cells \(solver='cells'\)"):
-        fit(held(cells, kind, tmp_path), cells, solver="gram")
-    if kind != "dense":
-        monkeypatch.setattr(standardize, "STORED_BYTES", 1000)
-        with pytest.raises(ValueError, match="need a Gram matrix of") as caught:
+    for kind in ["dense", "csr", "backed"]:
+        monkeypatch.setattr(moments, "MAX_GRAM_BYTES", 8 * cells.n_vars**2 - 1)
+        monkeypatch.setattr(standardize, "STORED_BYTES", 1)
+        with pytest.raises(ValueError, match=r"need a Gram matrix of .*Or go through the cells \(solver='cells'\)"):
             fit(held(cells, kind, tmp_path), cells, solver="gram")
-        assert "solver=" not in str(caught.value)
+        if kind != "dense":
+            monkeypatch.setattr(standardize, "STORED_BYTES", 1000)
+            with pytest.raises(ValueError, match="need a Gram matrix of") as caught:
+                fit(held(cells, kind, tmp_path), cells, solver="gram")
+            assert "solver=" not in str(caught.value)
 
 
 @both
@@ -290,40 +263,36 @@ def lazily(tmp_path):
     return write_and_read
 
 
-@pytest.mark.parametrize("form", ["h5ad", "zarr"])
 @both
-def test_lazily_read_cells_get_the_fit_and_the_scores_of_the_cells(
-    cells: ad.AnnData, options: dict, form: str, lazily
-) -> None:
-    full = cells.copy()
-    full.var["symbol"] = [f"S{name}" for name in full.var_names]
-    full.var["use"] = np.arange(full.n_vars) < 300
-    sets = {name: [f"S{gene}" for gene in genes] for name, genes in sets_of(cells).items()}
-    options = options | {"gene_symbols": "symbol", "mask_var": "use", "n_extra": 3, "progress": False}
-    lazy = lazily(full, form)
-    flat.fit(lazy, sets, **options)
-    flat.fit(full, sets, **options)
-    np.testing.assert_allclose(lazy.varm["pae_loadings"], full.varm["pae_loadings"], atol=1e-6)
-    np.testing.assert_allclose(lazy.obsm["X_pae"], full.obsm["X_pae"], atol=1e-4)
-    pae.tl.transform(lazy, full, key_added="again", gene_symbols="symbol", progress=False)
-    np.testing.assert_allclose(lazy.obsm["X_again"], full.obsm["X_pae"], atol=1e-6)
-    pae.tl.transform(full, lazy, key_added="back", progress=False)
-    np.testing.assert_allclose(full.obsm["X_back"], lazy.obsm["X_pae"], atol=1e-6)
+def test_lazily_read_cells_get_the_fit_and_the_scores_of_the_cells(cells: ad.AnnData, options: dict, lazily) -> None:
+    for form in ["h5ad", "zarr"]:
+        full = cells.copy()
+        full.var["symbol"] = [f"S{name}" for name in full.var_names]
+        full.var["use"] = np.arange(full.n_vars) < 300
+        sets = {name: [f"S{gene}" for gene in genes] for name, genes in sets_of(cells).items()}
+        options = options | {"gene_symbols": "symbol", "mask_var": "use", "n_extra": 3, "progress": False}
+        lazy = lazily(full, form)
+        flat.fit(lazy, sets, **options)
+        flat.fit(full, sets, **options)
+        np.testing.assert_allclose(lazy.varm["pae_loadings"], full.varm["pae_loadings"], atol=1e-6)
+        np.testing.assert_allclose(lazy.obsm["X_pae"], full.obsm["X_pae"], atol=1e-4)
+        pae.tl.transform(lazy, full, key_added="again", gene_symbols="symbol", progress=False)
+        np.testing.assert_allclose(lazy.obsm["X_again"], full.obsm["X_pae"], atol=1e-6)
+        pae.tl.transform(full, lazy, key_added="back", progress=False)
+        np.testing.assert_allclose(full.obsm["X_back"], lazy.obsm["X_pae"], atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["h5ad", "zarr"])
 @both
-def test_a_fit_and_a_membership_can_be_read_lazily(
-    cells: ad.AnnData, options: dict, form: str, lazily, tmp_path
-) -> None:
-    fitted = cells.copy()
-    flat.fit(fitted, "pathways", n_extra=3, progress=False, **options)
-    lazy = lazily(fitted, form)
-    new = cells.copy()
-    pae.tl.transform(new, lazy, progress=False)
-    np.testing.assert_array_equal(new.obsm["X_pae"], fitted.obsm["X_pae"])
-    new.write_h5ad(tmp_path / "new.h5ad")
-    assert list(pae.get.scores(new)) == list(pae.get.scores(fitted))
-    for pathways in ("pathways", "pae_membership"):
-        flat.fit(lazy, pathways, n_extra=3, key_added="again", progress=False, **options)
-        np.testing.assert_allclose(lazy.varm["again_loadings"], fitted.varm["pae_loadings"], atol=1e-6)
+def test_a_fit_and_a_membership_can_be_read_lazily(cells: ad.AnnData, options: dict, lazily, tmp_path) -> None:
+    for form in ["h5ad", "zarr"]:
+        fitted = cells.copy()
+        flat.fit(fitted, "pathways", n_extra=3, progress=False, **options)
+        lazy = lazily(fitted, form)
+        new = cells.copy()
+        pae.tl.transform(new, lazy, progress=False)
+        np.testing.assert_array_equal(new.obsm["X_pae"], fitted.obsm["X_pae"])
+        new.write_h5ad(tmp_path / "new.h5ad")
+        assert list(pae.get.scores(new)) == list(pae.get.scores(fitted))
+        for pathways in ("pathways", "pae_membership"):
+            flat.fit(lazy, pathways, n_extra=3, key_added="again", progress=False, **options)
+            np.testing.assert_allclose(lazy.varm["again_loadings"], fitted.varm["pae_loadings"], atol=1e-6)

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from sparse_ae_cells import OPTIONS, assert_same, planted
 
 import pathwayae as pae
-from pathwayae._slots import store
+from pathwayae._slots import lookup
 from pathwayae._slots.sparse_ae import fitted
 from pathwayae.core.sparse_ae.network import decode, encode
 from pathwayae.tl._sparse_ae.transform import on_genes_of
@@ -92,7 +92,7 @@ def test_genes_are_matched_by_symbols_where_asked(trained: ad.AnnData) -> None:
     new.var["name"] = new.var_names.to_numpy()
     new.var_names = [f"row{i}" for i in range(60)]
     np.testing.assert_array_equal(codes(new, reference, gene_symbols="name"), expected)
-    assert store.gene_names(reference, "sparse_ae").tolist() == reference.var["symbol"].tolist()
+    assert lookup.gene_names(reference, "sparse_ae").tolist() == reference.var["symbol"].tolist()
 
 
 def test_a_layer_is_looked_for_again(trained: ad.AnnData) -> None:
