@@ -510,10 +510,11 @@ def threads_of(n: int) -> Iterator[None]:
 def threads(plan: Plan) -> Iterator[Row]:
     """What the CPU's figures owe to the number of threads."""
     cells, sets, embedding = draw(plan.cells[0], plan.genes, plan.device), some_sets(plan), embedded(plan)
+    mixtures = {"obsm": "X_mixtures", "device": "cpu", "progress": False}
     works = {
         "tl.fit, s": lambda: pae.tl.fit(cells, sets, device="cpu", progress=False),
-        "the pass, s": lambda: pae.pp.moments(cells, progress=False),
-        "tl.archetypes, s": lambda: pae.tl.archetypes(embedding, plan.archetypes, obsm="X_mixtures"),
+        "the pass, s": lambda: pae.pp.moments(cells, device="cpu", progress=False),
+        "tl.archetypes, s": lambda: pae.tl.archetypes(embedding, plan.archetypes, **mixtures),
     }
     for n in sorted({1, 4, os.cpu_count() or 1}):
         with threads_of(n):
