@@ -297,6 +297,7 @@ def _report(adata: AnnData, key: str = "pae") -> None:
     from rich.text import Text
 
     import pathwayae as pae
+    from pathwayae.core.notice import listed
 
     variance = pae.get.variance(adata, key=key)
     pathways = variance[variance["kind"] == "pathway"].sort_values("variance_ratio", ascending=False, kind="stable")
@@ -307,11 +308,8 @@ def _report(adata: AnnData, key: str = "pae") -> None:
         f"{n_genes:,} genes explain {fitted['variance_ratio_total']:.0%} of the variance together."
     )
     if len(dropped := fitted["dropped"]):
-        names = ", ".join(
-            f"{name} ({n})" for name, n in zip(dropped["pathway"][:5], dropped["n_matched"], strict=False)
-        )
-        more = f" and {len(dropped) - 5} more" if len(dropped) > 5 else ""
-        typer.echo(f"Left out for the number of their genes in the data: {names}{more}.")
+        names = (f"{name} ({n})" for name, n in zip(dropped["pathway"], dropped["n_matched"], strict=True))
+        typer.echo(f"Left out for the number of their genes in the data: {listed(names, 5, quoted=False)}.")
     table = Table(box=None, pad_edge=False, header_style="")
     table.add_column("\npathway", overflow="fold")
     table.add_column("variance\nalone", justify="right")

@@ -21,8 +21,8 @@ from pathwayae import pl
 FIT = (lambda: ad.AnnData(np.ones((2, 3))), "run pae.tl.fit")
 NO_CODES, BARE = lambda: ad.AnnData(np.ones((2, 64))), lambda: ad.AnnData(np.ones((2, 3)))
 PLOTS = {
-    "loadings": (pl.loadings, {"pathways": PATHWAYS[1]}, enriched, 1, *FIT),
-    "several loadings": (pl.loadings, {"pathways": PATHWAYS[:3]}, enriched, 3, *FIT),
+    "loadings": (pl.loadings, {"components": PATHWAYS[1]}, enriched, 1, *FIT),
+    "several loadings": (pl.loadings, {"components": PATHWAYS[:3]}, enriched, 3, *FIT),
     "scores": (pl.scores, {"groupby": "cell_type"}, enriched, 1, fitted_adata, "keys found: 'pae'"),
     "embedding": (pl.embedding, {"color": PATHWAYS[1]}, enriched, 1, *FIT),
     "history": (pl.history, {}, enriched, 1, *FIT),

@@ -90,7 +90,7 @@ def test_scores_choose_what_differs_between_groups(adata):
     ax = pl.scores(adata, "cell_type", n_pathways=len(PATHWAYS) - 1, show=False)
     assert not {flat(name) for name in FREE} & set(labels(ax.get_yticklabels()))
     assert flat(NAMES[3]) not in labels(ax.get_yticklabels())
-    ax = pl.scores(adata, "cell_type", pathways=["free_1", NAMES[3]], standard_scale=False, show=False)
+    ax = pl.scores(adata, "cell_type", components=["free_1", NAMES[3]], standard_scale=False, show=False)
     drawn = dict(zip(labels(ax.get_yticklabels()), np.asarray(ax.images[0].get_array()), strict=True))
     expected = get.scores(adata)["free_1"].astype(float).groupby(adata.obs["cell_type"], observed=True).mean()
     np.testing.assert_allclose(drawn["free_1"], expected)
@@ -125,7 +125,7 @@ def test_scores_have_colours_up_to_the_largest_mean_if_none_is_extreme(adata):
 
 def test_scores_with_few_rows_have_room_for_the_colour_bar(adata):
     adata.obs["half"] = pd.Categorical(np.arange(adata.n_obs) % 2 == 0)
-    ax = pl.scores(adata, "half", pathways=["free_1"], show=False)
+    ax = pl.scores(adata, "half", components=["free_1"], show=False)
     assert labels(ax.get_yticklabels()) == ["free_1"]
     figure = ax.figure
     assert figure.get_size_inches()[1] >= 3.2

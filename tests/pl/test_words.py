@@ -42,7 +42,7 @@ CATEGORIES = ["archetype_simplex", "archetypes"]
 ONE_PANEL = NUMBERS | {
     "history": ("fit", {}),
     "latent_ablation": ("latents", {}),
-    "loadings": ("fit", {"pathways": PATHWAYS[1]}),
+    "loadings": ("fit", {"components": PATHWAYS[1]}),
     "refinement": ("refined", {}),
     "variance": ("fit", {}),
 }
@@ -50,7 +50,7 @@ PANELS = {
     "embedding": ("fit", {"color": NAMES[:2]}),
     "latent_cells": ("latents", {"latents": ["latent_6", "latent_5"]}),
     "latent_features": ("latents", {"latents": ["latent_6", "latent_5"], "shape": (8, 8)}),
-    "loadings": ("fit", {"pathways": PATHWAYS[:2]}),
+    "loadings": ("fit", {"components": PATHWAYS[:2]}),
     "refinement": ("refined", {"pathways": PATHWAYS[:2]}),
 }
 GROUPS = [f"type / {j}" for j in range(4)]

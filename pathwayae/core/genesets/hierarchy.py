@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from pathwayae.core.notice import listed
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -278,8 +280,7 @@ class Hierarchy:
 
     def _position(self, name: str) -> int:
         if name not in self.positions:
-            some = ", ".join(map(repr, self.names[:3]))
-            msg = f"{name!r} is not in the hierarchy of {len(self)} names ({some}, …). See `names`."
+            msg = f"{name!r} is not in the hierarchy of {len(self)} names ({listed(self.names)}). See `names`."
             raise KeyError(msg)
         return self.positions[name]
 

@@ -73,7 +73,7 @@ def stability(
 
 
 def top_genes(
-    adata: AnnData, pathways: str | Sequence[str] | None = None, *, n_genes: int = 10, key: str = keys.DEFAULT
+    adata: AnnData, components: str | Sequence[str] | None = None, *, n_genes: int = 10, key: str = keys.DEFAULT
 ) -> pd.DataFrame:
     """Return the genes that load most on each component.
 
@@ -82,7 +82,7 @@ def top_genes(
     adata
         A fitted AnnData. Reads ``varm["{key}_loadings"]``, ``varm["{key}_membership"]``, ``var["{key}_scale"]`` and,
         where there are intervals, ``varm["{key}_loadings_low"]`` and ``varm["{key}_loadings_high"]``.
-    pathways
+    components
         Names of components. ``None`` for all.
     n_genes
         Number of genes per component. Genes with a loading of 0 are never listed, so there can be fewer.
@@ -92,10 +92,10 @@ def top_genes(
     Returns
     -------
     pandas.DataFrame
-        One row per component and gene: ``component``, ``rank`` (from 1), ``gene`` (its name in the pathways, see
+        One row per component and gene: ``component``, ``rank`` (from 1), ``gene`` (its name in the components, see
         the ``gene_symbols`` of the fit), ``loading``, ``member`` (whether the pathway names the gene); after draws of
         ``pae.tl.stability`` also ``low`` and ``high``, the ends of the 95 % interval of the loading. Ordered by
-        loading for pathways, by |loading| for free components, whose loadings have signs and which have no members;
+        loading for components, by |loading| for free components, whose loadings have signs and which have no members;
         ties by name.
 
     Raises
@@ -127,7 +127,7 @@ def top_genes(
     ends = _ends(adata, key)
     places = {name: j for j, name in enumerate(table.columns)}
     parts = []
-    for name in component_names(adata, pathways, key=key):
+    for name in component_names(adata, components, key=key):
         j = places[name]
         values = table[name].to_numpy()
         size = values if j < n_pathways else np.abs(values)

@@ -40,7 +40,7 @@ SMALLEST = 0.01  # of the largest loading of a component
 
 def loadings(
     adata: AnnData,
-    pathways: str | Sequence[str] | None = None,
+    components: str | Sequence[str] | None = None,
     *,
     n_genes: int = 15,
     title: str | Sequence[str] | None = None,
@@ -49,7 +49,7 @@ def loadings(
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
 ) -> Axes | NDArray[np.object_]:
-    """Draw the genes that load most on pathways, annotated members apart from genes that go with them.
+    """Draw the genes that load most on components, annotated members apart from genes that go with them.
 
     Genes below 1 % of the largest loading of their component are left out. Under the name stand the effective number of
     genes, how many of the pathway are in the model, and its flag, see :func:`pathwayae.get.pathways`. After a fit with
@@ -61,7 +61,7 @@ def loadings(
     adata
         A fitted AnnData. Read through :func:`pathwayae.get.top_genes`, :func:`pathwayae.get.variance` and, where it is
         there, :func:`pathwayae.get.stability`.
-    pathways
+    components
         Names of components, one panel each. ``None`` for the six pathways that explain the most variance.
     n_genes
         Number of genes per panel, at most.
@@ -95,13 +95,13 @@ def loadings(
     (2,)
     """
     table = get.variance(adata, key=key)
-    if pathways is None:
+    if components is None:
         ranked = table.sort_values(["kind", "variance_ratio"], ascending=False, kind="stable")
         chosen = ranked["component"].tolist()[:6]
         if (table["kind"] == "pathway").any():
             chosen = ranked.loc[ranked["kind"] == "pathway", "component"].tolist()[:6]
     else:
-        chosen = get.component_names(adata, pathways, key=key)
+        chosen = get.component_names(adata, components, key=key)
     genes = get.top_genes(adata, chosen, n_genes=n_genes, key=key)
     size = genes["loading"].abs()
     genes = genes[size >= SMALLEST * size.groupby(genes["component"]).transform("max")]
@@ -124,7 +124,7 @@ def loadings(
     else:
         axes[-1].legend([handles[kind] for kind in kinds], kinds, loc="lower right", fontsize="small")
     _axes.finish(show=show)
-    return axes[0] if isinstance(pathways, str) else np.asarray(axes, dtype=object)
+    return axes[0] if isinstance(components, str) else np.asarray(axes, dtype=object)
 
 
 def _panel(ax: Axes, table: pd.DataFrame, *, n_rows: int, free: bool, handles: dict[str, Artist]) -> None:

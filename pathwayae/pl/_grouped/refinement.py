@@ -95,7 +95,7 @@ def refinement(
         shown = min(n_pathways, len(summary))
         own = "" if shown == len(summary) else f"{shown} of {len(summary)} pathways; "
         above = _axes.titles([f"{own}bold: carried by the cells"], title)[0]
-        axes = [_axes.single(ax, _overview_size(summary, n_pathways))]  # type: ignore[arg-type]
+        axes = [_axes.single(ax, _overview_size(summary, n_pathways))]
         _overview(axes[0], summary, n_pathways)
         _axes.head(axes[0], above, fontsize="small", loc="left")
     else:

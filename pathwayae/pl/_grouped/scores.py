@@ -24,7 +24,7 @@ MAX_SD = 2.5  # colours end here at the latest
 def scores(
     adata: AnnData,
     groupby: str,
-    pathways: str | Sequence[str] | None = None,
+    components: str | Sequence[str] | None = None,
     *,
     n_pathways: int = 20,
     only: str | None = None,
@@ -50,13 +50,13 @@ def scores(
         A fitted or transformed AnnData. Read through :func:`pathwayae.get.scores`.
     groupby
         Column of ``obs``: categories, strings or booleans. Cells without a group are left out.
-    pathways
+    components
         Names of components, free ones too. ``None`` for the `n_pathways` pathways whose scores differ most between
         the groups (share of their variance that lies between groups).
     n_pathways
-        Number of pathways if `pathways` is ``None``, at most.
+        Number of components if `components` is ``None``, at most.
     only
-        Only pathways with this verdict of :func:`pathwayae.get.trust`, such as ``"used"``, if `pathways` is ``None``.
+        Only pathways with this verdict of :func:`pathwayae.get.trust`, such as ``"used"``, if `components` is ``None``.
     standard_scale
         Standardise each component over the cells before taking means: colours then compare between rows, in s.d.
         from the mean of all cells.
@@ -109,14 +109,14 @@ def scores(
         msg = f"n_pathways must be at least 1, got {n_pathways}."
         raise ValueError(msg)
     table = get.scores(adata, key=key).astype(float)
-    if pathways is not None:
-        table = table[get.component_names(adata, pathways, key=key)]
+    if components is not None:
+        table = table[get.component_names(adata, components, key=key)]
     elif n_all := int(lookup.fit_of(adata, key).get(keys.N_PATHWAYS, 0)):
         table = table.iloc[:, :n_all]
         if only is not None:
             table = table[_with_verdict(adata, table.columns.tolist(), only, key)]
     means, between = _means(table, group, standard_scale=standard_scale)
-    if pathways is None:
+    if components is None:
         means = means.loc[between.sort_values(ascending=False, kind="stable").index[:n_pathways]]
     best = means.to_numpy().argmax(axis=1)
     means = means.iloc[np.lexsort((-means.to_numpy().max(axis=1), best))]
