@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anndata as ad
 import flat
 import numpy as np
@@ -246,3 +248,28 @@ def test_strata_with_fewer_cells_than_genes_are_drawn(cells: ad.AnnData) -> None
     table = pae.get.stability(refit(many, sample_key="donor"))
     assert np.isfinite(table[["scores", "scores_low", "loadings"]].to_numpy()).all()
     assert set(table["verdict"].iloc[:4]) == {"stable"}
+
+
+def test_draws_of_a_fit_within_batches_are_centred_within_them() -> None:
+    cells = pae.datasets.simulate(240, 120, 3, n_donors=6, n_batches=2, random_state=3)
+    adata = fit(cells, batch_key="batch", n_extra=0)
+    with pytest.warns(DataWarning, match="n_bootstrap=3 draws are too few"):
+        pae.tl.stability(adata, n_bootstrap=3, sample_key="donor", random_state=4, progress=False)
+    model = fitted(adata, "pae")
+    moments = pae.pp.moments(cells, sample_key="donor", batch_key="batch", progress=False)
+    joint = (cells.obs["batch"].astype(str) + " | " + cells.obs["donor"].astype(str)).to_numpy()
+    rng, n = np.random.default_rng(4), len(moments.strata)
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=3)
+    values, batch = cells.X.toarray()[:, model.genes].astype(float), cells.obs["batch"].to_numpy()
+    refits = []
+    for weight in weights:
+        times = weight[[moments.strata.index(name) for name in joint]]
+        drawn, of = np.repeat(values, times, axis=0), np.repeat(batch, times)
+        for one in np.unique(of):
+            drawn[of == one] -= drawn[of == one].mean(axis=0)
+        data = accumulate(drawn).standardize_with(np.zeros(drawn.shape[1]), model.scale)
+        data = replace(data, mean=np.repeat(values, times, axis=0).mean(axis=0))
+        result = grouped.fit(data, model.membership.toarray(), np.ones(len(model.genes), dtype=bool), 3, model.config())
+        refits.append(result.loadings / np.linalg.norm(result.loadings, axis=0))
+    for slot, end in zip(SLOTS, np.quantile(refits, [0.025, 0.975], axis=0), strict=True):
+        np.testing.assert_allclose(adata.varm[slot][model.genes], end, atol=5e-5)
