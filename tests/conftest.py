@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # workers side by side: threads of BLAS would only wait for each other
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import matplotlib as mpl
 import pytest
 

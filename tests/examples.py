@@ -3,9 +3,14 @@
 Examples run in a folder of their own. ``adata`` is built once, when the first example wants it; each gets a copy.
 """
 
+import os
 import re
 import sys
 import warnings
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers side by side: threads of BLAS would only wait for each other
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import matplotlib as mpl
 import numpy as np
