@@ -288,7 +288,5 @@ def _first(cells: Cells, points: Floats, config: Config) -> Floats:
 
 def _move(adam: Adam, point: Floats, gradient: Floats, rate: float) -> None:
     """One step of Adam on one array, in place."""
-    stacked, slopes = (torch.from_numpy(np.ascontiguousarray(one))[None] for one in (point, gradient))
+    stacked, slopes = (torch.from_numpy(one)[None] for one in (point, gradient))  # views
     adam.move(stacked, slopes, torch.tensor([rate], dtype=torch.float64))
-    if not np.shares_memory(stacked.numpy(), point):
-        point[...] = stacked.numpy()[0]

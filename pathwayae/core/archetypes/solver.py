@@ -24,7 +24,7 @@ Weights = NDArray[np.float32]
 Advance = Callable[[], object]
 
 
-def fit(X: Source, config: Config, *, row_weights: NDArray[Any] | None = None, advance: Advance | None = None) -> Fit:
+def fit(X: Source, config: Config, *, row_weights: NDArray[Any] | None = None, advance: Advance = lambda: None) -> Fit:
     """Fit archetypes to cells.
 
     Parameters
@@ -126,7 +126,7 @@ def fit_many(
     return [fit(X, configs[i], row_weights=rows[i]) if one is None else one for i, one in enumerate(found)]
 
 
-def _best(cells: Cells, config: Config, advance: Advance | None = None) -> Fit:
+def _best(cells: Cells, config: Config, advance: Advance) -> Fit:
     """The best of all starts, and where these were made on a coreset, carried on over all cells."""
     k, (m, short) = config.n_archetypes, coreset.plan(config.coreset, cells.n)
     best: tuple[Cells, State, Weights] | None = None
@@ -140,8 +140,7 @@ def _best(cells: Cells, config: Config, advance: Advance | None = None) -> Fit:
             _widen(state, some, cells)
             _drive(some, state, weights, config, config.max_iter)
         losses.append(float(state.loss[-1] * some.scale**2))
-        if advance is not None:
-            advance()
+        advance()
         if best is None or losses[-1] < min(losses[:-1]):
             best = some, state, weights
     if best is None:  # n_restarts is at least 1

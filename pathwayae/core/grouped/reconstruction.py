@@ -1,9 +1,8 @@
 """Squared reconstruction error and its gradient from products with the Gram matrix alone.
 
 All functions take loadings with any number of leading batch dimensions, shape (…, g, k), and return
-``‖X̃ − X̂‖²`` (…) and its gradient in the loadings (…, g, k). ``gram_product`` is ``W ↦ G W`` with ``G = X̃ᵀX̃`` (g,
-g),
-``total`` is tr G.
+``‖X̃ − X̂‖²`` (…) and its gradient in the loadings (…, g, k). ``gram_product`` is ``W ↦ G W`` with ``G = X̃ᵀX̃``
+(g, g), ``total`` is tr G.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def hidden_members(membership: NDArray[np.bool_], n_folds: int, rng: np.random.G
 
 
 def theta_path(
-    design: Design, n_extra: int, *, thetas: Sequence[float] = THETAS, advance: Advance | None = None
+    design: Design, n_extra: int, *, thetas: Sequence[float] = THETAS, advance: Advance = lambda: None
 ) -> pd.DataFrame:
     """Held-out error and recovery of hidden members along a path of θ.
 
@@ -117,8 +117,7 @@ def theta_path(
             error[f, t] = 1.0 - _explained(held_out, basis).sum()
             auc[f, t] = recovery(fit.loadings, hidden == f, design.membership)
             inside[f, t] = _inside(fit.loadings, seen)
-        if advance is not None:
-            advance()
+        advance()
     table = pd.DataFrame({"theta": thetas, "heldout_error": error.mean(axis=0), "se": _standard_error(error)})
     draws = auc.transpose(0, 2, 1).reshape(-1, len(thetas))
     draws = draws[np.isfinite(draws).all(axis=1)]
@@ -171,7 +170,7 @@ def recovery(loadings: Floats, hidden: NDArray[np.bool_], membership: NDArray[np
     return areas
 
 
-def extra_path(design: Design, n_max: int, *, advance: Advance | None = None) -> pd.DataFrame:
+def extra_path(design: Design, n_max: int, *, advance: Advance = lambda: None) -> pd.DataFrame:
     """Variance explained in held-out cells, and predicted of held-out genes in them, by number of free components.
 
     One fit of the pathways and one eigen-decomposition per fold give the whole curve. Variance explained by a
@@ -204,8 +203,7 @@ def extra_path(design: Design, n_max: int, *, advance: Advance | None = None) ->
         explained[f] = np.cumsum(_explained(train, basis))[max(p - 1, 0) :]
         held[f] = np.cumsum(_explained(held_out, basis))[max(p - 1, 0) :]
         predicted[f] = predicted_share(held_out.gram, basis, fold_of_gene == f, p)
-        if advance is not None:
-            advance()
+        advance()
     mean = predicted.mean(axis=0)
     short = predicted[:, [mean.argmax()]] - predicted
     se = _standard_error(short)
