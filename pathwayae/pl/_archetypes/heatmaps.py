@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
 from pathwayae import get
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys
 from pathwayae.pl import _axes
 from pathwayae.pl._archetypes import cells
+from pathwayae.pl._groups import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,16 +183,7 @@ def archetype_weights(
     colors = _axes.Colors(cmap, norm, vmin, vmax)
     above = _axes.titles([""], title)[0]
     weights = slots.weights(adata, key).astype(float)
-    if groupby not in adata.obs:
-        msg = f"adata.obs has no column {groupby!r}; columns: {', '.join(map(repr, adata.obs.columns)) or 'none'}."
-        raise KeyError(msg)
-    if pd.api.types.is_float_dtype(adata.obs[groupby]):
-        msg = f"adata.obs[{groupby!r}] holds numbers; groupby needs groups."
-        raise ValueError(msg)
-    group = adata.obs[groupby].astype("category").cat.remove_unused_categories()
-    if group.isna().all():
-        msg = f"No cell has a group in adata.obs[{groupby!r}]."
-        raise ValueError(msg)
+    group = groups_of(adata, groupby)
     means = weights.groupby(group.to_numpy(), observed=True).mean()
     means = means.iloc[np.lexsort((-means.to_numpy().max(axis=1), means.to_numpy().argmax(axis=1)))]
     counts = group.value_counts()

@@ -10,6 +10,7 @@ import pandas as pd
 from pathwayae import get
 from pathwayae._slots import keys, lookup
 from pathwayae.pl import _axes
+from pathwayae.pl._groups import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ def scores(
     """
     colors = _axes.Colors(cmap, norm, vmin, vmax)
     above = _axes.titles([""], title)[0]
-    group = _groups(adata, groupby)
+    group = groups_of(adata, groupby)
     if n_pathways < 1:
         msg = f"n_pathways must be at least 1, got {n_pathways}."
         raise ValueError(msg)
@@ -156,22 +157,6 @@ def _limit(means: pd.DataFrame, *, standard_scale: bool) -> float:
     """Where the colours end: the largest absolute mean but for the top 2 %, 2.5 s.d. at most."""
     limit = float(np.percentile(np.abs(means.to_numpy()), 98, method="higher"))
     return (min(limit, MAX_SD) if standard_scale else limit) or 1.0
-
-
-def _groups(adata: AnnData, groupby: str) -> pd.Series:
-    """Groups of the cells as used categories, in the order of ``obs``."""
-    if groupby not in adata.obs:
-        msg = f"adata.obs has no column {groupby!r}; columns: {', '.join(map(repr, adata.obs.columns)) or 'none'}."
-        raise KeyError(msg)
-    column = adata.obs[groupby]
-    if pd.api.types.is_float_dtype(column):
-        msg = f"adata.obs[{groupby!r}] holds numbers; groupby needs groups."
-        raise ValueError(msg)
-    group = column.astype("category").cat.remove_unused_categories()
-    if group.isna().all():
-        msg = f"No cell has a group in adata.obs[{groupby!r}]."
-        raise ValueError(msg)
-    return group
 
 
 def _means(table: pd.DataFrame, group: pd.Series, *, standard_scale: bool) -> tuple[pd.DataFrame, pd.Series]:
