@@ -172,7 +172,7 @@ def archetype_weights(
     KeyError
         If there are no archetypes under `key`, or `groupby` is not in ``obs``.
     ValueError
-        If `groupby` holds numbers with fractions, `norm` comes with limits, or no cell has a group.
+        If `groupby` holds floating-point numbers, `norm` comes with limits, or no cell has a group.
 
     Examples
     --------

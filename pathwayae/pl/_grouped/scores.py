@@ -88,7 +88,7 @@ def scores(
     KeyError
         If nothing was fitted under `key`, `groupby` is not in ``obs``, or a name is unknown.
     ValueError
-        If `groupby` holds numbers with fractions, no cell has a group, no pathway has the verdict `only`, or `norm`
+        If `groupby` holds floating-point numbers, no cell has a group, no pathway has the verdict `only`, or `norm`
         comes with limits.
 
     Examples
