@@ -14,6 +14,7 @@ from scipy.stats import norm, rankdata
 
 from pathwayae.core.evidence.basis import orthonormal
 from pathwayae.core.moments.gram_product import Gram
+from pathwayae.core.moments.low_rank import LowRank
 
 Floats = NDArray[np.float64]
 
@@ -21,32 +22,6 @@ RANK = 100  # leading directions that make the profile of a gene; 50 to 400 diff
 EXACT = 512  # genes up to which all directions are computed
 ITERATIONS = 6  # of the subspace; 2 to 12 name cells alike
 RIDGE = 3.0  # added to the correlations, whose diagonal is 1, before labels are regressed on them; 0.3 to 30 are alike
-
-
-class LowRank(NamedTuple):
-    """``diag(d) ± F Fᵀ``, never formed: what a symmetric matrix is asked for, at r numbers per gene.
-
-    Attributes
-    ----------
-    own
-        d, shape (g,).
-    factors
-        F, shape (g, r).
-    sign
-        1 or −1.
-    """
-
-    own: Floats
-    factors: Floats
-    sign: float = 1.0
-
-    def __matmul__(self, other: Floats) -> Floats:
-        """The matrix times ``other``, shape (g, p)."""
-        return self.own[:, None] * other + self.sign * (self.factors @ (self.factors.T @ other))
-
-    def diagonal(self) -> Floats:
-        """Shape (g,)."""
-        return self.own + self.sign * np.einsum("ij,ij->i", self.factors, self.factors)
 
 
 class Prepared(NamedTuple):

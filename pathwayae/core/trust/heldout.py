@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pathwayae.core.evidence.association import LowRank, Prepared
+from pathwayae.core.evidence.association import Prepared
 from pathwayae.core.evidence.pathway_loops import Folds, hidden_ranks
 from pathwayae.core.grouped.encoder import expression_bins
+from pathwayae.core.moments.low_rank import LowRank
 
 Floats = NDArray[np.float64]
 

@@ -6,6 +6,7 @@ from scipy import stats
 
 from pathwayae.core.evidence import association as assoc
 from pathwayae.core.moments.gram_product import standardize
+from pathwayae.core.moments.low_rank import LowRank
 
 
 def cells(n=80, g=24, seed=0):
@@ -77,7 +78,7 @@ def test_an_operator_does_what_its_matrix_does(sign):
     rng = np.random.default_rng(3)
     own, factors, other = rng.random(9), rng.normal(size=(9, 4)), rng.normal(size=(9, 5))
     matrix = np.diag(own) + sign * factors @ factors.T
-    operator = assoc.LowRank(own, factors, sign)
+    operator = LowRank(own, factors, sign)
     np.testing.assert_allclose(operator @ other, matrix @ other, rtol=0, atol=1e-13)
     np.testing.assert_allclose(operator.diagonal(), np.diagonal(matrix), rtol=0, atol=1e-13)
 
