@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from numpy.typing import NDArray
 
 from pathwayae._slots import keys
+
+DENSE = 2**23  # entries up to which a table of a sparse slot is dense
 
 
 class Kind(NamedTuple):
@@ -141,7 +144,7 @@ def slot(adata: AnnData, where: str, name: str, key: str) -> Any:
 
 
 def matrix(adata: AnnData, where: str, name: str, key: str) -> Any:
-    """An array in ``obsm`` or ``varm`` whose columns are components, dense or sparse.
+    """An array in ``obsm`` or ``varm`` whose columns are components, dense or sparse, read if it is lazy.
 
     Raises
     ------
@@ -151,7 +154,7 @@ def matrix(adata: AnnData, where: str, name: str, key: str) -> Any:
         If it has another number of columns than the fit has components.
     """
     n_components = len(component_names(adata, key))
-    values = slot(adata, where, name, key)
+    values = plain(slot(adata, where, name, key))
     values = values if sp.issparse(values) else np.asarray(values)
     if values.ndim != 2 or values.shape[1] != n_components:
         msg = (
@@ -162,12 +165,36 @@ def matrix(adata: AnnData, where: str, name: str, key: str) -> Any:
     return values
 
 
-def table(adata: AnnData, where: str, name: str, key: str) -> pd.DataFrame:
-    """An array in ``obsm`` or ``varm`` whose columns are components, labelled."""
+def table(adata: AnnData, where: str, name: str, key: str, components: list[str] | None = None) -> pd.DataFrame:
+    """An array in ``obsm`` or ``varm`` whose columns are components, or some of these columns, labelled.
+
+    Those not asked for are not made dense. A sparse array of genes with over 2²³ entries has sparse columns.
+    """
     values = matrix(adata, where, name, key)
-    values = values.toarray() if sp.issparse(values) else values
-    rows = adata.obs_names if where == "obsm" else adata.var_names
-    return pd.DataFrame(values, index=rows, columns=pd.Index(component_names(adata, key), name="component"))
+    names = component_names(adata, key)
+    if components is not None:
+        place = {own: j for j, own in enumerate(names)}
+        values, names = values[:, [place[own] for own in components]], components
+    labels = {"index": adata.obs_names if where == "obsm" else adata.var_names}
+    labels["columns"] = pd.Index(names, name="component")
+    if where == "varm" and sp.issparse(values) and np.prod(values.shape, dtype=float) > DENSE:
+        return pd.DataFrame.sparse.from_spmatrix(sp.csc_matrix(values), **labels)
+    return pd.DataFrame(values.toarray() if sp.issparse(values) else values, **labels)
+
+
+def by_columns(values: Any) -> Any:
+    """An array, dense or sparse, as one whose columns are quick to take with :func:`column`."""
+    return sp.csc_array(values) if sp.issparse(values) else np.asarray(values)
+
+
+def column(values: Any, j: int) -> NDArray[Any]:
+    """One column of :func:`by_columns`, dense."""
+    if not sp.issparse(values):
+        return values[:, j]
+    part = slice(values.indptr[j], values.indptr[j + 1])
+    dense = np.zeros(values.shape[0], dtype=values.dtype)
+    dense[values.indices[part]] = values.data[part]
+    return dense
 
 
 def analysis(adata: AnnData, key: str, kind: str, name: str, call: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
@@ -116,6 +117,9 @@ def fingerprint(values: Iterable[Any]) -> str:
             found.update(np.ascontiguousarray(value).tobytes())
         elif isinstance(value, np.ndarray):
             found.update("\0".join(map(str, value.ravel())).encode())
+        elif sp.issparse(value):
+            entries = sp.csr_array(value)
+            add_to({name: getattr(entries, name) for name in ("data", "indices", "indptr")})
 
     for value in values:
         add_to(value)
@@ -159,8 +163,11 @@ def put_before_a_fit(adata: AnnData, name: str, found: Mapping[str, Any]) -> Non
     adata.uns[name] = dict(found)
 
 
-def of_all_genes(n_genes: int, genes: NDArray[np.intp], values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Values of the genes of the model with zero rows for all others, float32."""
+def of_all_genes(n_genes: int, genes: NDArray[np.intp], values: Any) -> Any:
+    """Values of the genes of the model, dense or sparse, with zero rows for all others, float32; CSR where sparse."""
+    if sp.issparse(values):
+        place = sp.csr_array((np.ones(len(genes), np.float32), (genes, np.arange(len(genes)))), (n_genes, len(genes)))
+        return sp.csr_matrix(place @ sp.csr_array(values, dtype=np.float32))
     rows = np.zeros((n_genes, values.shape[1]), dtype=np.float32)
     rows[genes] = values
     return rows

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from pathwayae._slots import keys, lookup
 
@@ -112,7 +111,7 @@ def scores(
     >>> pae.get.scores(adata).groupby(adata.obs["cell_type"], observed=True).mean().shape
     (6, 26)
     """
-    table = _columns(adata, "obsm", keys.scores(key), components, key)
+    table = _labelled(adata, "obsm", keys.scores(key), components, key)
     if not standardize:
         return table
     values = table.astype(float)
@@ -137,7 +136,9 @@ def loadings(adata: AnnData, components: str | Sequence[str] | None = None, *, k
     Returns
     -------
     pandas.DataFrame
-        Genes × components; index ``var_names``, columns the component names. Genes outside the model have zeros.
+        Genes × components; index ``var_names``, columns the component names. Genes outside the model have zeros. Where
+        the slot is sparse, a table of over 2²³ entries has sparse columns (:class:`pandas.SparseDtype`); name the
+        components that are wanted for a dense one.
 
     Raises
     ------
@@ -157,19 +158,12 @@ def loadings(adata: AnnData, components: str | Sequence[str] | None = None, *, k
     """
     lookup.check_says_genes(adata, key)
     kind = lookup.KINDS[lookup.kind_of(adata, key)]
-    return _columns(adata, "varm", kind.loadings(key), components, key)
+    return _labelled(adata, "varm", kind.loadings(key), components, key)
 
 
-def _columns(adata: AnnData, where: str, slot: str, components: str | Sequence[str] | None, key: str) -> pd.DataFrame:
-    """Some columns of a slot, dense, with labels; those not asked for are not made dense."""
-    if components is None:
-        return lookup.table(adata, where, slot, key)
-    chosen = component_names(adata, components, key=key)
-    place = {name: j for j, name in enumerate(lookup.component_names(adata, key))}
-    values = lookup.matrix(adata, where, slot, key)[:, [place[name] for name in chosen]]
-    values = values.toarray() if sp.issparse(values) else values
-    rows = adata.obs_names if where == "obsm" else adata.var_names
-    return pd.DataFrame(values, index=rows, columns=pd.Index(chosen, name="component"))
+def _labelled(adata: AnnData, where: str, slot: str, components: str | Sequence[str] | None, key: str) -> pd.DataFrame:
+    chosen = None if components is None else component_names(adata, components, key=key)
+    return lookup.table(adata, where, slot, key, chosen)
 
 
 def variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:

@@ -99,9 +99,10 @@ def refinement(
     )
     used = np.flatnonzero(np.isfinite(np.asarray(lookup.slot(adata, "var", keys.scale(key), key), dtype=float)))
     labels = lookup.gene_names(adata, key).to_numpy(dtype=str)[used]
+    places = {name: j for j, name in enumerate(names)}
     parts = []
     for name in _chosen(adata, pathways, key):
-        j = names.index(name)
+        j = places[name]
         odds = prior[used, j].astype(float) + evidence[used, j]
         annotated = member[:, [j]].toarray().ravel()[used] > 0
         decided = code[used, j]

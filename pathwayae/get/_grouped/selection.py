@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from pathwayae._slots import keys, lookup
 from pathwayae.core import groups
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+N_AT_ONCE = 256  # pathways whose scores are taken as float64
 
 
 def theta_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
@@ -133,21 +135,21 @@ def free_components(
     info = _common.variance(adata, key=key)
     free, pathways = (info.loc[info["kind"] == kind, "component"].tolist() for kind in ("free", "pathway"))
     table = info.loc[info["kind"] == "free", ["component", "variance_ratio"]].reset_index(drop=True)
-    loadings, scores = _common.loadings(adata, key=key), _common.scores(adata, key=key).astype(float)
     labels = lookup.gene_names(adata, key).to_numpy(dtype=str)
+    loadings = lookup.table(adata, "varm", keys.loadings(key), key, free).to_numpy(dtype=float)
     for side, sign in (("positive", 1.0), ("negative", -1.0)):
-        table[side] = [_extreme(sign * loadings[name].to_numpy(), labels, n_genes) for name in free]
-    own = _unit(scores[free].to_numpy() - scores[free].to_numpy().mean(axis=0))
-    theirs = _unit(scores[pathways].to_numpy() - scores[pathways].to_numpy().mean(axis=0))
-    table["nearest"], table["correlation"] = _nearest(own.T @ theirs, pathways)
-    members = lookup.slot(adata, "varm", keys.membership(key), key)
-    towards = _unit(np.asarray(members.todense() if hasattr(members, "todense") else members, dtype=float))
-    table["nearest_genes"], table["cosine"] = _nearest(_unit(loadings[free].to_numpy(float)).T @ towards, pathways)
+        table[side] = [_extreme(sign * loads, labels, n_genes) for loads in loadings.T]
+    scores = lookup.table(adata, "obsm", keys.scores(key), key, free).to_numpy(dtype=float)
+    table["nearest"], table["correlation"] = _nearest(_correlation(adata, key, _centred(scores), pathways), pathways)
+    members = sp.csc_array(lookup.plain(lookup.slot(adata, "varm", keys.membership(key), key)), dtype=float)
+    length = np.sqrt(np.asarray(members.sum(axis=0)).ravel())
+    towards = (members.T @ _unit(loadings)).T / np.where(length > 0, length, 1.0)
+    table["nearest_genes"], table["cosine"] = _nearest(towards, pathways)
     if keys.ENRICHMENT in lookup.fit_of(adata, key):
         best = _common.enrichment(adata, key=key).sort_values("padj", kind="stable").drop_duplicates("component")
         table = table.merge(best[["component", "term", "padj"]], on="component", how="left")
     for name in batches:
-        table[f"eta2_{name}"] = _between(scores[free].to_numpy(), adata.obs[name])
+        table[f"eta2_{name}"] = _between(scores, adata.obs[name])
     return table
 
 
@@ -159,6 +161,19 @@ def _path(adata: AnnData, key: str, name: str, option: str) -> pd.DataFrame:
 def _extreme(values: Floats, labels: Any, n_genes: int) -> str:
     order = np.lexsort((labels, -values))
     return ";".join(labels[order[values[order] > 0][:n_genes]])
+
+
+def _correlation(adata: AnnData, key: str, own: Floats, pathways: list[str]) -> Floats:
+    """Of scores, as :func:`_centred` leaves them, with those of all pathways, some pathways at a time."""
+    scores = lookup.matrix(adata, "obsm", keys.scores(key), key)  # the pathways come first
+    starts = range(0, len(pathways), N_AT_ONCE)
+    parts = (scores[:, start : min(start + N_AT_ONCE, len(pathways))] for start in starts)
+    return np.hstack([own.T @ _centred(np.asarray(part, dtype=float)) for part in parts])
+
+
+def _centred(columns: Floats) -> Floats:
+    """Columns less their mean, of unit length."""
+    return _unit(columns - columns.mean(axis=0))
 
 
 def _unit(columns: Floats) -> Floats:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from pathwayae._slots import keys, lookup
-from pathwayae.get._common import component_names, loadings
+from pathwayae.get._common import component_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from numpy.typing import NDArray
 
 
 def stability(
@@ -119,30 +120,38 @@ def top_genes(
     if n_genes < 1:
         msg = f"n_genes must be at least 1, got {n_genes}."
         raise ValueError(msg)
-    table = loadings(adata, key=key)
-    n_pathways = int(lookup.value(adata, key, keys.N_PATHWAYS, kind=keys.GROUPED))
-    member = sparse.csc_array(lookup.slot(adata, "varm", keys.membership(key), key))
+    lookup.fit_of(adata, key, keys.GROUPED)
+    n_pathways = int(lookup.value(adata, key, keys.N_PATHWAYS))
+    values = lookup.by_columns(lookup.matrix(adata, "varm", keys.loadings(key), key))
+    member = sparse.csc_array(lookup.plain(lookup.slot(adata, "varm", keys.membership(key), key)))
     used = np.isfinite(np.asarray(lookup.slot(adata, "var", keys.scale(key), key), dtype=float))
     labels = lookup.gene_names(adata, key).to_numpy(dtype=str)
     ends = _ends(adata, key)
-    places = {name: j for j, name in enumerate(table.columns)}
+    places = {name: j for j, name in enumerate(lookup.component_names(adata, key))}
+    chosen = component_names(adata, components, key=key)
     parts = []
-    for name in component_names(adata, components, key=key):
-        j = places[name]
-        values = table[name].to_numpy()
-        size = values if j < n_pathways else np.abs(values)
-        order = np.lexsort((labels, -size))
-        order = order[(used & (size != 0))[order]][:n_genes]
-        is_member = member[:, [j]].toarray().ravel() > 0 if j < n_pathways else np.zeros(len(values), dtype=bool)
-        columns = {"component": name, "rank": np.arange(1, len(order) + 1), "gene": labels[order].astype(object)}
-        columns |= {"loading": values[order], "member": is_member[order]}
-        parts.append(pd.DataFrame(columns | {end: table[name].to_numpy()[order] for end, table in ends.items()}))
-    return pd.concat(parts, ignore_index=True)
+    for j in (places[name] for name in chosen):
+        loads = np.where(used, lookup.column(values, j), 0)
+        top = _largest(loads if j < n_pathways else np.abs(loads), labels, n_genes)
+        is_member = lookup.column(member, j)[top] > 0 if j < n_pathways else np.zeros(len(top), dtype=bool)
+        columns = {"rank": np.arange(1, len(top) + 1), "gene": labels[top].astype(object), "loading": loads[top]}
+        columns |= {"member": is_member} | {end: lookup.column(table, j)[top] for end, table in ends.items()}
+        parts.append(columns)
+    table = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    table.insert(0, "component", np.repeat(np.array(chosen, dtype=object), [len(part["rank"]) for part in parts]))
+    return table
 
 
-def _ends(adata: AnnData, key: str) -> dict[str, pd.DataFrame]:
-    """Ends of the intervals of the loadings, where the fit has them."""
+def _largest(size: NDArray[Any], labels: NDArray[np.str_], n: int) -> NDArray[np.intp]:
+    """Places of the n largest sizes that are not 0, ties by label."""
+    rows = np.flatnonzero(size)
+    if len(rows) > n:  # those that tie with the last stay, for the labels to decide
+        rows = rows[size[rows] >= np.partition(size[rows], -n)[-n]]
+    return rows[np.lexsort((labels[rows], -size[rows]))][:n]
+
+
+def _ends(adata: AnnData, key: str) -> dict[str, Any]:
+    """Ends of the intervals of the loadings, by columns, where the fit has them."""
     slots = {"low": keys.loadings_low(key), "high": keys.loadings_high(key)}
-    return {
-        end: lookup.table(adata, "varm", slot, key) for end, slot in slots.items() if lookup.has(adata, "varm", slot)
-    }
+    there = {end: slot for end, slot in slots.items() if lookup.has(adata, "varm", slot)}
+    return {end: lookup.by_columns(lookup.matrix(adata, "varm", slot, key)) for end, slot in there.items()}
