@@ -2,9 +2,9 @@
 
 Two tests with one result table: :func:`prerank` asks whether the genes of a set gather at one end of the ranking by
 loading (gene set enrichment analysis), :func:`ora` whether they are over-represented among the genes that load most.
-Both run through gseapy, which is imported here and nowhere else. It is never shown a gene or term name: it upper-cases
-gene names when gene sets are in capitals, turns names that look like integers into integers, reorders ties and drops
-sets that hold all genes. Matching, filtering, tie-breaking and multiple testing are therefore done here.
+The first runs through gseapy, which is imported here and nowhere else. It is never shown a gene or term name: it
+upper-cases gene names when gene sets are in capitals, turns names that look like integers into integers, reorders ties
+and drops sets that hold all genes. Matching, filtering, tie-breaking and multiple testing are therefore done here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import contextlib
 import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
@@ -51,7 +53,7 @@ def prerank(
     Parameters
     ----------
     loadings
-        Array, genes × components. A component of zeros is left out, and logged.
+        Array, dense or sparse, genes × components. A component of zeros is left out, and logged.
     genes
         Names of the rows, unique. They are the genes tested; genes of `gene_sets` that are not among them do not count.
     components
@@ -111,7 +113,8 @@ def prerank(
         raise ValueError(msg)
     sets = _match(gene_sets, names, min_genes=min_genes, max_genes=max_genes)
     tables = []
-    for component, values in _nonzero(matrix, components):
+    for component, j in _nonzero(matrix, components):
+        values = _column(matrix, j)
         order = np.lexsort((names, -values))
         table = _prerank_one(values[order], names[order], _ranks(sets, order), n_permutations, random_state, n_jobs)
         table.insert(0, "component", component)
@@ -138,7 +141,7 @@ def ora(
     Parameters
     ----------
     loadings
-        Array, genes × components. A component of zeros is left out, and logged.
+        Array, dense or sparse, genes × components. A component of zeros is left out, and logged.
     genes
         Names of the rows, unique: the background of the test. Genes of `gene_sets` not among them do not count.
     components
@@ -183,11 +186,13 @@ def ora(
         msg = f"n_genes must be between 1 and {len(names) - 1} (one less than the genes tested), got {n_genes}."
         raise ValueError(msg)
     sets = _match(gene_sets, names, min_genes=min_genes, max_genes=max_genes)
+    terms = np.array(list(sets), dtype=object)
+    ends = np.cumsum([0, *map(len, sets.values())])
+    entries = (np.ones(ends[-1]), np.concatenate(list(sets.values())), ends)
+    member = sp.csc_array(sp.csr_array(entries, (len(sets), len(names))))
     tables = []
-    for component, values in _nonzero(matrix, components):
-        order = np.lexsort((names, -np.abs(values)))
-        n_query = min(n_genes, int(np.count_nonzero(values)))
-        table = _ora_one(n_query, names[order], _ranks(sets, order))
+    for component, j in _nonzero(matrix, components):
+        table = _ora_one(n_genes, _column(matrix, j), names, terms, member)
         table.insert(0, "component", component)
         tables.append(table)
         advance()
@@ -196,14 +201,14 @@ def ora(
 
 def _check(
     loadings: ArrayLike, genes: Sequence[str], components: Sequence[str], *, min_genes: int, max_genes: int | None
-) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Loadings as float64 and gene names as an array of strings, checked against each other."""
-    matrix = np.asarray(loadings, dtype=np.float64)
+) -> tuple[Any, NDArray[np.str_]]:
+    """Loadings as float64, CSC where sparse, and gene names as an array of strings, checked against each other."""
+    matrix = sp.csc_array(loadings, dtype=np.float64) if sp.issparse(loadings) else np.asarray(loadings, np.float64)
     names = np.asarray([str(gene) for gene in genes], dtype=np.str_)
     if matrix.ndim != 2 or matrix.shape != (len(names), len(components)):
         msg = f"loadings must be genes × components = {len(names)} × {len(components)}, got shape {matrix.shape}."
         raise ValueError(msg)
-    if not np.isfinite(matrix).all():
+    if not np.isfinite(matrix.data if sp.issparse(matrix) else matrix).all():
         msg = "loadings hold values that are not finite."
         raise ValueError(msg)
     for what, values in (("genes", names.tolist()), ("components", list(components))):
@@ -255,16 +260,22 @@ def _match(
     return kept
 
 
-def _nonzero(matrix: NDArray[np.float64], components: Sequence[str]) -> list[tuple[str, NDArray[np.float64]]]:
-    """Name and loadings of the components that are not zero throughout."""
-    used = [(str(name), matrix[:, j]) for j, name in enumerate(components) if np.any(matrix[:, j])]
-    left = [str(name) for j, name in enumerate(components) if not np.any(matrix[:, j])]
+def _nonzero(matrix: Any, components: Sequence[str]) -> list[tuple[str, int]]:
+    """Name and place of the components that are not zero throughout."""
+    loads = np.asarray((matrix != 0).sum(axis=0)).ravel() > 0
+    used = [(str(name), j) for j, name in enumerate(components) if loads[j]]
+    left = [str(name) for j, name in enumerate(components) if not loads[j]]
     if not used:
         msg = "All loadings are zero: there is nothing to rank."
         raise ValueError(msg)
     if left:
         logger.warning("Enrichment: %d components have no loadings and are left out: %s.", len(left), listed(left))
     return used
+
+
+def _column(matrix: Any, j: int) -> NDArray[np.float64]:
+    """Loadings of one component, dense."""
+    return matrix[:, [j]].toarray().ravel() if sp.issparse(matrix) else matrix[:, j]
 
 
 def _ranks(sets: dict[str, NDArray[np.intp]], order: NDArray[np.intp]) -> dict[str, NDArray[np.intp]]:
@@ -331,39 +342,32 @@ def _warn_of_floor(table: pd.DataFrame, n_permutations: int) -> None:
         )
 
 
-def _ora_one(n_query: int, names: NDArray[np.str_], ranks: dict[str, NDArray[np.intp]]) -> pd.DataFrame:
-    """Test all terms on the first `n_query` genes of the ranking of one component."""
-    import gseapy
-
-    terms = list(ranks)
-    sizes = np.asarray([len(ranks[term]) for term in terms])
-    overlap = [ranks[term][ranks[term] < n_query] for term in terms]
-    table = pd.DataFrame(
+def _ora_one(
+    n_genes: int, values: NDArray[np.float64], names: NDArray[np.str_], terms: NDArray[np.object_], member: Any
+) -> pd.DataFrame:
+    """Test all terms, whose genes are the rows of `member`, on the genes that load most on one component."""
+    loaded = np.flatnonzero(values)
+    size = np.abs(values[loaded])
+    if len(loaded) > n_genes:  # those that tie with the last stay, for the names to decide
+        loaded = loaded[size >= np.partition(size, -n_genes)[-n_genes]]
+    top = loaded[np.lexsort((names[loaded], -np.abs(values[loaded])))][:n_genes]
+    hit = sp.csr_array(member[:, top])
+    hit.sort_indices()
+    sizes, overlap = np.diff(member.tocsr().indptr), np.diff(hit.indptr)
+    table = np.array([[overlap, sizes - overlap], [len(top) - overlap, len(names) - sizes - len(top) + overlap]]) + 0.5
+    listed_genes = np.full(len(terms), "", dtype=object)
+    for i in np.flatnonzero(overlap):
+        listed_genes[i] = ";".join(names[top[hit.indices[hit.indptr[i] : hit.indptr[i + 1]]]])
+    return pd.DataFrame(
         {
             "term": terms,
-            # The value of gseapy's formula at an overlap of 0, a case that it leaves out of its table.
-            "score": 0.5 * (len(names) - sizes - n_query + 0.5) / ((sizes + 0.5) * (n_query + 0.5)),
-            "pval": 1.0,
+            "score": table[0, 0] * table[1, 1] / (table[0, 1] * table[1, 0]),
+            "pval": stats.hypergeom.sf(overlap - 1, len(names), sizes, len(top)),
             "n_genes": sizes,
-            "n_overlap": [len(x) for x in overlap],
-            "genes": [";".join(names[x]) for x in overlap],
+            "n_overlap": overlap,
+            "genes": listed_genes,
         }
     )
-    if not any(len(x) for x in overlap):
-        return table
-    with contextlib.redirect_stderr(io.StringIO()):
-        result = gseapy.enrich(
-            _tokens(n_query),
-            {f"T{i}": _tokens(ranks[term]) for i, term in enumerate(terms)},
-            background=_tokens(len(names)),
-            outdir=None,
-            no_plot=True,
-            verbose=False,
-        ).results
-    rows = result["Term"].str[1:].astype(int).to_numpy()
-    table.loc[rows, "score"] = result["Odds Ratio"].to_numpy(dtype=np.float64)
-    table.loc[rows, "pval"] = result["P-value"].to_numpy(dtype=np.float64)
-    return table
 
 
 def _tokens(ranks: int | NDArray[np.intp]) -> list[str]:

@@ -290,7 +290,8 @@ def enrichment(
     table = lookup.analysis(adata, key, "", keys.ENRICHMENT, f"enrich(adata, gene_sets, key={key!r})")
     if components is not None:
         table = table[table["component"].isin(component_names(adata, components, key=key))]
-    return significant(table, max_padj)
+    table = significant(table, max_padj)
+    return table.astype(dict.fromkeys(table.columns[table.dtypes == "category"], object))
 
 
 def to_anndata(adata: AnnData, *, key: str = keys.DEFAULT) -> AnnData:
