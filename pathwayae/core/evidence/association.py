@@ -12,15 +12,16 @@ import scipy.linalg
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
-from pathwayae.core.evidence.basis import orthonormal
-from pathwayae.core.moments.gram_product import Gram
+from pathwayae.core.evidence.basis import krylov, orthonormal
+from pathwayae.core.evidence.pathway_loops import left_out, standardized_views
+from pathwayae.core.moments.gram_product import CellsGram, Gram
 from pathwayae.core.moments.low_rank import LowRank
 
 Floats = NDArray[np.float64]
 
 RANK = 100  # leading directions that make the profile of a gene; 50 to 400 differ by less than 0.02 of AUC
 EXACT = 512  # genes up to which all directions are computed
-ITERATIONS = 6  # of the subspace; 2 to 12 name cells alike
+DEPTH = 6  # products that build their subspace; more name cells alike
 RIDGE = 3.0  # added to the correlations, whose diagonal is 1, before labels are regressed on them; 0.3 to 30 are alike
 
 
@@ -121,8 +122,8 @@ def leave_one_out_ridge(inverse: Floats | LowRank, labels: Floats) -> Floats:
 def leading_factors(gram: Gram, rank: int) -> Floats:
     """``U√Λ`` of the leading directions of the correlations, shape (g, ≤ rank); rows of 0 for genes that do not vary.
 
-    Few genes are decomposed exactly. For many, ``rank`` directions are found by subspace iteration (Halko, Martinsson
-    and Tropp 2011, 10.1137/090771806), which asks for products with the Gram matrix alone. It starts from the same
+    Few genes are decomposed exactly. For many, the best ``rank`` directions of a block Krylov space are taken (Musco
+    and Musco 2015, arXiv:1504.05477), which asks for products with the Gram matrix alone. It starts from the same
     directions always, gene by gene in their order: put genes in one order (by name) first. The last of many directions
     lie in noise and are not told apart, so another order moves them.
 
@@ -138,14 +139,17 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
     g = len(unit)
     rank = min(rank, g)
     if g <= EXACT:
-        matrix = unit[:, None] * np.asarray(gram @ np.diag(unit))
-        values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[g - rank, g - 1])
+        values, vectors = np.linalg.eigh(unit[:, None] * np.asarray(gram @ np.diag(unit)))
+        values, vectors = values[g - rank :], vectors[:, g - rank :]
+    elif isinstance(gram, CellsGram) and gram.through_kernel:
+        return _factors_of_cells(gram.rescaled(unit), rank)
     else:
-        block = np.random.default_rng(0).normal(size=(g, rank))
-        for _ in range(ITERATIONS):
-            block = orthonormal(_correlated(gram, unit, block))
-        values, inner = scipy.linalg.eigh(block.T @ _correlated(gram, unit, block))
-        vectors = block @ inner
+        start = np.random.default_rng(0).normal(size=(g, _width(rank)))
+        basis, images = krylov(
+            lambda block: _correlated(gram, unit, block), orthonormal(_correlated(gram, unit, start)), DEPTH - 1
+        )
+        values, vectors = np.linalg.eigh(basis.T @ images)
+        values, vectors = values[-rank:], basis @ vectors[:, -rank:]
     positive = values > 1e-10 * max(values.max(), 1e-300)
     factors = vectors[:, positive] * np.sqrt(values[positive])
     factors[unit == 0] = 0.0  # but for rounding
@@ -155,6 +159,29 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
 def _correlated(gram: Gram, unit: Floats, block: Floats) -> Floats:
     """``R @ block`` of the correlations R."""
     return unit[:, None] * np.asarray(gram @ (unit[:, None] * block))
+
+
+def _factors_of_cells(correlated: CellsGram, rank: int) -> Floats:
+    """The same from few cells, whose products with each other are the smaller matrix.
+
+    ``RⁱΩ = Xᵀ(XXᵀ)ⁱ⁻¹XΩ``: the subspace is that of the genes, seen from the cells. With V a basis there and K = XXᵀ
+    the genes' basis ``XᵀV`` has the products ``VᵀKV``, and ``VᵀK²V`` along R.
+    """
+    kernel = correlated.kernel
+    start = correlated.left(np.random.default_rng(0).normal(size=(correlated.shape[0], _width(rank))))
+    basis, images = krylov(lambda block: kernel @ block, orthonormal(start / np.linalg.norm(start, axis=0)), DEPTH - 1)
+    lengths, axes = np.linalg.eigh(basis.T @ images)
+    kept = lengths > 1e-14 * max(lengths.max(), 1e-300)
+    axes = axes[:, kept] / np.sqrt(lengths[kept])
+    along = images @ axes
+    values, inner = (found[..., -rank:] for found in np.linalg.eigh(along.T @ along))
+    positive = values > 1e-10 * max(values.max(), 1e-300)
+    return correlated.right(basis @ (axes @ (inner[:, positive] * np.sqrt(values[positive]))))
+
+
+def _width(rank: int) -> int:
+    """Columns of the block that a subspace of this rank is built from."""
+    return -(-rank // 2)
 
 
 def prepare(gram: Gram, *, rank: int = RANK, ridge: float = RIDGE) -> Prepared:
@@ -207,9 +234,24 @@ def association(prepared: Prepared, membership: NDArray[np.bool_]) -> Floats:
     mean and over its standard deviation over the genes of the pathway's column; 0 where it does not vary. A gene's own
     annotation takes no part in its own values but through these two.
     """
-    labels = membership.astype(np.float64)
-    views = (leave_one_out(prepared.similarity, labels), leave_one_out_ridge(prepared.inverse, labels))
-    return np.stack([standard_units(view) for view in views], axis=2)
+    return np.ascontiguousarray(views_of(prepared, membership).transpose(2, 0, 1))
+
+
+def views_of(prepared: Prepared, membership: NDArray[np.bool_]) -> Floats:
+    """The values of :func:`association` pathway by pathway, shape (p, 2, g)."""
+    labels = np.ascontiguousarray(membership.T, dtype=np.float64)
+    views = np.empty((len(labels), 2, len(membership)))
+    for view, operator in zip((0, 1), (prepared.similarity, prepared.inverse), strict=True):
+        views[:, view] = (operator @ labels.T).T
+    standardized_views(views, prepared.similarity.diagonal(), prepared.inverse.diagonal(), labels)
+    return views
+
+
+def correlations_left_out(operator: LowRank, weights: Floats) -> Floats:
+    """:func:`leave_one_out` pathway by pathway: weights and result have shape (p, g)."""
+    products = np.ascontiguousarray((operator @ weights.T).T)
+    left_out(products, operator.diagonal(), weights)
+    return products
 
 
 def standard_units(values: Floats) -> Floats:

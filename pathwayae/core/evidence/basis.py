@@ -39,6 +39,25 @@ def orthonormal(columns: Floats) -> Floats:
     return basis
 
 
+def krylov(product: Callable[[Floats], Floats], block: Floats, depth: int) -> tuple[Floats, Floats]:
+    """Orthonormal basis of ``V, MV, …, M^(d−1) V`` for an orthonormal V, as far as there are rows, and its image."""
+    basis, image = block, product(block)
+    images = image
+    for _ in range(1, depth):
+        rest = image
+        for _ in range(2):  # once leaves what rounding makes of it
+            rest = rest - basis @ (basis.T @ rest)
+        length = np.linalg.norm(rest, axis=0)
+        new = orthonormal(rest[:, length > 1e-10 * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)])
+        new = new[:, : len(basis) - basis.shape[1]]
+        if not new.size:
+            break
+        new = orthonormal(new - basis @ (basis.T @ new))
+        image = product(new)
+        basis, images = np.hstack([basis, new]), np.hstack([images, image])
+    return basis, images
+
+
 def leading(product: Callable[[Floats], Floats], n_rows: int, n: int) -> tuple[Floats, Floats]:
     """The n largest eigenvalues of a symmetric operator and their vectors, by block Krylov with restarts.
 
@@ -69,7 +88,7 @@ def leading(product: Callable[[Floats], Floats], n_rows: int, n: int) -> tuple[F
     block = orthonormal(np.random.default_rng(0).normal(size=(n_rows, width)))
     values, vectors = np.zeros(0), block
     for _ in range(CYCLES):
-        basis, images = _krylov(product, block)
+        basis, images = krylov(product, block, DEPTH)
         found, inner = np.linalg.eigh(basis.T @ images)
         best = slice(None, -width - 1, -1)
         values, block, image = found[best], basis @ inner[:, best], images @ inner[:, best]
@@ -78,22 +97,3 @@ def leading(product: Callable[[Floats], Floats], n_rows: int, n: int) -> tuple[F
         if rest.max(initial=0.0) <= TOLERANCE * max(np.abs(found).max(), 1e-300):
             break
     return values[:n], vectors
-
-
-def _krylov(product: Callable[[Floats], Floats], block: Floats) -> tuple[Floats, Floats]:
-    """Orthonormal basis of ``V, MV, …, M^(d−1) V``, as far as there are rows, and its image."""
-    basis, image = block, product(block)
-    images = image
-    for _ in range(1, DEPTH):
-        rest = image
-        for _ in range(2):  # once leaves what rounding makes of it
-            rest = rest - basis @ (basis.T @ rest)
-        length = np.linalg.norm(rest, axis=0)
-        new = orthonormal(rest[:, length > 1e-10 * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)])
-        new = new[:, : len(basis) - basis.shape[1]]
-        if not new.size:
-            break
-        new = orthonormal(new - basis @ (basis.T @ new))
-        image = product(new)
-        basis, images = np.hstack([basis, new]), np.hstack([images, image])
-    return basis, images

@@ -126,6 +126,34 @@ def hidden_ranks(views: tuple[Floats, Floats], diagonals: tuple[Floats, Floats],
     return result
 
 
+def standardized_views(views: Floats, own: Floats, diagonal: Floats, labels: Floats) -> None:
+    """Turn products with the labels into the associations of every gene with the rest of every pathway, in place.
+
+    Parameters
+    ----------
+    views
+        Similarity and inverse times the labels, shape (p, 2, g).
+    own, diagonal
+        Diagonals of similarity and inverse, shape (g,) each.
+    labels
+        Shape (p, g).
+    """
+    _share(lambda first, last: _standardized_views(first, last, views, own, diagonal, labels), len(views))
+
+
+def left_out(products: Floats, own: Floats, weights: Floats) -> None:
+    """Turn products of a kernel of genes with weights into leave-one-out correlations, in place.
+
+    Parameters
+    ----------
+    products, weights
+        Shape (p, g).
+    own
+        Diagonal of the kernel, shape (g,).
+    """
+    _share(lambda first, last: _left_out(first, last, products, own, weights), len(products))
+
+
 def _share(work: Callable[[int, int], Any], n: int) -> None:
     """``work(first, last)`` for parts of ``range(n)``, by all threads."""
     parts = min(4 * threads(), n)
@@ -236,16 +264,35 @@ def _hidden_ranks(  # type: ignore[no-untyped-def]  # noqa: ANN202
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _leave_one_out(row: Any, own: Any, left: Any) -> None:
+def _standardized_views(start: Any, stop: Any, views: Any, own: Any, diagonal: Any, labels: Any) -> None:
+    """Pathways ``start:stop``."""
+    for j in range(start, stop):
+        _leave_one_out(views[j, 0], own, labels[j])
+        for i in range(views.shape[2]):
+            views[j, 1, i] = labels[j, i] - views[j, 1, i] / diagonal[i]
+        _standardize(views[j, 0])
+        _standardize(views[j, 1])
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _left_out(start: Any, stop: Any, products: Any, own: Any, weights: Any) -> None:
+    """Pathways ``start:stop``."""
+    for j in range(start, stop):
+        _leave_one_out(products[j], own, weights[j])
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _leave_one_out(row: Any, own: Any, weight: Any) -> None:
     """The correlations of :func:`pathwayae.core.evidence.association.leave_one_out` in the place of the product."""
     whole = 0.0
     for i in range(len(row)):
-        whole += left[i] * row[i]
+        whole += weight[i] * row[i]
     for i in range(len(row)):
-        rest = whole - 2.0 * left[i] * row[i] + left[i] * own[i]
-        varies = (rest > 1e-10 * (abs(whole) + left[i] * own[i])) & (own[i] > 0.0)
+        alone = weight[i] * weight[i] * own[i]
+        rest = whole - 2.0 * weight[i] * row[i] + alone
+        varies = (rest > 1e-10 * (abs(whole) + alone)) & (own[i] > 0.0)
         scale = np.sqrt(rest * own[i] if varies else 1.0)
-        correlation = min(max((row[i] - own[i] * left[i]) / scale, -1.0), 1.0)
+        correlation = min(max((row[i] - own[i] * weight[i]) / scale, -1.0), 1.0)
         row[i] = correlation if varies else 0.0
 
 

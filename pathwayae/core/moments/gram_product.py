@@ -1,8 +1,8 @@
 """Products with the Gram matrix of standardised cells, from the matrix itself or through the cells.
 
 A fit needs ``G W``, the trace and the diagonal of ``G = X̃ᵀX̃``. With fewer than half as many cells as genes
-``X̃ᵀ(X̃ W)`` costs less than ``G W``, and where G does not fit in memory it is the only way. Both give the same
-numbers.
+``X̃ᵀ(X̃ W)`` costs less than ``G W``. Both give the same numbers. A sketch of G costs less than either and gives
+nearly the same.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ from torch import Tensor
 
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments.accumulate import Matrix
+from pathwayae.core.moments.gram import add_gram, mirror
+from pathwayae.core.moments.low_rank import LowRank
 from pathwayae.core.moments.moments import CONSTANT, Scale, Standardized
+from pathwayae.core.moments.sketch import StandardizedSketch
 
 SPARSE_SHARE = 0.1  # with more non-zero values than this, dense products in float32 are faster than sparse ones
+KERNEL_BYTES = 2**30  # of the products of cells with each other
 STORED_BYTES = 36  # of one stored value: value and index in the own matrix, the scaled one and its transpose
 
 Floats = NDArray[np.float64]
@@ -76,6 +80,41 @@ class CellsGram:
         columns = torch.from_numpy(np.ascontiguousarray(other, dtype=np.float64)).reshape(len(other), -1)
         return np.asarray(self._product(columns).numpy().reshape(other.shape))
 
+    @property
+    def through_kernel(self) -> bool:
+        """Whether the products of the cells with each other are a smaller matrix than those of the genes, and fit."""
+        return 2 * self.n < self.shape[0] and 8 * self.n**2 <= KERNEL_BYTES
+
+    @cached_property
+    def kernel(self) -> Floats:
+        """``X̃X̃ᵀ``, the products of cells with each other, shape (n, n)."""
+        cells, shift = self._standard
+        kernel = np.zeros((self.n, self.n))
+        add_gram(kernel, cells.T.tocsr() if sp.issparse(cells) else cells.T, rows=moments.block_rows(self.n))
+        mirror(kernel)
+        along = np.asarray(cells @ shift)
+        kernel -= along
+        kernel -= along[:, None]
+        kernel += shift @ shift
+        return kernel
+
+    def rescaled(self, unit: Floats) -> CellsGram:
+        """The Gram matrix with every gene times its unit, shape (g,)."""
+        scale = np.divide(self._scale, unit, out=np.full_like(unit, np.inf), where=unit > 0)
+        return CellsGram(self._matrix, self._mean, scale, self._genes)
+
+    def left(self, values: Floats) -> Floats:
+        """``X̃ @ values`` for values of shape (g, m), dense or sparse; dense, shape (n, m)."""
+        cells, shift = self._standard
+        product = cells @ values
+        product = product.toarray() if sp.issparse(product) else np.asarray(product)
+        return product - shift @ values
+
+    def right(self, values: Floats) -> Floats:
+        """``X̃ᵀ @ values`` for values of shape (n, m); shape (g, m)."""
+        cells, shift = self._standard
+        return np.asarray(cells.T @ values) - np.outer(shift, values.sum(axis=0))
+
     def trace(self) -> float:
         """``‖X̃‖²``."""
         return float(self._squares.sum())
@@ -105,6 +144,17 @@ class CellsGram:
             return result
 
         return product
+
+    @cached_property
+    def _standard(self) -> tuple[Matrix, Floats]:
+        """``S`` and ``m`` with ``X̃ = S − 1 mᵀ``: sparse cells divided, or dense ones standardised and m = 0."""
+        shift = self._mean / self._scale
+        if sp.issparse(self._matrix):
+            scaled = self._matrix.copy()
+            scaled.data /= self._scale[scaled.indices]
+            return scaled, shift
+        cells = moments.dense_block(self._matrix, 0, self.n, self._genes)
+        return (cells - self._mean) / self._scale, np.zeros_like(shift)
 
     @cached_property
     def _product(self) -> Product:
@@ -155,7 +205,7 @@ class StandardizedCells:
         return self.gram.trace()
 
 
-Data: TypeAlias = Standardized | StandardizedCells
+Data: TypeAlias = Standardized | StandardizedCells | StandardizedSketch
 
 
 def prefer_cells(n: int, g: int, solver: Solver = "auto") -> bool:
@@ -193,10 +243,25 @@ def standardize_with(matrix: Matrix, mean: Floats, scale: Floats, *, genes: Gene
     return StandardizedCells(matrix.shape[0], CellsGram(matrix, mean, scale, genes), mean, scale)
 
 
+def fast_product(gram: Gram) -> Callable[[Floats], Floats]:
+    """``V ↦ G V`` to the precision of float32, for subspaces that are looked for step by step."""
+    if not isinstance(gram, np.ndarray):
+        return lambda values: np.asarray(gram @ values)
+    size = float(np.abs(gram.diagonal()).max(initial=0.0)) or 1.0
+    rounded = (gram / size).astype(np.float32)
+
+    def product(values: Floats) -> Floats:
+        return (rounded @ values.astype(np.float32)).astype(np.float64) * size
+
+    return product
+
+
 def relative_product(data: Data, device: str) -> Product:
     """``W ↦ G W / tr G`` in float32 on the device; the division keeps the numbers near 1."""
     if isinstance(data, StandardizedCells):
         return data.gram.product(torch.float32, device, data.total)
+    if isinstance(data, StandardizedSketch):
+        return _low_rank_product(data.gram, device, data.total)
     gram = torch.as_tensor(data.gram / data.total, dtype=torch.float32, device=device)
     # G is symmetric, and on one thread this order of the product is up to a quarter faster than gram @ w.
     return lambda w: (w.mT @ gram).mT
@@ -205,6 +270,8 @@ def relative_product(data: Data, device: str) -> Product:
 def operations(data: Data) -> float:
     """Floating-point operations of ``G w`` for one column."""
     g = len(data.mean)
+    if isinstance(data, StandardizedSketch):
+        return (4.0 * data.gram.factors.shape[1] + 2.0) * g
     return 4.0 * data.n * g if isinstance(data, StandardizedCells) else 2.0 * g * g
 
 
@@ -248,6 +315,13 @@ def _sparse_product(parts: list[Tensor], divisor: float) -> Product:
         return result.reshape(columns.shape).movedim(0, -2).to(w.dtype)
 
     return product
+
+
+def _low_rank_product(gram: LowRank, device: str, divisor: float) -> Product:
+    """``W ↦ (d ∘ W + F (FᵀW)) / divisor`` in float32."""
+    own = torch.as_tensor(gram.own[:, None] / divisor, dtype=torch.float32, device=device)
+    factors = torch.as_tensor(gram.factors / divisor**0.5, dtype=torch.float32, device=device)
+    return lambda w: own * w + gram.sign * (factors @ (factors.mT @ w))
 
 
 def _torch_csr(matrix: Any) -> Tensor:
