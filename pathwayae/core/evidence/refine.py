@@ -40,6 +40,9 @@ WORTH_PRECISION = 0.3  # give or take two: from none at all to more than a clear
 COVARIATE_PRECISION = 3.0  # give or take half a log-odds: being seen alone does not make a member
 VALUES = 2**22  # associations at a time, to bound memory
 
+MAX_ITER = 100  # EM steps
+MOVED = 1e-3  # change of a posterior below which EM ends
+
 
 class Refinement(NamedTuple):
     """Memberships weighed; arrays are genes × pathways unless said otherwise.
@@ -89,8 +92,8 @@ def refine(
     *,
     covariates: Floats | None = None,
     pooled: bool = True,
-    max_iter: int = 100,
-    tolerance: float = 1e-3,
+    max_iter: int = MAX_ITER,
+    tolerance: float = MOVED,
 ) -> Refinement:
     """Posterior of every membership from its annotation and the association of the gene with the rest of the pathway.
 
@@ -132,25 +135,55 @@ def refine(
     True
     """
     x, seen, member = _checked(associations, membership, covariates)
-    p, g = member.shape
-    few = max(1, VALUES // (g * x.shape[2]))
+    few = max(1, VALUES // (member.shape[1] * x.shape[2]))
+    p = len(member)
     step = p if pooled else few
-    fields, states, steps = [np.empty((p, g)) for _ in range(4)], [], 0
+    parts = []
     for first in range(0, p, max(1, step)):
         some = slice(first, first + step)
         genes = Genes(np.ascontiguousarray(x[:, some].transpose(1, 2, 0)), seen, member[some])
-        state, taken = _em(genes, pooled=pooled, max_iter=max_iter, tolerance=tolerance)
-        for begin in range(0, len(state.alpha), few):
-            part = slice(begin, begin + few)
-            values = _weighed(genes._replace(views=genes.views[part], member=genes.member[part]), _part(state, part))
-            for whole, own in zip(fields, values, strict=True):
-                whole[some][part] = own
-        states.append(state)
-        steps = max(steps, taken)
-    coefficients, alpha, false = (np.concatenate(parts) for parts in zip(*states, strict=True))
-    prior, evidence, posterior, local_fdr = (field.T for field in fields)
-    slopes = coefficients[:, : x.shape[2]]
-    return Refinement(prior, evidence, posterior, local_fdr, alpha, false, slopes, steps)
+        parts.append(_refined(genes, pooled=pooled, max_iter=max_iter, tolerance=tolerance))
+    fields = [np.concatenate(values).T for values in zip(*(values for values, _, _ in parts), strict=True)]
+    coefficients, alpha, false = (np.concatenate(own) for own in zip(*(state for _, state, _ in parts), strict=True))
+    steps = max(taken for _, _, taken in parts)
+    return Refinement(*fields, alpha, false, coefficients[:, : x.shape[2]], steps)
+
+
+def posterior_alone(views: Floats, member: NDArray[np.bool_], covariates: Floats) -> Floats:
+    """The posterior of :func:`refine` with every pathway by itself, pathway by pathway.
+
+    Parameters
+    ----------
+    views
+        Associations, shape (p, f, g).
+    member
+        Annotations, at least one gene and not all of them in each, shape (p, g).
+    covariates
+        Shape (g, c).
+
+    Returns
+    -------
+    Shape (p, g).
+    """
+    genes = Genes(views, np.ascontiguousarray(covariates.T), member)
+    result = np.zeros(member.shape)
+    _em(genes, result, pooled=False, max_iter=MAX_ITER, tolerance=MOVED)
+    return result
+
+
+def _refined(
+    genes: Genes, *, pooled: bool, max_iter: int, tolerance: float
+) -> tuple[tuple[Floats, Floats, Floats, Floats], _State, int]:
+    """Prior, evidence, posterior and local FDR, pathways × genes, with the state and the number of steps."""
+    state, taken = _em(genes, np.zeros(genes.member.shape), pooled=pooled, max_iter=max_iter, tolerance=tolerance)
+    few = max(1, VALUES // (genes.member.shape[1] * genes.views.shape[1]))
+    parts = []
+    for begin in range(0, len(state.alpha), few):
+        part = slice(begin, begin + few)
+        some = genes._replace(views=genes.views[part], member=genes.member[part])
+        parts.append(_weighed(some, _part(state, part)))
+    prior, evidence, posterior, local_fdr = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return (prior, evidence, posterior, local_fdr), state, taken
 
 
 def calls(
@@ -247,13 +280,12 @@ def _part(state: _State, some: slice | NDArray[np.intp]) -> _State:
     return _State(*(values[some] for values in state))
 
 
-def _em(genes: Genes, *, pooled: bool, max_iter: int, tolerance: float) -> tuple[_State, int]:
-    """Coefficients and shares of all pathways, and the number of steps taken."""
+def _em(genes: Genes, posterior: Floats, *, pooled: bool, max_iter: int, tolerance: float) -> tuple[_State, int]:
+    """Coefficients and shares of all pathways, and the number of steps taken; posteriors are written."""
     size = genes.member.sum(axis=1)
     g, n_views, n_covariates = genes.member.shape[1], genes.views.shape[1], len(genes.covariates)
     state = _start(size, g, n_views, n_covariates)
     precision = np.full(n_views + n_covariates, 20.0)
-    posterior = np.zeros(genes.member.shape)
     moving = np.arange(len(size))
     sums = posterior_sums(genes, moving, state.coefficients, _annotation(size, g, state), posterior)
     steps = 0
