@@ -19,7 +19,8 @@ from pathwayae._cells import cluster
 from pathwayae._cells import sources as _sources
 from pathwayae.core.moments import accumulate as core
 from pathwayae.core.moments.folds import deal
-from pathwayae.core.moments.moments import WHOLE, Moments
+from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.strata import WHOLE
 from pathwayae.core.notice import listed, warn
 
 __all__ = ["Moments", "moments"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from pathwayae.core.moments import gram
-from pathwayae.core.moments.moments import WHOLE, Floats, Moments, Scale, Standardized
+from pathwayae.core.moments.moments import Floats, Moments, Scale, Standardized
+from pathwayae.core.moments.strata import WHOLE
 
 __all__ = ["Accumulator", "Moments", "Scale", "Standardized", "accumulate", "block_rows", "check_size", "dense_block"]
 
@@ -63,11 +64,9 @@ class Accumulator:
 
     def add(self, block: Matrix, codes: NDArray[np.integer[Any]] | None = None) -> None:
         """Add cells, dense or CSR, shape (n, g), with the stratum of each, shape (n,); by default the first."""
-        present = [0] if codes is None else np.unique(codes).tolist()
-        for stratum in present:
-            part = block if codes is None or len(present) == 1 else block[np.flatnonzero(codes == stratum)]
+        for stratum, part in by_stratum(block, codes):
             self._counts[stratum] += part.shape[0]
-            self._sums[stratum] += _sum(part)
+            self._sums[stratum] += sum_of(part)
             self._add(self._grams[stratum], part, rows=self._rows)
 
     def result(self, genes: tuple[str, ...] | None = None, normalize: str = "") -> Moments:
@@ -129,7 +128,7 @@ def check_size(n_genes: int, max_bytes: int) -> None:
         msg = (
             f"{n_genes} genes need a Gram matrix of {8 * n_genes**2 / 2**30:.1f} GiB; at most "
             f"{max_bytes / 2**30:.3g} GiB ({int((max_bytes / 8) ** 0.5)} genes) is allowed. Choose fewer genes, for "
-            "instance the highly variable ones (mask_var of a fit, genes of pae.pp.moments)."
+            "instance the highly variable ones (mask_var of a fit, genes of pae.pp.moments), or a sketch."
         )
         raise ValueError(msg)
 
@@ -150,7 +149,14 @@ def _on(device: str, shape: tuple[int, int, int]) -> tuple[Any, Callable[..., No
     return torch.zeros(shape, dtype=torch.float64, device=device), gram_device.add_gram
 
 
-def _sum(block: Matrix) -> Floats:
+def by_stratum(block: Matrix, codes: NDArray[np.integer[Any]] | None) -> Iterator[tuple[int, Matrix]]:
+    """Strata that occur in a block of cells, and their cells; the block itself where there is one."""
+    present = [0] if codes is None else np.unique(codes).tolist()
+    for stratum in present:
+        yield stratum, block if codes is None or len(present) == 1 else block[np.flatnonzero(codes == stratum)]
+
+
+def sum_of(block: Matrix) -> Floats:
     """Sum of each gene in float64, without a copy of the block."""
     if sp.issparse(block):
         return np.bincount(block.indices, block.data, minlength=block.shape[1]).astype(np.float64, copy=False)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from pathwayae.core.groups import share
 from pathwayae.core.moments.gram_product import Data
-from pathwayae.core.moments.moments import Floats, Moments
+from pathwayae.core.moments.moments import Floats, Scale, Standardized
+from pathwayae.core.moments.sketch import AnyMoments, Sketch, StandardizedSketch
 from pathwayae.core.notice import listed
 
 JOINT = " | "  # between the batch and the sample in the name of a stratum
@@ -25,11 +26,12 @@ JOINT = " | "  # between the batch and the sample in the name of a stratum
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """Number of cells, shape (b,), and sum of each gene, shape (b, g), of every batch."""
+    """Number of cells, shape (b,), and sum of each gene, (b, g), of every batch; of a sketch its shadow, (b, m)."""
 
     names: tuple[str, ...]
     counts: Floats
     sums: Floats
+    shadow: Floats | None = None
 
     @property
     def means(self) -> Floats:
@@ -38,7 +40,7 @@ class Batches:
 
     def subset(self, genes: NDArray[Any]) -> Batches:
         """Batches for some genes: indices or a boolean mask."""
-        return Batches(self.names, self.counts, self.sums[:, genes])
+        return Batches(self.names, self.counts, self.sums[:, genes], self.shadow)
 
 
 def sums_of(block: Any, codes: NDArray[np.intp], n_batches: int) -> Floats:
@@ -49,7 +51,7 @@ def sums_of(block: Any, codes: NDArray[np.intp], n_batches: int) -> Floats:
     return np.asarray(sums.toarray() if sp.issparse(sums) else sums, dtype=np.float64)
 
 
-def of_strata(moments: Moments, levels: Sequence[str], weights: Floats | None = None) -> Batches:
+def of_strata(moments: AnyMoments, levels: Sequence[str], weights: Floats | None = None) -> Batches:
     """Strata added up into batches: a stratum is a batch, or a sample of one, named ``"batch | sample"``.
 
     Parameters
@@ -73,13 +75,23 @@ def of_strata(moments: Moments, levels: Sequence[str], weights: Floats | None = 
     """
     groups = {stratum: _batch_of(stratum, levels, moments.strata) for stratum in moments.strata}
     names = tuple(sorted(set(groups.values())))
-    counts, sums = np.zeros(len(names)), np.zeros((len(names), moments.sums.shape[1]))
-    for i, stratum in enumerate(moments.strata):
-        batch, weight = names.index(groups[stratum]), 1.0 if weights is None else weights[i]
-        counts[batch] += weight * moments.counts[i]
-        sums[batch] += weight * moments.sums[i]
+    place = [names.index(groups[stratum]) for stratum in moments.strata]
+    share = np.zeros((len(names), len(place)))
+    share[place, np.arange(len(place))] = 1.0 if weights is None else weights
+    counts = share @ moments.counts
     there = counts > 0
-    return Batches(tuple(np.array(names, dtype=object)[there].tolist()), counts[there], sums[there])
+    share, named = share[there], tuple(np.array(names, dtype=object)[there].tolist())
+    shadow = share @ moments.shadow if isinstance(moments, Sketch) else None
+    return Batches(named, counts[there], share @ moments.sums, shadow)
+
+
+def centred(
+    moments: AnyMoments, batches: Batches, *, scale: Scale = "pareto", unit: Floats | None = None
+) -> Standardized | StandardizedSketch:
+    """Moments of cells less the means of their batch, see ``standardize_within`` of moments and sketch."""
+    if isinstance(moments, Sketch):
+        return moments.standardize_within(batches.counts, batches.sums, batches.shadow, scale=scale, unit=unit)
+    return moments.standardize_within(batches.counts, batches.sums, scale=scale, unit=unit)
 
 
 def _batch_of(stratum: str, levels: Sequence[str], strata: Sequence[str]) -> str:

@@ -41,6 +41,34 @@ def add_gram(gram: Tensor, block: Block, *, rows: int) -> None:
             gram += cells.mT @ cells
 
 
+def add_product(products: Tensor, block: Block, directions: Tensor, *, rows: int) -> None:
+    """Add ``blockᵀ (block Ω)`` in float64: a sketch is divided by what is small in it, so its digits count.
+
+    Only the stored values are rounded to float32, if they are not that already.
+
+    Parameters
+    ----------
+    products
+        Float64 on the device, shape (g, m); changed in place.
+    block
+        Dense, or CSR without duplicates, of any number type, shape (n, g).
+    directions
+        Ω, float64 on the device, shape (g, m).
+    rows
+        Cells multiplied at a time.
+
+    Examples
+    --------
+    >>> products = torch.zeros((2, 1), dtype=torch.float64)
+    >>> add_product(products, np.array([[1.0, 2.0], [0.0, 3.0]]), torch.ones((2, 1), dtype=torch.float64), rows=10)
+    >>> products.ravel().tolist()
+    [3.0, 15.0]
+    """
+    for first in range(0, block.shape[0], rows):
+        cells = _on_device(block[first : first + rows], products.device).double()
+        products += cells.mT @ (cells @ directions)
+
+
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Float32 products of all 24 bits, whatever the caller set; his setting comes back afterwards."""

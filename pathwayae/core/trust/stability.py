@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pathwayae.core.moments.gram_product import Gram
-from pathwayae.core.moments.moments import WHOLE, Moments
+from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.strata import WHOLE
 
 LEVEL = 0.95  # of the intervals
 HOLDS = 0.9  # a component holds in a refit whose scores correlate this much with those of the fit
