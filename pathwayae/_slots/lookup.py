@@ -178,7 +178,8 @@ def table(adata: AnnData, where: str, name: str, key: str, components: list[str]
     labels = {"index": adata.obs_names if where == "obsm" else adata.var_names}
     labels["columns"] = pd.Index(names, name="component")
     if where == "varm" and sp.issparse(values) and np.prod(values.shape, dtype=float) > DENSE:
-        return pd.DataFrame.sparse.from_spmatrix(sp.csc_matrix(values), **labels)
+        accessor: Any = pd.DataFrame.sparse
+        return accessor.from_spmatrix(sp.csc_matrix(values), **labels)
     return pd.DataFrame(values.toarray() if sp.issparse(values) else values, **labels)
 
 

@@ -15,6 +15,7 @@ from pathwayae.core.genesets import genes as _genes
 from pathwayae.core.genesets import gmt
 from pathwayae.core.genesets import membership as _membership
 from pathwayae.core.genesets import overlap as _overlap
+from pathwayae.core.genesets import redundancy as _redundancy
 from pathwayae.core.genesets import trim as _trim
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     # Tables about the sets: these functions take any mapping of sets, here the collection itself.
     overlap = _overlap.overlap
     overlap_matrix = _overlap.overlap_matrix
-    redundant = _overlap.redundant
+    redundant = _redundancy.redundant
     trim_report = _trim.trim_report
     report = _genes.report
     sets_per_gene = _genes.sets_per_gene
@@ -244,8 +245,8 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         >>> pathways.merge_similar(jaccard=0.6)
         GeneSetCollection(2 sets, 4 genes: 'T cells', 'B')
         """
-        merged = _overlap.merge_similar(self, self._descriptions, jaccard=jaccard, containment=containment, name=name)
-        return GeneSetCollection(*merged)
+        new = _redundancy.merge_similar(self, self._descriptions, jaccard=jaccard, containment=containment, name=name)
+        return GeneSetCollection(*new)
 
     def trim(
         self, hierarchy: Hierarchy, how: _trim.How = "informative", *, min_genes: int = 1, jaccard: float = 0.8

@@ -1,8 +1,7 @@
-"""How gene sets overlap: the shared genes of all pairs, and sets that are nearly the same."""
+"""How gene sets overlap: the shared genes of all pairs."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -12,13 +11,11 @@ from scipy import sparse
 from pathwayae.core.genesets import membership
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
     Sets: TypeAlias = Mapping[str, Sequence[str]]
-
-logger = logging.getLogger("pathwayae")
 
 _SHOWN = 3
 
@@ -107,155 +104,6 @@ def overlap_matrix(sets: Sets, *, measure: Measure = "jaccard") -> pd.DataFrame:
     return pd.DataFrame(shared.toarray(), index=list(sets), columns=list(sets))
 
 
-def redundant(sets: Sets, *, jaccard: float | None = 0.8, containment: float | None = None) -> pd.DataFrame:
-    """List the sets that a larger set makes superfluous.
-
-    Sets are gone through from the largest to the smallest, equal sizes by name. Each one that is still there is kept,
-    and all later ones that are alike and still there are dropped in its favour. So nothing is dropped in favour of a
-    set that is itself dropped, likeness does not pass along chains, and the order of the collection plays no part.
-
-    Parameters
-    ----------
-    sets
-        Name → genes; the collection itself, when called as its method.
-    jaccard
-        Two sets are alike from this Jaccard index on (shared genes / genes of either); ``None`` not to use it.
-    containment
-        Two sets are also alike if this share of the smaller one lies within the larger; ``None`` not to use it.
-
-    Returns
-    -------
-    One row per superfluous set: ``kept``, ``dropped``, their sizes ``n_kept`` and ``n_dropped``, ``n_shared``,
-    ``jaccard``, ``containment``.
-
-    Raises
-    ------
-    ValueError
-        If a threshold is not above 0 and at most 1, or both are ``None``.
-
-    Examples
-    --------
-    >>> sets = {"T": ["CD3D", "CD3E"], "T cells": ["CD3D", "CD3E", "CD2"], "B": ["CD19"]}
-    >>> redundant(sets, jaccard=0.6)[["kept", "dropped"]].to_dict("records")
-    [{'kept': 'T cells', 'dropped': 'T'}]
-    """
-    check_share("jaccard", jaccard)
-    check_share("containment", containment)
-    if jaccard is None and containment is None:
-        msg = "jaccard and containment are both None. Give at least one threshold, jaccard=0.8 say."
-        raise ValueError(msg)
-    names, sizes = list(sets), _sizes(sets)
-    order = sorted(range(len(names)), key=lambda i: (-sizes[i], names[i]))
-    place = np.argsort(order)
-    pairs = _alike(sets, jaccard, containment)
-    sides = np.sort(place[pairs[["first", "second"]].to_numpy()], axis=1)
-    turn = np.lexsort((sides[:, 1], sides[:, 0]))
-    gone = np.zeros(len(names), dtype=np.bool_)
-    rows = []
-    for row, (larger, smaller) in zip(turn, sides[turn].tolist(), strict=True):
-        if not gone[larger] and not gone[smaller]:  # all that could drop the larger one came before
-            gone[smaller] = True
-            rows.append(row)
-    ordered = np.array([names[i] for i in order], dtype=object)
-    kept, dropped = sides[rows].T if rows else np.empty((2, 0), dtype=np.intp)
-    table = pairs.drop(columns=["first", "second"]).iloc[rows].reset_index(drop=True)
-    table.insert(0, "kept", ordered[kept])
-    table.insert(1, "dropped", ordered[dropped])
-    table.insert(2, "n_kept", sizes[order][kept])
-    table.insert(3, "n_dropped", sizes[order][dropped])
-    return table
-
-
-def merge_similar(
-    sets: Sets,
-    descriptions: Mapping[str, str],
-    *,
-    jaccard: float | None = 0.8,
-    containment: float | None = None,
-    name: Callable[[Sequence[str]], str] | None = None,
-) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """Unite sets that are nearly the same, and log how many are alike in turn.
-
-    Parameters
-    ----------
-    sets, descriptions, name
-        As for :func:`merge`.
-    jaccard, containment
-        As for :func:`redundant`.
-
-    Returns
-    -------
-    What :func:`merge` returns.
-
-    Examples
-    --------
-    >>> sets = {"T": ["CD3D", "CD3E"], "T cells": ["CD3D", "CD3E", "CD2"], "B": ["CD19"]}
-    >>> list(merge_similar(sets, {}, jaccard=0.6)[0])
-    ['T cells', 'B']
-    """
-    united, described = merge(sets, descriptions, redundant(sets, jaccard=jaccard, containment=containment), name=name)
-    if len(united) < len(sets) and logger.isEnabledFor(logging.INFO):  # comparing all pairs again takes time
-        logger.info("%d pair(s) of the merged collection are alike in turn", len(_alike(united, jaccard, containment)))
-    return united, described
-
-
-def merge(
-    sets: Sets,
-    descriptions: Mapping[str, str],
-    table: pd.DataFrame,
-    *,
-    name: Callable[[Sequence[str]], str] | None = None,
-) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """Unite every kept set with those dropped in its favour.
-
-    Parameters
-    ----------
-    sets
-        Name → genes.
-    descriptions
-        Name → description.
-    table
-        What :func:`redundant` returns for these sets.
-    name
-        Gives the name of a united set from the names of its sets, the kept one first; by default that one's name.
-
-    Returns
-    -------
-    Name → genes, those of the kept set first, at the place of the kept set; and name → description, that of the kept
-    set followed by the names of the others.
-
-    Raises
-    ------
-    ValueError
-        If `name` gives a name twice.
-
-    Examples
-    --------
-    >>> sets = {"T": ["CD3D", "CD3E"], "T cells": ["CD3E", "CD3D", "CD2"], "B": ["CD19"]}
-    >>> merge(sets, {"T cells": "markers"}, redundant(sets, jaccard=0.6))
-    ({'T cells': ('CD3E', 'CD3D', 'CD2'), 'B': ('CD19',)}, {'T cells': 'markers; merged with: T', 'B': ''})
-    """
-    groups: dict[str, list[str]] = {}
-    for kept, dropped in zip(table["kept"], table["dropped"], strict=True):
-        groups.setdefault(kept, []).append(dropped)
-    gone = set(table["dropped"])
-    united: dict[str, tuple[str, ...]] = {}
-    described: dict[str, str] = {}
-    for old in sets:
-        if old in gone:
-            continue
-        others = groups.get(old, [])
-        new = name([old, *others]) if name is not None and others else old
-        if new in united:
-            msg = f"name gives two sets the name {new!r}. Names are identity: make it give different names."
-            raise ValueError(msg)
-        united[new] = tuple(dict.fromkeys(gene for one in (old, *others) for gene in sets[one]))
-        note = f"merged with: {' | '.join(others)}" if others else ""
-        described[new] = "; ".join(filter(None, [descriptions.get(old, ""), note]))
-    logger.info("%d sets merged into %d others: %d → %d sets", len(gone), len(groups), len(sets), len(united))
-    return united, described
-
-
 def jaccard_of(sets: Sets, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """Jaccard index of some pairs.
 
@@ -275,10 +123,67 @@ def jaccard_of(sets: Sets, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.i
     >>> jaccard_of({"T": ["CD3D", "CD2"], "NK": ["NKG7", "CD2"]}, np.array([0]), np.array([1])).round(2).tolist()
     [0.33]
     """
-    member, sizes = _member(sets), _sizes(sets)
+    member, sizes = member_of(sets), _sizes(sets)
     shared = np.asarray(member[rows].multiply(member[columns]).sum(axis=1), dtype=np.float64).ravel()
     either = sizes[rows] + sizes[columns] - shared
     return shared / np.maximum(either, 1)
+
+
+def member_of(sets: Sets) -> Any:
+    """Lay sets over their genes.
+
+    Parameters
+    ----------
+    sets
+        Name → genes.
+
+    Returns
+    -------
+    Sets × genes, whole numbers 0 and 1, CSR.
+
+    Examples
+    --------
+    >>> member_of({"T": ["CD3D", "CD2"], "NK": ["NKG7", "CD2"]}).toarray().tolist()
+    [[1, 1, 0], [0, 1, 1]]
+    """
+    listed = [membership.unique_genes(name, genes) for name, genes in sets.items()]
+    position = {gene: i for i, gene in enumerate(dict.fromkeys(gene for genes in listed for gene in genes))}
+    columns = np.array([position[gene] for genes in listed for gene in genes], dtype=np.int32)
+    rows = np.repeat(np.arange(len(listed), dtype=np.int32), [len(genes) for genes in listed])
+    shape = (len(listed), len(position))
+    return sparse.csr_matrix((np.ones(len(columns), dtype=np.int32), (rows, columns)), shape=shape)
+
+
+def measured(shared: Any, sizes: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """Measure how alike sets are whose shared genes are counted.
+
+    Parameters
+    ----------
+    shared
+        Numbers of shared genes, COO; only what is above the diagonal counts.
+    sizes
+        Numbers of genes of the sets.
+
+    Returns
+    -------
+    One row per pair: positions ``first`` and ``second``, ``n_shared``, ``jaccard`` and ``containment``.
+
+    Examples
+    --------
+    >>> measured(sparse.coo_array([[3, 1], [1, 2]]), np.array([3, 2])).to_dict("records")
+    [{'first': 0, 'second': 1, 'n_shared': 1, 'jaccard': 0.25, 'containment': 0.5}]
+    """
+    chosen = shared.col > shared.row
+    first, second, count = shared.row[chosen], shared.col[chosen], shared.data[chosen].astype(np.int64)
+    return pd.DataFrame(
+        {
+            "first": first.astype(np.intp),
+            "second": second.astype(np.intp),
+            "n_shared": count,
+            "jaccard": count / (sizes[first] + sizes[second] - count),
+            "containment": count / np.minimum(sizes[first], sizes[second]),
+        }
+    )
 
 
 def check_share(parameter: str, value: float | None) -> None:
@@ -332,19 +237,9 @@ def _sizes(sets: Sets) -> npt.NDArray[np.int64]:
     return np.array([len(membership.unique_genes(name, genes)) for name, genes in sets.items()], dtype=np.int64)
 
 
-def _member(sets: Sets) -> Any:
-    """Sets × genes, whole numbers 0 and 1, CSR."""
-    listed = [membership.unique_genes(name, genes) for name, genes in sets.items()]
-    position = {gene: i for i, gene in enumerate(dict.fromkeys(gene for genes in listed for gene in genes))}
-    columns = np.array([position[gene] for genes in listed for gene in genes], dtype=np.int32)
-    rows = np.repeat(np.arange(len(listed), dtype=np.int32), [len(genes) for genes in listed])
-    shape = (len(listed), len(position))
-    return sparse.csr_matrix((np.ones(len(columns), dtype=np.int32), (rows, columns)), shape=shape)
-
-
 def _shared(sets: Sets) -> Any:
     """Sets × sets, numbers of shared genes, CSR without zeros, in order."""
-    member = _member(sets)
+    member = member_of(sets)
     shared = (member @ member.T).tocsr()
     shared.sort_indices()
     return shared
@@ -355,27 +250,7 @@ def _coordinates(matrix: Any) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp
     return rows, matrix.indices
 
 
-def _alike(sets: Sets, jaccard: float | None, containment: float | None) -> pd.DataFrame:
-    """The pairs that reach one of the thresholds."""
-    pairs = _pairs(sets)
-    alike = np.zeros(len(pairs), dtype=np.bool_)
-    for column, least in (("jaccard", jaccard), ("containment", containment)):
-        alike |= pairs[column].to_numpy() >= (np.inf if least is None else least)
-    return pairs[alike]
-
-
 def _pairs(sets: Sets, min_shared: int = 1) -> pd.DataFrame:
     """Positions and measures of all pairs that share genes, the first before the second, in order."""
-    shared, sizes = _shared(sets), _sizes(sets)
-    first, second = _coordinates(shared)
-    chosen = (second > first) & (shared.data >= min_shared)
-    first, second, count = first[chosen], second[chosen].astype(np.intp), shared.data[chosen].astype(np.int64)
-    return pd.DataFrame(
-        {
-            "first": first,
-            "second": second,
-            "n_shared": count,
-            "jaccard": count / (sizes[first] + sizes[second] - count),
-            "containment": count / np.minimum(sizes[first], sizes[second]),
-        }
-    )
+    pairs = measured(_shared(sets).tocoo(), _sizes(sets))
+    return pairs[pairs["n_shared"] >= min_shared]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection
 from typing import Any
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 
 from pathwayae._slots import keys, lookup
 from pathwayae.core.genesets.membership import guess_identifiers, mismatch_message
+from pathwayae.core.genesets.redundancy import redundancy
 from pathwayae.core.notice import listed, warn
 from pathwayae.gs import GeneSetCollection, as_collection
+
+logger = logging.getLogger("pathwayae")
 
 
 def collect(adata: AnnData, pathways: Any, names: NDArray[np.str_]) -> GeneSetCollection:
@@ -114,7 +118,23 @@ def choose(
             f"{_other_kind(collection, names)}"
         )
         warn(msg)
-    return membership.matrix[:, np.flatnonzero(keep)], kept, dropped
+    member = membership.matrix[:, np.flatnonzero(keep)]
+    _say_how_redundant(member, kept["pathway"].tolist())
+    return member, kept, dropped
+
+
+def _say_how_redundant(member: sp.csr_matrix, names: list[str]) -> None:
+    """Log how many pathways are much like another, by their genes in the model; merging them is left to the user."""
+    if len(names) < 2 or not logger.isEnabledFor(logging.INFO):
+        return
+    n_alike, n_left = redundancy(member, names)
+    logger.info(
+        "%s of %s pathways share half of their genes or more with another (Jaccard index of 0.5)%s.",
+        *(f"{n_alike:,}", f"{len(names):,}"),
+        f"; pae.gs.as_collection(pathways).filter(genes=adata).merge_similar() would leave {n_left:,}"
+        if n_left < len(names)
+        else "",
+    )
 
 
 def _report_constant(collection: GeneSetCollection, dropped: pd.DataFrame, min_genes: int, constant: set[str]) -> None:
