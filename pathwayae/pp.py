@@ -17,13 +17,16 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._cells import cluster
 from pathwayae._cells import sources as _sources
+from pathwayae._cells import strata as _strata
 from pathwayae.core.moments import accumulate as core
-from pathwayae.core.moments.folds import deal
+from pathwayae.core.moments import stored
+from pathwayae.core.moments.accumulate_sketch import accumulator, bytes_of
 from pathwayae.core.moments.moments import Moments
-from pathwayae.core.moments.strata import WHOLE
+from pathwayae.core.moments.probes import Probes
+from pathwayae.core.moments.sketch import RANK, AnyMoments, Sketch
 from pathwayae.core.notice import listed, warn
 
-__all__ = ["Moments", "moments"]
+__all__ = ["Moments", "Sketch", "moments", "read_moments"]
 
 logger = logging.getLogger("pathwayae")
 
@@ -44,11 +47,13 @@ def moments(
     n_folds: int | None = None,
     normalize: Literal["log1p"] | None = None,
     target_sum: float = 1e4,
+    sketch: bool | Literal["auto"] = "auto",
+    rank: int = RANK,
     memory: float = 4.0,
     device: str = "auto",
     random_state: int = 0,
     progress: bool = True,
-) -> Moments:
+) -> Moments | Sketch:
     """Read cells once, in blocks: number, sums and Gram matrix of each stratum, all that a fit needs of them.
 
     Parameters
@@ -59,8 +64,7 @@ def moments(
     layer
         Layer to read; by default ``X``.
     genes
-        Names of the genes to read, in the order wanted; by default those of the first data. A Gram matrix has one
-        row and one column per gene, so an atlas wants a few thousand, such as the highly variable ones.
+        Names of the genes to read, in the order wanted; by default those of the first data.
     gene_symbols
         Column of ``var`` with the names; by default ``var_names``.
     join
@@ -76,8 +80,16 @@ def moments(
         genes, chosen or not, and log1p taken. None: they are used as they are.
     target_sum
         Total of every cell under ``normalize="log1p"``.
+    sketch
+        Keep the Gram matrix of every stratum (False; 8 g² bytes each for g genes), or a sketch of it (True; 16 g · rank
+        bytes): its largest directions as a matrix of low rank, and its diagonal exactly. ``"auto"``: Gram matrices as
+        long as those of all strata fit in 1 GiB (and in `memory`), else sketches. Which was read is logged.
+    rank
+        Directions of a sketch that are kept. With 100 names, genes and embedding are those of the Gram matrix
+        (``benchmarks/sketch.md``). No more than the genes are taken; a rank above the cells makes the sketch exact.
     memory
-        Upper bound in GiB for all Gram matrices; more strata than fit are pooled into folds, with a warning. A block
+        Upper bound in GiB for all Gram matrices, or all sketches; more strata than fit are pooled into folds, with a
+        warning. A block
         of cells takes a sixteenth of it and at most 64 MiB; a chunk of dask is read whole whatever its size, and so is
         a file stored by genes (CSC), which is refused where it is larger than `memory`. It holds for this process;
         workers of a client need as much for every thread in the worst case, where each part has cells of all strata.
@@ -85,7 +97,7 @@ def moments(
         Where cells read in this process are multiplied: ``"cpu"`` in float64; ``"cuda"`` in float32 per block, added
         up in float64, which agrees with the CPU to about 3e-6; ``"auto"`` for CUDA where there is a device.
     random_state
-        Seed of random folds.
+        Seed of random folds, and of the directions of a sketch: sketches read with other seeds cannot be joined.
     progress
         Show a progress bar.
 
@@ -102,9 +114,10 @@ def moments(
     Dask adds the moments of parts of the cells two by two. The parts and the order of additions depend on the data and
     `memory` alone, so that neither the number of workers nor the loss of one changes the result, but for rounding
     (1e-12) where processes do linear algebra with different numbers of threads. No worker holds more than one Gram
-    matrix per stratum for each of its threads and a few that wait to be added; scheduler and client hold the result
-    only. Threads of this process share `memory`: there are as many as it has room for, and one stream where it has
-    room for none. Chunks of dask smaller than a block are put together, and their cells may travel between workers.
+    matrix, or sketch, per stratum for each of its threads and a few that wait to be added; scheduler and client hold
+    the result only. Threads of this process share `memory`: there are as many as it has room for, and one stream where
+    it has room for none. Chunks of dask smaller than a block are put together, and their cells may travel between
+    workers.
 
     Missing chunks: a sparse zarr that lacks some is refused. A dense one is warned of, since zarr does not write chunks
     that hold only zeros.
@@ -112,7 +125,8 @@ def moments(
     Returns
     -------
     :class:`~pathwayae.pp.Moments` with float64 ``counts`` (s,), ``sums`` (s, g) and ``grams`` (s, g, g), ``strata``
-    and ``genes``; it adds, subtracts, reweights, subsets, saves and loads, and goes into ``pae.tl.fit(moments=…)``.
+    and ``genes``, or a :class:`~pathwayae.pp.Sketch` with ``products`` (s, g, m) in the place of ``grams``. Either
+    adds, subtracts, reweights, subsets, saves and loads, and goes into ``pae.tl.fit(moments=…)``.
 
     Raises
     ------
@@ -148,26 +162,63 @@ def moments(
     (300, 26)
     """
     _check(n_folds=n_folds, normalize=normalize, join=join, target_sum=target_sum, memory=memory, seed=random_state)
+    _checks.choice("sketch", sketch, ("auto", True, False))
+    _checks.number("rank", rank, 1, integer=True)
     budget = int(memory * 2**30)
     device = device if device == "cpu" else _checks.device(device)
     with ExitStack() as stack:
         sources = _sources.open_all(data, stack, layer=layer, gene_symbols=gene_symbols, n_bytes=budget)
         names, columns = _columns(sources, genes, join)
-        core.check_size(len(names), budget)
         counts = _check_values(sources, normalize)
-        codes, strata = _strata(sources, [k for k in (batch_key, sample_key) if k is not None], n_folds, random_state)
-        codes, strata = _fit_memory(codes, strata, len(names), budget)
+        keys = [key for key in (batch_key, sample_key) if key is not None]
+        codes, strata = _strata.of_cells(sources, keys, n_folds, random_state)
+        size = (len(codes), len(strata))
+        probes = _strata.probes_for(names, *size, sketch=sketch, rank=rank, budget=budget, seed=random_state)
+        codes, strata = _strata.fit_memory(codes, strata, len(names), probes, budget)
         if normalize is not None:
             sources = [_sources.normalized(source, target_sum) for source in sources]
         elif not counts:
             sources = [replace(source, after=_without_counts) for source in sources]
         ends = np.cumsum([source.shape[0] for source in sources])[:-1]
         lots = [cluster.Lot(*lot) for lot in zip(sources, columns, np.split(codes, ends), strict=True)]
-        read = _read_all(lots, strata, len(names), budget, device, progress=progress)
+        read = _read_all(lots, strata, len(names), probes, budget, device, progress=progress)
     how = "" if normalize is None else f"{normalize} {target_sum:g}"
     result = replace(read, genes=tuple(names.tolist()), normalize=how)
-    logger.info("Moments of %d cells × %d genes in %d strata.", result.n, len(names), len(strata))
+    kind = f"a sketch of rank {result.rank}" if isinstance(result, Sketch) else "exact"
+    logger.info("Moments of %d cells × %d genes in %d strata: %s.", result.n, len(names), len(strata), kind)
     return result
+
+
+def read_moments(path: str | os.PathLike[str]) -> Moments | Sketch:
+    """Read moments from a file, whether they are exact or a sketch.
+
+    Parameters
+    ----------
+    path
+        What ``save`` of moments wrote.
+
+    Returns
+    -------
+    :class:`~pathwayae.pp.Moments` or :class:`~pathwayae.pp.Sketch`, as they were saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no file of moments, is truncated, or does not agree with itself.
+
+    Examples
+    --------
+    >>> import tempfile, pathwayae as pae
+    >>> adata = pae.datasets.simulate(300, 400, 6)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pae.pp.moments(adata, sketch=True, rank=20, progress=False).save(f"{folder}/moments.npz")
+    ...     pae.pp.read_moments(f"{folder}/moments.npz").rank
+    20
+    """
+    about, _ = stored.read(path, stored.MOMENTS, stored.SKETCH)
+    return Sketch.load(path) if about["format"] == stored.SKETCH else Moments.load(path)
 
 
 def _check(
@@ -252,65 +303,27 @@ def _without_counts(block: _sources.Block) -> Any:
     return block.values
 
 
-def _strata(
-    sources: list[_sources.Source], keys: list[str], n_folds: int | None, seed: int
-) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """Stratum of every cell of all sources, as an index into names."""
-    n = sum(source.shape[0] for source in sources)
-    if keys:
-        labels = np.concatenate([_sources.labels(source, keys) for source in sources])
-        names, codes = np.unique(labels.astype(str), return_inverse=True)
-        if n_folds is None:
-            return codes, tuple(names.tolist())
-        return _folds(codes, tuple(names.tolist()), n_folds)
-    if n_folds is None:
-        return np.zeros(n, dtype=np.intp), WHOLE
-    if n_folds > n:
-        msg = f"n_folds={n_folds} is more than the {n} cells."
-        raise ValueError(msg)
-    codes = np.random.default_rng(seed).permutation(n) % n_folds
-    return codes, tuple(f"fold_{j + 1}" for j in range(n_folds))
-
-
-def _folds(codes: NDArray[np.intp], names: tuple[str, ...], k: int) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """Whole strata in k folds, the largest first into the fold with the fewest cells."""
-    if k > len(names):
-        msg = f"n_folds={k} is more than the {len(names)} strata."
-        raise ValueError(msg)
-    fold = deal(np.bincount(codes, minlength=len(names)), names, k)
-    together = tuple(" + ".join(name for name, j in zip(names, fold, strict=True) if j == i) for i in range(k))
-    return fold[codes], together
-
-
-def _fit_memory(
-    codes: NDArray[np.intp], strata: tuple[str, ...], n_genes: int, budget: int
-) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """Pool strata into as many folds as the memory has room for, and say so."""
-    room = budget // (8 * n_genes * n_genes)
-    if len(strata) <= room:
-        return codes, strata
-    msg = (
-        f"{len(strata)} strata of {n_genes} genes need {len(strata) * 8 * n_genes**2 / 2**30:.3g} GiB, and memory is "
-        f"{budget / 2**30:.3g} GiB: they are pooled into {room} folds, each named after its strata. Raise memory or "
-        "read fewer genes to keep them apart."
-    )
-    warn(msg)
-    return _folds(codes, strata, room)
-
-
 def _read_all(
-    lots: list[cluster.Lot], strata: tuple[str, ...], n_genes: int, budget: int, device: str, *, progress: bool
-) -> Moments:
+    lots: list[cluster.Lot],
+    strata: tuple[str, ...],
+    n_genes: int,
+    probes: Probes | None,
+    budget: int,
+    device: str,
+    *,
+    progress: bool,
+) -> AnyMoments:
     """The pass itself: in one stream in this process, as a tree of dask tasks, or some of each."""
     n_bytes = min(core.BLOCK_BYTES, budget // BLOCK_SHARE)
-    room = budget // (8 * n_genes * n_genes * len(strata))
-    tasks, left, threads = cluster.divide(lots, strata, n_genes, n_bytes=n_bytes, n_grams=room)
-    total, parts = sum(lot.source.shape[0] for lot in lots), []
+    room = budget // (bytes_of(n_genes, probes) * len(strata))
+    tasks, left, threads = cluster.divide(lots, strata, n_genes, n_bytes=n_bytes, n_grams=room, probes=probes)
+    total = sum(lot.source.shape[0] for lot in lots)
+    parts: list[AnyMoments] = []
     with tqdm(total=total, desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
         if tasks:
             parts.append(cluster.add_up(tasks, threads=threads, advance=bar.update))
         if left:
-            added = core.Accumulator(n_genes, strata, max_bytes=budget, device=device)
+            added = accumulator(n_genes, strata, probes, max_bytes=budget, device=device)
             for source, index, codes in left:
                 for block in source.blocks(n_bytes):
                     values = block.values if index is None else block.values[:, index]

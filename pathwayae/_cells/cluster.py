@@ -2,7 +2,8 @@
 
 A part is a small description that can be sent to a worker: chunks of a dask array come as dependencies of its task, a
 file is opened by the worker itself. The tree fixes the order of all additions, so that neither the number of workers
-nor the loss of one changes the result; and no process ever holds more than a few Gram matrices at a time.
+nor the loss of one changes the result; and no process ever holds more than a few Gram matrices, or sketches of them, at
+a time.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 
 from pathwayae._cells import dask as _dask
 from pathwayae._cells import files, sources
-from pathwayae.core.moments.accumulate import Accumulator
-from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.accumulate_sketch import accumulator, bytes_of
+from pathwayae.core.moments.probes import Probes
+from pathwayae.core.moments.sketch import AnyMoments
 
 FAN_IN = 2  # moments added by one task
 READ_SHARE = 2  # a task reads at least so many times the bytes of what it returns from a file, or one block
@@ -57,6 +59,8 @@ class Part:
         Size of a block.
     stored
         The file, for the worker to open; None where chunks are sent.
+    probes
+        Directions of a sketch; None for Gram matrices.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Part:
     after: Callable[[sources.Block], Any] | None
     n_bytes: int
     stored: files.Stored | None
+    probes: Probes | None = None
 
 
 class Task(NamedTuple):
@@ -83,33 +88,40 @@ class NamedError(ValueError):
 
 
 def divide(
-    lots: Sequence[Lot], strata: tuple[str, ...], n_genes: int, *, n_bytes: int, n_grams: int
+    lots: Sequence[Lot],
+    strata: tuple[str, ...],
+    n_genes: int,
+    *,
+    n_bytes: int,
+    n_grams: int,
+    probes: Probes | None = None,
 ) -> tuple[list[Task], list[Lot], int]:
     """Tasks for dask, the lots that are read in this process, and the number of threads to use.
 
     Chunks of dask go to the scheduler that dask would use; files go to the workers of a ``dask.distributed`` client.
-    Without a client, ``n_grams`` bounds the sets of Gram matrices that this process may hold: a tree needs one per
-    thread and one per level, so with too little room everything is read in one stream.
+    Without a client, ``n_grams`` bounds the sets of Gram matrices, or of sketches along ``probes``, that this process
+    may hold: a tree needs one per thread and one per level, so with too little room everything is read in one stream.
     """
     distributed = _dask.client() is not None
     chosen = [lot for lot in lots if lot.source.chunks is not None or (distributed and lot.source.stored is not None)]
     left = [lot for lot in lots if not any(lot is other for other in chosen)]
-    tasks = [task for lot in chosen for task in _tasks(lot, strata, n_genes, n_bytes)]
+    tasks = [task for lot in chosen for task in _tasks(lot, strata, bytes_of(n_genes, probes), n_bytes, probes)]
     threads = n_grams - bool(left) - len(tasks).bit_length() - 2
     if not distributed and threads < 1:
         return [], list(lots), 1
     return tasks, left, threads
 
 
-def _tasks(lot: Lot, strata: tuple[str, ...], n_genes: int, n_bytes: int) -> Iterator[Task]:
+def _tasks(lot: Lot, strata: tuple[str, ...], of_stratum: int, n_bytes: int, probes: Probes | None) -> Iterator[Task]:
     source = lot.source
     if source.chunks is None:
-        size = max(n_bytes, READ_SHARE * 8 * n_genes**2 * len(np.unique(lot.codes)))
+        size = max(n_bytes, READ_SHARE * of_stratum * len(np.unique(lot.codes)))
         stretches = source.stretches(size)
         if source.stored is not None and source.stored.whole:
             stretches = iter([(0, source.shape[0])])
         for start, stop in stretches:
-            yield Task(_part(lot, strata, start, stop, n_bytes, f"{source.name}, cells {start}–{stop - 1},"), [])
+            name = f"{source.name}, cells {start}–{stop - 1},"
+            yield Task(_part(lot, strata, start, stop, n_bytes, name, probes), [])
         return
     chunks = source.chunks.to_delayed().ravel().tolist()  # dask fuses what leads to a chunk into one task
     ends = np.array(source.units)
@@ -117,10 +129,12 @@ def _tasks(lot: Lot, strata: tuple[str, ...], n_genes: int, n_bytes: int) -> Ite
         first, last = np.searchsorted(ends, [start, stop - 1], side="right").tolist()
         which = f"chunk {first}" if first == last else f"chunks {first}–{last}"
         name = f"{source.name}, {which}, cells {start}–{stop - 1},"
-        yield Task(_part(lot, strata, start, stop, n_bytes, name), chunks[first : last + 1])
+        yield Task(_part(lot, strata, start, stop, n_bytes, name, probes), chunks[first : last + 1])
 
 
-def _part(lot: Lot, strata: tuple[str, ...], start: int, stop: int, n_bytes: int, name: str) -> Part:
+def _part(
+    lot: Lot, strata: tuple[str, ...], start: int, stop: int, n_bytes: int, name: str, probes: Probes | None
+) -> Part:
     source = lot.source
     present, codes = np.unique(lot.codes[start:stop], return_inverse=True)
     return Part(
@@ -134,13 +148,15 @@ def _part(lot: Lot, strata: tuple[str, ...], start: int, stop: int, n_bytes: int
         after=source.after,
         n_bytes=n_bytes,
         stored=source.stored,
+        probes=probes,
     )
 
 
-def of_part(part: Part, topic: str, index: int, chunks: list[Any]) -> Moments:
+def of_part(part: Part, topic: str, index: int, chunks: list[Any]) -> AnyMoments:
     """What one task does: the moments of its part, in the strata that occur in it."""
     g = part.n_genes if part.columns is None else len(part.columns)
-    added = Accumulator(g, part.strata, max_bytes=8 * g * g)
+    n_bytes = bytes_of(g, part.probes) * (1 if part.probes is None else len(part.strata))
+    added = accumulator(g, part.strata, part.probes, max_bytes=n_bytes)
     try:
         for block in [_block_of_chunks(part, chunks)] if part.stored is None else _blocks_of_file(part, part.stored):
             values = block.values if part.columns is None else block.values[:, part.columns]
@@ -186,12 +202,12 @@ def _tell(topic: str, index: int) -> None:
         worker.log_event(topic, index)
 
 
-def add(*parts: Moments) -> Moments:
+def add(*parts: AnyMoments) -> AnyMoments:
     """Moments of the cells of all; no input is changed, since dask may need it again."""
-    whole = parts[0]
+    whole: Any = parts[0]
     for part in parts[1:]:
-        whole = whole + part
-    return whole
+        whole = whole + part  # both of one kind
+    return whole  # type: ignore[no-any-return]
 
 
 def tree(tasks: Sequence[Task], topic: str) -> Any:
@@ -211,7 +227,7 @@ def tree(tasks: Sequence[Task], topic: str) -> Any:
     return level[0]
 
 
-def add_up(tasks: Sequence[Task], *, threads: int, advance: Callable[[int], None]) -> Moments:
+def add_up(tasks: Sequence[Task], *, threads: int, advance: Callable[[int], None]) -> AnyMoments:
     """Moments of all tasks; ``advance`` hears the number of cells of each task that is done.
 
     Raises

@@ -55,7 +55,7 @@ def client(cluster):
         yield client
 
 
-@pytest.mark.parametrize("options", OPTIONS[1:3])
+@pytest.mark.parametrize("options", [*OPTIONS[1:3], OPTIONS[4]])
 def test_two_processes_give_the_moments_of_memory(cells, client, options, tmp_path) -> None:
     expected = read(cells, **options)
     assert_same(read(on_dask(cells), **options), expected)
