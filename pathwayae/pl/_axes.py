@@ -159,6 +159,12 @@ def room(labels: Iterable[str]) -> float:
     return 0.085 * max((len(line) for label in labels for line in label.split("\n")), default=0)
 
 
+def pitch(labels: Sequence[str], least: float) -> float:
+    """Inches from one row to the next, so that the lines of no two small labels meet."""
+    lines = np.array([1 + label.count("\n") for label in labels] or [1])
+    return max(least, 0.04 + 0.07 * float((lines[1:] + lines[:-1]).max(initial=0)))
+
+
 def wrap(name: str, width: int = 34) -> str:
     """Break a long name into even lines, after blanks, slashes and underscores; nothing is cut off."""
     lines = _filled(name, width)

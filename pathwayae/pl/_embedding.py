@@ -8,7 +8,7 @@ import numpy as np
 
 from pathwayae import get
 from pathwayae._slots import keys
-from pathwayae.pl import _axes, _points
+from pathwayae.pl import _axes, _names, _points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,9 +101,9 @@ def embedding(
     """
     colors = _axes.Colors(cmap, norm, vmin, vmax)
     chosen = get.component_names(adata, color, key=key)
-    titles = _axes.titles([_axes.wrap(component, 30) for component in chosen], title)
+    titles = _axes.titles(_names.titles(chosen, 30), title)
     points = _points.places(adata, basis, dims)
-    table = get.scores(adata, key=key)
+    table = get.scores(adata, chosen, key=key)
     area = _points.area(len(points), size)
     axes, _ = _points.grid(ax, points, titles, ncols)
     for panel, component, above in zip(axes, chosen, titles, strict=True):

@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 
 from pathwayae import get
 from pathwayae._slots import keys
-from pathwayae.pl import _axes
+from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,6 @@ def enrichment(
     'gene set'
     """
     colors = _axes.Colors("viridis" if cmap is None else cmap, norm, vmin, vmax)
-    above = _axes.titles([""], title)[0]
     if n_terms < 1:
         msg = f"n_terms must be at least 1, got {n_terms}."
         raise ValueError(msg)
@@ -105,12 +104,15 @@ def enrichment(
     if components is None:
         best = table.groupby("component")["padj"].min().sort_values(kind="stable").index[:10]
         table = table[table["component"].isin(best)]
+    n_all, n_shown = whole["component"].nunique(), table["component"].nunique()
+    own = f"{n_shown:,} of {n_all:,} components, the most significant" if components is None and n_shown < n_all else ""
+    above = _axes.titles([own], title)[0]
     table = table.sort_values(["padj", "pval"], kind="stable")
     columns = [name for name in get.component_names(adata, key=key) if name in set(table["component"])]
     leading = table.groupby("component", sort=False).head(n_terms).set_index("component")["term"]
     terms = list(dict.fromkeys(term for name in columns for term in leading.loc[[name]]))
     table = table[table["term"].isin(terms)]
-    below, left = [_axes.wrap(name, 30) for name in columns], [_axes.wrap(name, 44) for name in terms]
+    below, left = _names.labels(columns, 30, 3), _names.labels(terms, 44)
     pitch = max(0.42, 0.08 + 0.15 * max(1 + name.count("\n") for name in below))
     width = 1.7 + max(1.2, pitch * len(columns)) + _axes.room(left)
     height = 0.5 + 0.34 * len(terms) + _axes.room(below)

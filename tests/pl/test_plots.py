@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from fitted import FREE, NAMES, PATHWAYS, fitted_adata
 from matplotlib.colors import to_hex
-from plotted import flat, genes_of, labels
+from plotted import enriched, flat, genes_of, labels
 
 from pathwayae import get, pl
 from pathwayae.pl import _axes
@@ -257,3 +257,34 @@ def test_wrapping_cuts_nothing_off():
         wrapped = _axes.wrap(name, 20)
         assert flat(wrapped).replace("\\$", "$") == flat(name)
         assert max(len(line) for line in wrapped.split("\n")) <= 22
+
+
+def test_plots_of_some_say_of_how_many():
+    adata = enriched()
+    table = adata.uns["pae"]["enrichment"]
+    cases = {
+        "2 of 9 components, those that explain most": pl.variance(adata, n_components=2, show=False),
+        "3 of 7 pathways, those that differ most between groups": pl.scores(
+            adata, "cell_type", n_pathways=3, show=False
+        ),
+    }
+    for words, ax in cases.items():
+        assert ax.get_title() == words
+    for ax in (pl.variance(adata, show=False), pl.scores(adata, "cell_type", PATHWAYS[:2], show=False)):
+        assert ax.get_title() == ""
+    assert (
+        pl.loadings(adata, show=False)[0].figure.get_suptitle() == "6 of 7 pathways, those that explain most variance"
+    )
+    assert pl.loadings(adata, PATHWAYS[:2], show=False)[0].figure.get_suptitle() == ""
+    more = [table.assign(component=table["component"] + f" {j}") for j in range(2)]
+    adata.uns["pae"]["enrichment"] = pd.concat(more, ignore_index=True)
+    adata.uns["pae"]["component_names"] = np.array([f"{name} {j}" for j in range(2) for name in NAMES])
+    ax = pl.enrichment(adata, max_padj=1.0, n_terms=1, show=False)
+    assert ax.get_title() == "10 of 18 components, the most significant"
+
+
+def test_the_figure_grows_with_the_lines_of_the_labels():
+    assert _axes.pitch(["one", "two"], 0.25) == 0.25
+    assert _axes.pitch(["a\nb", "c\nd"], 0.25) == pytest.approx(0.32)
+    assert _axes.pitch(["a\nb", "c"], 0.2) == pytest.approx(0.25)
+    assert _axes.pitch(["a\nb"], 0.2) == 0.2

@@ -9,7 +9,7 @@ import numpy as np
 from pathwayae import get
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys
-from pathwayae.pl import _axes
+from pathwayae.pl import _axes, _names
 from pathwayae.pl._archetypes import cells
 from pathwayae.pl._groups import groups_of
 
@@ -107,8 +107,8 @@ def archetype_profiles(
     shown = values.loc[chosen]
     spread = shown.std(axis=1, ddof=0).replace(0.0, 1.0)
     shown = shown.sub(shown.mean(axis=1), axis=0).div(spread, axis=0)
-    rows = [_axes.wrap(name, 44) for name in shown.index]
-    height, width = max(1.8, 0.2 * len(rows)), max(1.4, 0.38 * len(names))
+    rows = _names.labels(shown.index, 44)
+    height, width = max(1.8, _axes.pitch(rows, 0.2) * len(rows)), max(1.4, 0.38 * len(names))
     ax = _axes.single(ax, (width + _axes.room(rows) + 1.3, height + 0.9))
     drawn = shown.to_numpy()
     scale = colors.scale_around_zero(float(np.abs(drawn).max()))

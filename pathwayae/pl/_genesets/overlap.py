@@ -9,7 +9,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from pathwayae import gs
-from pathwayae.pl import _axes
+from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,8 @@ def overlap(
         own = f"{len(chosen):,} of {len(sets):,} sets: the pairs with the largest overlap"
     above = _axes.titles([own], title)[0]
     table = _clustered(chosen.overlap_matrix(measure=measure))
-    labels = [f"{_axes.wrap(name, 60)} ({len(sets[name]):,})" for name in table.index]
+    named = zip(_names.labels(table.index, 60), table.index, strict=True)
+    labels = [f"{short} ({len(sets[name]):,})" for short, name in named]
     lines = np.array([label.count("\n") + 1 for label in labels])
     height = max(1.6, (0.06 + 0.06 * (lines[1:] + lines[:-1]).max()) * len(table))
     ax = _axes.single(ax, (6.2 + max(1.6, 0.17 * len(table)), 0.9 + height))

@@ -8,7 +8,8 @@ import numpy as np
 
 from pathwayae import get
 from pathwayae._slots import keys
-from pathwayae.pl import _axes
+from pathwayae._slots.leading import leading
+from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ CAP: dict[str, Any] = {
     "color": "black",
 }
 SMALLEST = 0.01  # of the largest loading of a component
+N_PANELS = 6  # if no components are named
 
 
 def loadings(
@@ -62,7 +64,9 @@ def loadings(
         A fitted AnnData. Read through :func:`pathwayae.get.top_genes`, :func:`pathwayae.get.variance` and, where it is
         there, :func:`pathwayae.get.stability`.
     components
-        Names of components, one panel each. ``None`` for the six pathways that explain the most variance.
+        Names of components, one panel each. ``None`` for six pathways: those that explain the most variance, or, after
+        ``pae.tl.relevance``, of those that are used the ones that explain most of it in cells left out; pathways with a
+        flag come last.
     n_genes
         Number of genes per panel, at most.
     title
@@ -95,20 +99,16 @@ def loadings(
     (2,)
     """
     table = get.variance(adata, key=key)
-    if components is None:
-        ranked = table.sort_values(["kind", "variance_ratio"], ascending=False, kind="stable")
-        chosen = ranked["component"].tolist()[:6]
-        if (table["kind"] == "pathway").any():
-            chosen = ranked.loc[ranked["kind"] == "pathway", "component"].tolist()[:6]
-    else:
-        chosen = get.component_names(adata, components, key=key)
+    first = leading(adata, key, N_PANELS)
+    chosen = first.names if components is None else get.component_names(adata, components, key=key)
     genes = get.top_genes(adata, chosen, n_genes=n_genes, key=key)
     size = genes["loading"].abs()
     genes = genes[size >= SMALLEST * size.groupby(genes["component"]).transform("max")]
     n_rows = max(1, genes["component"].value_counts().max() if len(genes) else 1)
     free = set(table.loc[table["kind"] == "free", "component"])
     verdicts, numbers = _verdicts(adata, key), _numbers(adata, key)
-    own = ["\n".join([_axes.wrap(name, 28), *numbers.get(name, []), *verdicts.get(name, [])]) for name in chosen]
+    shown = zip(_names.titles(chosen, 28), chosen, strict=True)
+    own = ["\n".join([short, *numbers.get(name, []), *verdicts.get(name, [])]) for short, name in shown]
     titles = _axes.titles(own, title)
     axes, figure = _axes.panels(ax, len(chosen), ncols=ncols, size=(3.2, 0.9 + 0.19 * max(n_rows, 4)))
     handles: dict[str, Artist] = {}
@@ -117,6 +117,8 @@ def loadings(
         panel.set_title(above, fontsize="medium")
     kinds = [kind for kind in (*STYLE, INTERVAL) if kind in handles]
     if figure is not None:
+        if components is None and first.title:
+            figure.suptitle(first.title, fontsize="medium")
         columns = min(len(chosen), ncols, len(kinds))
         figure.legend(
             [handles[kind] for kind in kinds], kinds, loc="outside lower center", ncols=columns, frameon=False

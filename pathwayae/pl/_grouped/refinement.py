@@ -8,7 +8,7 @@ import numpy as np
 
 from pathwayae import get
 from pathwayae._slots import keys
-from pathwayae.pl import _axes
+from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,10 +93,13 @@ def refinement(
     if pathways is None:
         summary = get.refinement(adata, of="pathways", key=key)
         shown = min(n_pathways, len(summary))
-        own = "" if shown == len(summary) else f"{shown} of {len(summary)} pathways; "
+        own = "" if shown == len(summary) else f"{shown:,} of {len(summary):,} pathways, by held-out AUC; "
         above = _axes.titles([f"{own}bold: carried by the cells"], title)[0]
-        axes = [_axes.single(ax, _overview_size(summary, n_pathways))]
-        _overview(axes[0], summary, n_pathways)
+        summary = summary.sort_values(["heldout_auc", "pathway"], ascending=[False, True], ignore_index=True)[:shown]
+        names = _names.labels(summary["pathway"], 42)
+        size = (5.6 + _axes.room(names), max(2.2, 1.1 + _axes.pitch(names, 0.25) * shown))
+        axes = [_axes.single(ax, size)]
+        _overview(axes[0], summary, names)
         _axes.head(axes[0], above, fontsize="small", loc="left")
     else:
         table = get.refinement(adata, pathways, everything=True, key=key)
@@ -119,14 +122,8 @@ def refinement(
     return axes[0] if pathways is None or isinstance(pathways, str) else np.asarray(axes, dtype=object)
 
 
-def _overview_size(summary: pd.DataFrame, n: int) -> tuple[float, float]:
-    names = [_axes.wrap(name, 42) for name in summary["pathway"]]
-    return 5.6 + _axes.room(names), max(2.2, 1.1 + 0.25 * min(n, len(summary)))
-
-
-def _overview(ax: Axes, summary: pd.DataFrame, n: int) -> None:
+def _overview(ax: Axes, table: pd.DataFrame, names: list[str]) -> None:
     """Annotated genes to the right of 0 and added ones after them; dropped ones to the left."""
-    table = summary.sort_values(["heldout_auc", "pathway"], ascending=[False, True], ignore_index=True)[:n]
     row = np.arange(len(table))
     left = np.zeros(len(table))
     for call in ("confirmed", "undecided", "added"):
@@ -135,7 +132,7 @@ def _overview(ax: Axes, summary: pd.DataFrame, n: int) -> None:
         left = left + width
     ax.barh(row, -table["n_dropped"], color=STYLE["dropped"][0], height=0.74, label="dropped")
     ax.axvline(0, color="black", linewidth=0.8)
-    ax.set_yticks(row, [_axes.wrap(name, 42) for name in table["pathway"]], fontsize="small")
+    ax.set_yticks(row, names, fontsize="small")
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.margins(x=0.03)
@@ -229,4 +226,4 @@ def _apart(wanted: NDArray[np.float64], room: float) -> NDArray[np.float64]:
 def _title(row: Mapping[Any, Any]) -> str:
     auc = float(row["heldout_auc"])
     told = "" if np.isnan(auc) else f"\nheld-out AUC {auc:.2f}, {row['verdict']}"
-    return _axes.wrap(str(row["pathway"]), 34) + told
+    return _names.titles([str(row["pathway"])], 34)[0] + told

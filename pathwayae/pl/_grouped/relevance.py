@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pathwayae import get
 from pathwayae._slots import keys
-from pathwayae.pl import _axes
+from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,10 +77,11 @@ def relevance(
         raise ValueError(msg)
     table = get.relevance(adata, key=key)
     table = table[table["padj"].notna()]
+    n_all = len(table)
     table = table.sort_values(["pval", "z"], ascending=[True, False], kind="stable", ignore_index=True)[:n_pathways]
-    names = [_axes.wrap(name, 42) for name in table["component"]]
+    names = _names.labels(table["component"], 42)
     width = 2.7 + _axes.room(names) / 3
-    axes, _ = _axes.panels(ax, 3, ncols=3, size=(width, max(2.8, 1.7 + 0.22 * len(table))))
+    axes, _ = _axes.panels(ax, 3, ncols=3, size=(width, max(2.8, 1.7 + _axes.pitch(names, 0.22) * len(table))))
     _against_random(axes[0], table)
     _left_out(axes[1], table, "heldout_variance", "variance of cells left out\nexplained alone")
     _left_out(axes[2], table, "heldout_unique", "variance of cells left out\nlost without it")
@@ -91,6 +92,8 @@ def relevance(
         one.set_yticks(table.index, [""] * len(table))
         _axes.bare(one)
     axes[0].set_yticks(table.index, names, fontsize="small")
+    if len(table) < n_all:
+        axes[1].set_title(f"{len(table):,} of {n_all:,} pathways, the most significant", fontsize="medium", loc="left")
     _axes.finish(show=show)
     return np.array(axes, dtype=object)
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pathwayae import get
 from pathwayae._slots import keys, lookup
-from pathwayae.pl import _axes
+from pathwayae.pl import _axes, _names
 from pathwayae.pl._groups import groups_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
 
 MAX_SD = 2.5  # colours end here at the latest
+N_AT_ONCE = 256  # components whose scores are taken as float64
 
 
 def scores(
@@ -43,7 +44,8 @@ def scores(
 
     Pathways are ordered by the group in which they are highest, so that blocks show; groups keep the order of ``obs``.
     The colours end at the 98th percentile of the absolute means, and at 2.5 s.d. at the latest, so that one small
-    extreme group does not make all others pale; the pointed ends of the colour bar stand for what lies beyond.
+    extreme group does not make all others pale; the pointed ends of the colour bar stand for what lies beyond. A prefix
+    that all names share (HALLMARK_) is left out, and the middle of long names.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ def scores(
         Names of components, free ones too. ``None`` for the `n_pathways` pathways whose scores differ most between
         the groups (share of their variance that lies between groups).
     n_pathways
-        Number of components if `components` is ``None``, at most.
+        Number of components if `components` is ``None``, at most; the title says of how many.
     only
         Only pathways with this verdict of :func:`pathwayae.get.trust`, such as ``"used"``, if `components` is ``None``.
     standard_scale
@@ -104,27 +106,26 @@ def scores(
     (-1.0, 1.0)
     """
     colors = _axes.Colors(cmap, norm, vmin, vmax)
-    above = _axes.titles([""], title)[0]
     group = groups_of(adata, groupby)
     if n_pathways < 1:
         msg = f"n_pathways must be at least 1, got {n_pathways}."
         raise ValueError(msg)
-    table = get.scores(adata, key=key).astype(float)
-    if components is not None:
-        table = table[get.component_names(adata, components, key=key)]
-    elif n_all := int(lookup.fit_of(adata, key).get(keys.N_PATHWAYS, 0)):
-        table = table.iloc[:, :n_all]
-        if only is not None:
-            table = table[_with_verdict(adata, table.columns.tolist(), only, key)]
-    means, between = _means(table, group, standard_scale=standard_scale)
+    names = get.component_names(adata, components, key=key)
+    if components is None and (n_all := int(lookup.fit_of(adata, key).get(keys.N_PATHWAYS, 0))):
+        names = names[:n_all] if only is None else _with_verdict(adata, names[:n_all], only, key)
+    means, between = _means(adata, names, group, standard_scale=standard_scale, key=key)
+    own = ""
     if components is None:
         means = means.loc[between.sort_values(ascending=False, kind="stable").index[:n_pathways]]
+        words = f"{len(means):,} of {len(names):,} pathways, those that differ most between groups"
+        own = words if len(means) < len(names) else ""
+    above = _axes.titles([own], title)[0]
     best = means.to_numpy().argmax(axis=1)
     means = means.iloc[np.lexsort((-means.to_numpy().max(axis=1), best))]
     counts = group.value_counts(sort=False)
-    rows = [_axes.wrap(name, 42) for name in means.index]
+    rows = _names.labels(means.index, 42)
     columns = [f"{_axes.wrap(str(name), 26)} ({counts[name]:,})" for name in means.columns]
-    height = max(1.6, 0.27 * len(rows))  # of the heat map; labels and colour bar come on top
+    height = max(1.6, _axes.pitch(rows, 0.27) * len(rows))  # of the heat map; labels and colour bar come on top
     width = max(1.2, 0.42 * len(columns))
     ax = _axes.single(ax, (width + _axes.room(rows) + 1.2, max(3.2, height + _axes.room(columns) + 0.5)))
     drawn, limit = means.to_numpy(), _limit(means, standard_scale=standard_scale)
@@ -159,13 +160,16 @@ def _limit(means: pd.DataFrame, *, standard_scale: bool) -> float:
     return (min(limit, MAX_SD) if standard_scale else limit) or 1.0
 
 
-def _means(table: pd.DataFrame, group: pd.Series, *, standard_scale: bool) -> tuple[pd.DataFrame, pd.Series]:
+def _means(
+    adata: AnnData, names: list[str], group: pd.Series, *, standard_scale: bool, key: str
+) -> tuple[pd.DataFrame, pd.Series]:
     """Mean per component and group, and the share of each component's variance between the groups."""
-    spread = table.std(ddof=0).replace(0.0, 1.0)
-    standard = (table - table.mean()) / spread
-    means = standard.groupby(group, observed=True).mean().T
     share = group.value_counts(normalize=True, sort=False)
-    between = (means**2).mul(share, axis=1).sum(axis=1)
-    if not standard_scale:
-        means = table.groupby(group, observed=True).mean().T
-    return means, between
+    parts, between = [], []
+    for start in range(0, len(names), N_AT_ONCE):
+        table = get.scores(adata, names[start : start + N_AT_ONCE], key=key).astype(float)
+        spread = table.std(ddof=0).replace(0.0, 1.0)
+        standard = ((table - table.mean()) / spread).groupby(group, observed=True).mean().T
+        parts.append(standard if standard_scale else table.groupby(group, observed=True).mean().T)
+        between.append((standard**2).mul(share, axis=1).sum(axis=1))
+    return pd.concat(parts), pd.concat(between)

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter
 
 from pathwayae import get
 from pathwayae._slots import keys
-from pathwayae.pl import _axes
+from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,14 +28,15 @@ def variance(
 ) -> Axes:
     """Draw the share of the total variance that each component explains on its own, the largest first.
 
-    Free components are numbered by the variance they add to the pathways, which is not the order drawn here.
+    Free components are numbered by the variance they add to the pathways, which is not the order drawn here. A prefix
+    that all names share (HALLMARK_) is left out, and the middle of long names.
 
     Parameters
     ----------
     adata
         A fitted AnnData. Read through :func:`pathwayae.get.variance`.
     n_components
-        Number of components, at most.
+        Number of components, at most; the title says of how many.
     title
         Title of the panel. ``None`` for the plot's own, if it has one.
     key
@@ -66,11 +67,14 @@ def variance(
     if n_components < 1:
         msg = f"n_components must be at least 1, got {n_components}."
         raise ValueError(msg)
-    above = _axes.titles([""], title)[0]
     table = get.variance(adata, key=key)
+    n_all = len(table)
     table = table.sort_values("variance_ratio", ascending=False, kind="stable", ignore_index=True)[:n_components]
-    names = [_axes.wrap(name, 42) for name in table["component"]]
-    ax = _axes.single(ax, (3.6 + _axes.room(names), max(1.6, 0.8 + 0.25 * len(table))))
+    own = f"{len(table):,} of {n_all:,} components, those that explain most" if len(table) < n_all else ""
+    above = _axes.titles([own], title)[0]
+    names = _names.labels(table["component"], 42)
+    height = max(0.8, _axes.pitch(names, 0.25) * len(table))
+    ax = _axes.single(ax, (3.6 + _axes.room(names), 0.8 + height))
     for kind, (color, label) in STYLE.items():
         rows = table[table["kind"] == kind]
         if len(rows):
@@ -84,7 +88,7 @@ def variance(
     ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel("variance explained, each component alone")
     if table["kind"].nunique() > 1:
-        ax.legend(loc="lower right", frameon=False)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.5 / height), ncols=2, frameon=False)
     _axes.head(ax, above)
     _axes.bare(ax)
     _axes.finish(show=show)

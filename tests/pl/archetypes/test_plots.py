@@ -133,7 +133,7 @@ def test_profiles_are_standardised_values(kind):
     adata = archetypal()
     ax = pl.archetype_profiles(adata, of=kind, n_features=2, show=False)
     top = get.archetype_features(adata, of=kind, n_features=2)["feature"].drop_duplicates().tolist()
-    assert labels(ax.get_yticklabels()) == top
+    assert labels(ax.get_yticklabels()) == [name.removeprefix("HALLMARK_") for name in top]  # all have it
     table = get.archetype_features(adata, of=kind).pivot_table(index="feature", columns="archetype", values="value")
     values = table.loc[top].to_numpy()
     expected = (values - values.mean(axis=1, keepdims=True)) / values.std(axis=1, keepdims=True)
