@@ -16,7 +16,7 @@ from run import FOLDER
 from scipy.stats import false_discovery_control, kstest
 
 import pathwayae as pae
-from pathwayae.core.grouped import components
+from pathwayae.core.grouped import components, variances
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.trust import relevance as core
 
@@ -158,7 +158,7 @@ def refits() -> list[dict]:
         values.append(
             [
                 (unit**2 * one).sum(axis=0),
-                components.variance_ratio(data.gram, unit),
+                variances.variance_ratio(data.gram, unit),
                 core.held_out(data, data, unit).unique,
                 np.sum(fit.loadings**2, axis=0),
             ]

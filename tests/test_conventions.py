@@ -53,6 +53,8 @@ ODDITIES = {
     "core/moments/gram.py": {"numba"},
     "core/moments/sketch_product.py": {"numba"},
     "core/evidence/pathway_loops.py": {"numba"},
+    "core/grouped/score_loops.py": {"numba"},
+    "core/trust/coherence_loops.py": {"numba"},
     "core/archetypes/active_set.py": {"numba"},
     "core/sparse_ae/active.py": {"numba"},
 }

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pathwayae import _checks
 from pathwayae._slots import keys, lookup, store
-from pathwayae.core.grouped import components
 from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.grouped.model import Model
 from pathwayae.core.moments import batches
 from pathwayae.core.moments.batches import Batches
@@ -93,16 +93,17 @@ def fitted(adata: AnnData, key: str) -> Fitted:
     own = _checks.gene_names(adata, params["gene_symbols"] or None)
     index = np.flatnonzero(np.isfinite(scale))
     index = index[np.argsort(own[index], kind="stable")]
-    loadings = np.asarray(lookup.slot(adata, "varm", keys.loadings(key), key), dtype=np.float64)[index]
+    loadings = _rows(lookup.slot(adata, "varm", keys.loadings(key), key), index)
+    loadings = loadings.toarray() if sp.issparse(loadings) else loadings
     membership = sp.csr_matrix(lookup.slot(adata, "varm", keys.membership(key), key))[index].astype(bool)
-    encoder = np.asarray(encoder_of(adata, key), dtype=np.float64)[index]
+    encoder = encoder_of(adata, key, index).toarray()
     names = lookup.component_names(adata, key)
     levels = batch_names(adata, key)
     return Fitted(index, own[index], names, membership, loadings, encoder, mean[index], scale[index], params, levels)
 
 
-def encoder_of(adata: AnnData, key: str) -> Any:
-    """The matrix from standardised cells to scores, genes × components: the loadings where weights are tied.
+def encoder_of(adata: AnnData, key: str, genes: NDArray[np.intp]) -> Encoder:
+    """From standardised values of some genes to scores: the loadings where weights are tied.
 
     Raises
     ------
@@ -111,7 +112,20 @@ def encoder_of(adata: AnnData, key: str) -> Any:
     """
     params = lookup.plain(lookup.fit_of(adata, key, keys.GROUPED)[keys.PARAMS])
     tied = params["scores"] == "projection" and not params["balance"]
-    return lookup.slot(adata, "varm", keys.loadings(key) if tied else keys.encoder(key), key)
+    weights = _rows(lookup.slot(adata, "varm", keys.loadings(key) if tied else keys.encoder(key), key), genes)
+    if tied or not lookup.has(adata, "var", keys.bins(key)):
+        return Encoder(weights)
+    bins = np.asarray(lookup.slot(adata, "var", keys.bins(key), key), dtype=np.float64)[genes].astype(np.intp)
+    level = np.asarray(lookup.plain(lookup.value(adata, key, keys.LEVEL)), dtype=np.float64)
+    return Encoder(weights, bins, level)
+
+
+def _rows(values: Any, genes: NDArray[np.intp]) -> Any:
+    """Some rows of an array, dense or sparse, float64; also of a lazy one."""
+    values = lookup.plain(values)
+    if sp.issparse(values):
+        return sp.csr_array(values, dtype=np.float64)[genes]
+    return np.asarray(values, dtype=np.float64)[genes]
 
 
 def batch_names(adata: AnnData, key: str) -> tuple[str, ...]:
@@ -135,17 +149,13 @@ def write(
     entries: dict[str, Any],
     batches_of_fit: Batches | None = None,
 ) -> None:
-    """Compute everything, then replace all slots of the key; without scores those of an earlier fit go."""
+    """Replace all slots of the key; without scores those of an earlier fit go."""
     n_pathways, n_genes = membership.shape[1], adata.n_vars
     names = free_names(entries[keys.PATHWAYS]["pathway"].tolist(), model.loadings.shape[1] - n_pathways)
-    member = sp.lil_matrix((n_genes, n_pathways), dtype=bool)
-    member[genes] = membership
     entries = entries | {
         keys.COMPONENT_NAMES: np.array(names, dtype=object),
         keys.N_PATHWAYS: n_pathways,
         keys.NORM: model.norm,
-        keys.VARIANCE_RATIO: components.variance_ratio(data.gram, model.encoder),
-        keys.VARIANCE_RATIO_TOTAL: components.variance_ratio_together(data.gram, model.encoder),
         keys.HISTORY: {name: np.array(values) for name, values in model.fit.history.items()},
     }
     means = None
@@ -153,17 +163,22 @@ def write(
         means = np.zeros((n_genes, len(batches_of_fit.names)))
         means[genes] = batches_of_fit.means.T
         entries[keys.BATCHES] = np.array(batches_of_fit.names, dtype=object)
-        entries[keys.BATCH_VARIANCE] = batches.variance(batches_of_fit, data, model.encoder, names)
-    encoder = None if model.tied else store.of_all_genes(n_genes, genes, model.encoder.astype(np.float32))
+    encoder, bins = None, None
+    if not model.tied:
+        encoder = store.of_all_genes(n_genes, genes, model.encoder.weights)
+        if model.encoder.bins is not None and model.encoder.level is not None:
+            bins = store.column(n_genes, genes, model.encoder.bins.astype(np.float64))
+            entries[keys.LEVEL] = model.encoder.level.astype(np.float32)
     varm = {
         keys.loadings(key): store.of_all_genes(n_genes, genes, model.loadings),
         keys.encoder(key): encoder,
-        keys.membership(key): member.tocsr(),
+        keys.membership(key): store.of_all_genes(n_genes, genes, membership).astype(bool),
         keys.batch_means(key): means,
     }
     var = {
         keys.mean(key): store.column(n_genes, genes, data.mean),
         keys.scale(key): store.column(n_genes, genes, data.scale),
+        keys.bins(key): bins,
     }
     store.put(adata, key, keys.GROUPED, entries, obsm={keys.scores(key): scores}, varm=varm, var=var)
 

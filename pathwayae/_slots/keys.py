@@ -39,6 +39,14 @@ def encoder(key: str) -> str:
     return f"{key}_encoder"
 
 
+def bins(key: str) -> str:
+    """``var``: bin of genes of like mean, where the encoder is sparse weights less one number per bin.
+
+    NaN for genes outside the model; the numbers are ``uns[key]["level"]``, bins × components.
+    """
+    return f"{key}_bin"
+
+
 def batch_means(key: str) -> str:
     """``varm``: genes × batches, mean of the gene in each batch of the fit; 0 for genes outside the model."""
     return f"{key}_batch_means"
@@ -61,6 +69,7 @@ N_PATHWAYS = "n_pathways"
 NORM = "norm"
 VARIANCE_RATIO = "variance_ratio"
 VARIANCE_RATIO_TOTAL = "variance_ratio_total"
+LEVEL = "level"
 HISTORY = "history"
 PATHWAYS = "pathways"
 DROPPED = "dropped"

@@ -23,7 +23,7 @@ def owned(adata: AnnData, key: str, kind: str) -> dict[str, tuple[str, ...]]:
         varm = (keys.loadings(key), keys.encoder(key), keys.membership(key), keys.batch_means(key))
         varm += (keys.loadings_low(key), keys.loadings_high(key))
         varm += (keys.prior(key), keys.evidence(key), keys.posterior(key), keys.call(key))
-        var += (keys.scale(key),)
+        var += (keys.scale(key), keys.bins(key))
     elif kind == keys.SPARSE_AE:
         varm = (keys.features(key), keys.encoder(key), keys.decoder(key))
         var += (keys.bias(key),)

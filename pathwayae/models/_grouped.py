@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae.core.grouped import components, loss
 from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.grouped.project import project
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments import gram_product
 from pathwayae.models._feature_classes import membership_of
@@ -223,7 +224,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             validation=validation,
             progress=self._report if self.verbose else None,
         )
-        self.loadings_, self.encoder_ = result.loadings.astype(np.float32), result.encoder
+        self.loadings_, self.encoder_ = result.loadings.astype(np.float32), result.encoder.toarray()
         self.mean_, self.scale_ = data.mean, data.scale
         self.history_ = result.history
         self.n_iter_ = len(result.history["loss"])
@@ -235,7 +236,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """Scores of samples, shape (n_samples, n_components), in the float type of X."""
         check_is_fitted(self)
         values = self._validated(X, reset=False)
-        return components.project(values, self.mean_, self.scale_, self.encoder_).astype(values.dtype)
+        return project(values, self.mean_, self.scale_, self.encoder_).astype(values.dtype)
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
         """Samples from scores: ``Z Wᵀ`` in the units of the data, shape (n_samples, n_features)."""

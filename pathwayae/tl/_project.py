@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pathwayae._cells import sources
-from pathwayae.core.grouped import components
+from pathwayae.core.grouped.encoder import Encoder
+from pathwayae.core.grouped.project import project as projected
 from pathwayae.core.moments.accumulate import BLOCK_BYTES
 
 
@@ -24,7 +25,7 @@ class Projection(NamedTuple):
     genes: NDArray[Any]
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
-    encoder: NDArray[np.float64]
+    encoder: Encoder
     batch: NDArray[np.intp] | None = None
     offsets: NDArray[np.float64] | None = None
 
@@ -33,9 +34,7 @@ def scored(source: sources.Source, projection: Projection) -> Iterator[tuple[int
     """First cell, last + 1 and scores of one block after another; neither cells nor scores exceed a block's bytes."""
     width = 8 * max(1, projection.encoder.shape[1])
     for block in source.blocks(int(BLOCK_BYTES * min(1.0, source.row_bytes / width))):
-        values = components.project(
-            block.values, projection.mean, projection.scale, projection.encoder, genes=projection.genes
-        )
+        values = projected(block.values, projection.mean, projection.scale, projection.encoder, genes=projection.genes)
         if projection.batch is not None and projection.offsets is not None:
             values -= projection.offsets[projection.batch[block.start : block.stop]]
         yield block.start, block.stop, values.astype(np.float32)

@@ -95,7 +95,7 @@ def posterior_sums(genes: Genes, chosen: Indices, coefficients: Floats, ratio: F
     n, k = coefficients.shape
     sums = Sums(np.zeros(n), np.zeros(n), np.zeros((n, k)), np.zeros((n, k, k)), np.zeros(n))
     everything = (chosen, *genes, coefficients, np.exp(-ratio), posterior, *sums)
-    _share(lambda first, last: _posterior_sums(first, last, *everything), n)
+    share(lambda first, last: _posterior_sums(first, last, *everything), n)
     return sums
 
 
@@ -122,7 +122,7 @@ def hidden_ranks(views: tuple[Floats, Floats], diagonals: tuple[Floats, Floats],
     """
     result = np.zeros(len(folds.bounds) - 1)
     everything = (*views, *diagonals, *folds, *strata, result)
-    _share(lambda first, last: _hidden_ranks(first, last, *everything), len(result))
+    share(lambda first, last: _hidden_ranks(first, last, *everything), len(result))
     return result
 
 
@@ -138,7 +138,7 @@ def standardized_views(views: Floats, own: Floats, diagonal: Floats, labels: Flo
     labels
         Shape (p, g).
     """
-    _share(lambda first, last: _standardized_views(first, last, views, own, diagonal, labels), len(views))
+    share(lambda first, last: _standardized_views(first, last, views, own, diagonal, labels), len(views))
 
 
 def left_out(products: Floats, own: Floats, weights: Floats) -> None:
@@ -151,10 +151,10 @@ def left_out(products: Floats, own: Floats, weights: Floats) -> None:
     own
         Diagonal of the kernel, shape (g,).
     """
-    _share(lambda first, last: _left_out(first, last, products, own, weights), len(products))
+    share(lambda first, last: _left_out(first, last, products, own, weights), len(products))
 
 
-def _share(work: Callable[[int, int], Any], n: int) -> None:
+def share(work: Callable[[int, int], Any], n: int) -> None:
     """``work(first, last)`` for parts of ``range(n)``, by all threads."""
     parts = min(4 * threads(), n)
     if threads() == 1 or parts < 2:

@@ -143,10 +143,12 @@ def refine(
         some = slice(first, first + step)
         genes = Genes(np.ascontiguousarray(x[:, some].transpose(1, 2, 0)), seen, member[some])
         parts.append(_refined(genes, pooled=pooled, max_iter=max_iter, tolerance=tolerance))
-    fields = [np.concatenate(values).T for values in zip(*(values for values, _, _ in parts), strict=True)]
+    prior, evidence, posterior, local_fdr = (
+        np.concatenate(values).T for values in zip(*(values for values, _, _ in parts), strict=True)
+    )
     coefficients, alpha, false = (np.concatenate(own) for own in zip(*(state for _, state, _ in parts), strict=True))
-    steps = max(taken for _, _, taken in parts)
-    return Refinement(*fields, alpha, false, coefficients[:, : x.shape[2]], steps)
+    slopes, steps = coefficients[:, : x.shape[2]], max(taken for _, _, taken in parts)
+    return Refinement(prior, evidence, posterior, local_fdr, alpha, false, slopes, steps)
 
 
 def posterior_alone(views: Floats, member: NDArray[np.bool_], covariates: Floats) -> Floats:

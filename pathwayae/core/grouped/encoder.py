@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,10 +15,12 @@ Floats = NDArray[np.float64]
 Weights: TypeAlias = Any  # genes × components: numpy array or scipy sparse array
 
 MOST_BINS = 25  # as many as scanpy.tl.score_genes takes
+CHUNK = 512  # components at a time, to bound memory
 BIN_GENES = 60  # at least; with fewer, a pathway would be compared with itself
 
 
-class Encoder(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Encoder:
     """From standardised cells to scores: ``Z = X̃E`` with ``E = W − level[bins]``, genes × components.
 
     Balanced weights are nowhere zero, but they are sparse weights less one number per bin of genes.
@@ -39,6 +42,8 @@ class Encoder(NamedTuple):
     weights: Weights
     bins: NDArray[np.intp] | None = None
     level: Floats | None = None
+
+    __array_ufunc__: ClassVar[None] = None  # arrays leave ``values @ encoder`` to it
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,6 +79,25 @@ class Encoder(NamedTuple):
         level = None if self.level is None else self.level.astype(np.float32).astype(np.float64)
         return Encoder(self.weights.astype(np.float32).astype(np.float64), self.bins, level)
 
+    def lengths(self) -> Floats:
+        """Length of each column, shape (k,)."""
+        squares = self.weights.power(2) if sp.issparse(self.weights) else self.weights**2
+        whole = np.asarray(squares.sum(axis=0)).ravel()
+        if self.bins is None or self.level is None:
+            return np.sqrt(whole)
+        sums = _dense(self._indicator() @ self.weights)
+        sizes = np.bincount(self.bins, minlength=len(self.level))[:, None]
+        return np.sqrt(np.maximum(whole + ((sizes * self.level - 2.0 * sums) * self.level).sum(axis=0), 0.0))
+
+    def power_of_genes(self) -> Floats:
+        """Sum of the squares of each row, shape (g,)."""
+        squares = self.weights.power(2) if sp.issparse(self.weights) else self.weights**2
+        whole = np.asarray(squares.sum(axis=1)).ravel()
+        if self.bins is None or self.level is None:
+            return whole
+        crossed = np.asarray(self.weights @ self.level.T)[np.arange(len(whole)), self.bins]
+        return np.maximum(whole - 2.0 * crossed + (self.level**2).sum(axis=1)[self.bins], 0.0)
+
     def times(self, values: Floats) -> Floats:
         """``E @ values``, for values of shape (k,) or (k, m)."""
         product = np.asarray(self.weights @ values)
@@ -86,16 +110,27 @@ class Encoder(NamedTuple):
             return product
         return product - self.level.T @ np.asarray(self._indicator() @ values)
 
-    def overlap(self, of_genes: Floats | None = None) -> Floats:
-        """``Eᵀ diag(v) E`` for a weight of each gene, shape (g,), by default 1; shape (k, k)."""
-        if self.bins is None or self.level is None:
-            scaled = self.weights if of_genes is None else _rows_times(self.weights, of_genes)
-            return _dense(self.weights.T @ scaled)
+    def __rmatmul__(self, values: Floats) -> Floats:
+        """``values @ E``, for values of shape (m, g)."""
+        return self.transposed_times(values.T).T
+
+    def cross(self, other: Encoder, of_genes: Floats | None = None) -> Floats:
+        """``Eᵀ diag(v) F`` with another encoder of the same bins and a weight of each gene, by default 1; (k, m)."""
         each = np.ones(self.shape[0]) if of_genes is None else of_genes
-        scaled = _rows_times(self.weights, each)
-        crossed = self.level.T @ _dense(self._indicator() @ scaled)
-        square = self.level.T @ (np.bincount(self.bins, each, minlength=len(self.level))[:, None] * self.level)
-        return _dense(self.weights.T @ scaled) - crossed - crossed.T + square
+        mine, theirs = self.weights, other.weights
+        scaled = theirs if of_genes is None else _rows_times(theirs, each)
+        product = _dense(mine.T @ scaled)
+        if self.bins is None or self.level is None or other.level is None:
+            return product
+        mass = np.bincount(self.bins, each, minlength=len(self.level))[:, None] * other.level
+        own = mine if of_genes is None else _rows_times(mine, each)
+        product -= _dense(self._indicator() @ own).T @ other.level
+        product += self.level.T @ (mass - _dense(self._indicator() @ scaled))
+        return product
+
+    def overlap(self, of_genes: Floats | None = None) -> Floats:
+        """``Eᵀ diag(v) E``, shape (k, k)."""
+        return self.cross(self, of_genes)
 
     def _indicator(self) -> Any:
         """Bins × genes, 1 where a gene is in a bin."""
@@ -174,5 +209,9 @@ def multiplicity(encoder: Encoder | Floats) -> Floats:
     Dividing each column by its root makes ``Σ_j (x·e_j)²`` close to the squared length of x in their span: distances
     between scores then count once what several pathways share.
     """
-    overlap = encoder.overlap() if isinstance(encoder, Encoder) else encoder.T @ encoder
-    return np.einsum("ij,ij->i", overlap, overlap)
+    encoder = encoder if isinstance(encoder, Encoder) else Encoder(encoder)
+    times = np.zeros(encoder.shape[1])
+    for first in range(0, len(times), CHUNK):
+        some = slice(first, first + CHUNK)
+        times[some] = (encoder.of_components(some).cross(encoder) ** 2).sum(axis=1)
+    return times

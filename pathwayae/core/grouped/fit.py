@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pathwayae.core.descent import Descent, Progress, minimize, side_by_side, threads_for
 from pathwayae.core.grouped import members, penalties, reconstruction
-from pathwayae.core.grouped.encoder import balanced, expression_bins, score_weights
+from pathwayae.core.grouped.encoder import Encoder, balanced_encoder, expression_bins, score_weights
 from pathwayae.core.grouped.loss import Cells, Objective, activate, shares
 from pathwayae.core.grouped.problem import Config, Fit, Floats, Problem
 from pathwayae.core.grouped.start import deactivate, start
@@ -158,7 +158,8 @@ def _slices(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
 
 
 def _fit_members(problem: Problem) -> Fit:
-    found = members.fit(problem.data, problem.membership, balance=problem.config.balance)
+    config = problem.config
+    found = members.fit(problem.data, problem.membership, balance=config.balance, support=config.support)
     return Fit(found.loadings, found.weights, found.encoder, {}, 0, converged=True)
 
 
@@ -193,7 +194,7 @@ def _fit_of(descent: Descent, problem: Problem) -> Fit:
         loadings, _ = reconstruction.unit_columns(loadings)
     values = np.ascontiguousarray(loadings.cpu().numpy(), dtype=np.float64)
     weights = score_weights(values, config.scores, config.ridge)
-    encoder = balanced(weights, expression_bins(problem.data.mean)) if config.balance else weights
+    encoder = balanced_encoder(weights, expression_bins(problem.data.mean)) if config.balance else Encoder(weights)
     return Fit(values, weights, encoder, descent.history, descent.best_iteration, descent.converged)
 
 

@@ -6,14 +6,23 @@ evidence on all other genes → loadings. No pathway enters the score of another
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pathwayae.core.evidence.association import Prepared, association, leave_one_out, prepare, visibility
-from pathwayae.core.evidence.refine import refine
-from pathwayae.core.grouped.encoder import balanced, expression_bins, multiplicity
+from pathwayae.core.evidence.association import (
+    Prepared,
+    correlations_left_out,
+    of_members,
+    prepare,
+    views_of,
+    visibility,
+)
+from pathwayae.core.evidence.refine import posterior_alone
+from pathwayae.core.grouped.encoder import Encoder, Weights, balanced_encoder, expression_bins, multiplicity
 from pathwayae.core.moments.gram_product import Data
 
 Floats = NDArray[np.float64]
@@ -21,17 +30,18 @@ Floats = NDArray[np.float64]
 FLOOR = 0.4  # say of a member that goes with none of the others; halves of the cells then agree on every set (≥ 0.9)
 STEPS = 2  # from equal weights; more steps change names by less than 0.002
 CHUNK = 128  # pathways weighed at a time, to bound memory
+FEWEST = 30  # genes outside a pathway that have a loading on it, where loadings are kept on a support
 
 
 class Members(NamedTuple):
-    """Weights of the members (g, p), 0 for other genes, the encoder that follows, and the loadings of all genes."""
+    """Weights of the members (g, p), sparse, the encoder that follows, and loadings of all genes or of a support."""
 
-    weights: Floats
-    encoder: Floats
-    loadings: Floats
+    weights: sp.csc_array
+    encoder: Encoder
+    loadings: Weights
 
 
-def fit(data: Data, membership: NDArray[np.bool_], *, balance: bool) -> Members:
+def fit(data: Data, membership: Weights, *, balance: bool, support: bool = False) -> Members:
     """Weights, encoder and loadings of every pathway from the moments of the cells.
 
     Parameters
@@ -39,27 +49,32 @@ def fit(data: Data, membership: NDArray[np.bool_], *, balance: bool) -> Members:
     data
         Moments of standardised, centred cells, g genes, or the cells themselves.
     membership
-        Gene i belongs to pathway j, shape (g, p).
+        Gene i belongs to pathway j, boolean, dense or sparse, shape (g, p).
     balance
         Compare members with genes of like mean, see :func:`pathwayae.core.grouped.encoder.balanced`.
+    support
+        Keep loadings of the members, and of as many genes outside as a pathway has members, at least ``FEWEST``, the
+        largest: the others are exactly 0, and loadings sparse.
 
     Returns
     -------
     Encoders have unit length but for what pathways share, see :func:`pathwayae.core.grouped.encoder.multiplicity`.
     """
+    member = sp.csc_array(membership, dtype=bool)
     prepared = prepare(data.gram)
-    weights = member_weights(prepared, membership)
-    encoder = balanced(weights, expression_bins(data.mean)) if balance else weights
-    length = np.linalg.norm(encoder, axis=0)
+    weights = member_weights(prepared, member)
+    encoder = balanced_encoder(weights, expression_bins(data.mean)) if balance else Encoder(weights)
+    length, whole = encoder.lengths(), np.sqrt(np.asarray(weights.power(2).sum(axis=0)).ravel())
     # What rounding leaves of a set that is all genes is no contrast.
-    exists = length > 1e-9 * np.linalg.norm(weights, axis=0)
-    encoder = np.divide(encoder, length, out=np.zeros_like(encoder), where=exists)
-    encoder /= np.sqrt(np.maximum(multiplicity(encoder), 1.0))
-    outside = outside_loadings(prepared, membership, weights, data)
-    return Members(weights, encoder, np.where(membership, weights, outside))
+    exists = length > 1e-7 * whole
+    unit = np.divide(1.0, length, out=np.zeros_like(length), where=exists)
+    encoder = encoder.scaled(unit)
+    encoder = encoder.scaled(1.0 / np.sqrt(np.maximum(multiplicity(encoder), 1.0)))
+    parts = _loadings(prepared, member, weights, data, support=support)
+    return Members(weights, encoder, sp.hstack(list(parts), format="csc") if support else np.hstack(list(parts)))
 
 
-def member_weights(prepared: Prepared, membership: NDArray[np.bool_]) -> Floats:
+def member_weights(prepared: Prepared, member: sp.csc_array) -> sp.csc_array:
     """``w_ij = max(ρ_ij, 0) + 0.4`` for the members: ρ the correlation of gene i with the score of the other members.
 
     The item–rest (corrected item–total) correlation of psychometrics (Guilford 1953, Educational and Psychological
@@ -71,43 +86,73 @@ def member_weights(prepared: Prepared, membership: NDArray[np.bool_]) -> Floats:
     ----------
     prepared
         Of :func:`pathwayae.core.evidence.association.prepare`.
-    membership
-        Shape (g, p).
+    member
+        Shape (g, p), boolean.
 
     Returns
     -------
-    Shape (g, p); 0 for genes that are no members.
+    Shape (g, p); nothing is stored of genes that are no members.
     """
-    weights = membership.astype(np.float64)
+    weights = member.astype(np.float64)
+    weights.sort_indices()
     for _ in range(STEPS):
-        weights = membership * (np.maximum(leave_one_out(prepared.similarity, weights), 0.0) + FLOOR)
-    if not weights.size:
-        return weights
-    largest, columns = weights.argmax(axis=0), np.arange(weights.shape[1])
-    top = weights[largest, columns]
-    rest = np.sqrt(np.maximum((weights**2).sum(axis=0) - top**2, 0.0))
-    weights[largest, columns] = np.where(rest > 0, np.minimum(top, rest), top)
+        weights.data = np.maximum(of_members(prepared.similarity, weights), 0.0) + FLOOR
+    squares = weights.data**2
+    column = np.repeat(np.arange(weights.shape[1]), np.diff(weights.indptr))
+    total = np.bincount(column, squares, minlength=weights.shape[1])
+    rest = np.sqrt(np.maximum(total[column] - squares, 0.0))
+    weights.data = np.where(rest > 0, np.minimum(weights.data, rest), weights.data)
     return weights
 
 
-def posterior(data: Data, membership: NDArray[np.bool_], prepared: Prepared | None = None) -> Floats:
+def posterior(data: Data, membership: Weights, prepared: Prepared | None = None) -> Floats:
     """Probability that a gene belongs to a pathway, each pathway by itself, shape (g, p).
 
     A pathway with no genes or all of them says nothing of others: its membership.
     """
-    result = membership.astype(np.float64)
-    size = membership.sum(axis=0)
-    possible = np.flatnonzero((size > 0) & (size < len(membership)))
     prepared = prepare(data.gram) if prepared is None else prepared
+    return np.vstack([own for _, own in posteriors(data, sp.csc_array(membership, dtype=bool), prepared)]).T
+
+
+def posteriors(data: Data, member: sp.csc_array, prepared: Prepared) -> Iterator[tuple[NDArray[np.bool_], Floats]]:
+    """Membership and its posterior of ``CHUNK`` pathways after the other, pathways × genes."""
     seen = visibility(prepared, data.mean, np.asarray(data.gram.diagonal()) * data.scale**2 / data.n)
-    for first in range(0, len(possible), CHUNK):
-        chosen = possible[first : first + CHUNK]
-        sets = membership[:, chosen]
-        result[:, chosen] = refine(association(prepared, sets), sets, covariates=seen, pooled=False).posterior
-    return result
+    for first in range(0, member.shape[1], CHUNK):
+        sets = np.ascontiguousarray(member[:, first : first + CHUNK].toarray().T)
+        size = sets.sum(axis=1)
+        possible = (size > 0) & (size < sets.shape[1])
+        result = sets.astype(np.float64)
+        if possible.any():
+            some = np.ascontiguousarray(sets[possible])
+            result[possible] = posterior_alone(views_of(prepared, some.T), some, seen)
+        yield sets, result
 
 
-def outside_loadings(prepared: Prepared, membership: NDArray[np.bool_], weights: Floats, data: Data) -> Floats:
-    """``r_ij (max(ρ_ij, 0) + 0.4)``: how a gene that is no member goes with a pathway, times its probability r."""
-    believed = posterior(data, membership, prepared)
-    return believed * (np.maximum(leave_one_out(prepared.similarity, weights), 0.0) + FLOOR)
+def _loadings(
+    prepared: Prepared, member: sp.csc_array, weights: sp.csc_array, data: Data, *, support: bool
+) -> Iterator[Weights]:
+    """Loadings of ``CHUNK`` pathways after the other, genes × pathways.
+
+    Those of members are their weights, of other genes ``r_ij (max(ρ_ij, 0) + 0.4)``: how they go with a pathway, times
+    the probability r of belonging to it.
+    """
+    first = 0
+    for sets, believed in posteriors(data, member, prepared):
+        own = weights[:, first : first + len(sets)].toarray().T
+        values = np.maximum(correlations_left_out(prepared.similarity, np.ascontiguousarray(own)), 0.0)
+        values += FLOOR
+        values *= believed
+        values[sets] = own[sets]
+        yield _on_support(values, sets) if support else values.T
+        first += len(sets)
+
+
+def _on_support(values: Floats, sets: NDArray[np.bool_]) -> sp.csc_array:
+    """Values of members and of the largest others, pathways × genes before, genes × pathways after."""
+    kept, g = sets.copy(), sets.shape[1]
+    for row, inside, here in zip(values, sets, kept, strict=True):
+        outside = np.flatnonzero(~inside)
+        n = min(max(FEWEST, g - len(outside)), len(outside))
+        if n:
+            here[outside[np.argpartition(-row[outside], n - 1)[:n]]] = True
+    return sp.csr_array(np.where(kept, values, 0.0)).T

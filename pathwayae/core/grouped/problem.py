@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pathwayae.core.grouped import penalties
-from pathwayae.core.grouped.encoder import Scores
+from pathwayae.core.grouped.encoder import Encoder, Scores, Weights
 from pathwayae.core.grouped.loss import Activation
 from pathwayae.core.moments.gram_product import Data
 
@@ -42,6 +42,8 @@ class Config:
     balance
         Take from the weights of a score their mean over genes of like mean, see
         :func:`pathwayae.core.grouped.encoder.balanced`; genes must be centred.
+    support
+        Keep loadings of the genes of a pathway and of some others alone; all others are exactly 0.
     relative
         Divide the RMSE by ``RMS(X̃)``, so that θ means the same on every data set.
     learning_rate, max_iter, min_delta, early_stopping_patience, scheduler_patience, scheduler_factor
@@ -66,6 +68,7 @@ class Config:
     dropout: float = 0.0
     start: Literal["membership", "evidence"] = "membership"
     balance: bool = False
+    support: bool = False
     relative: bool = True
     min_delta: float = 1e-5
     early_stopping_patience: int = 100
@@ -81,16 +84,16 @@ class Fit(NamedTuple):
     Attributes
     ----------
     loadings
-        Shape (g, k); of unit length per column for least squares.
+        Shape (g, k), dense or sparse; of unit length per column for least squares.
     weights, encoder
-        Of the genes in the scores, before and after they are balanced, shape (g, k): ``Z = X̃ @ encoder``.
+        Of the genes in the scores, before and after they are balanced, shape (g, k): ``Z = X̃E``.
     history, best_iteration, converged
         Terms per iteration, and how the descent ended; without a descent there are none.
     """
 
-    loadings: Floats
-    weights: Floats
-    encoder: Floats
+    loadings: Weights
+    weights: Weights
+    encoder: Encoder
     history: dict[str, list[float]]
     best_iteration: int
     converged: bool
@@ -105,7 +108,7 @@ class Problem:
     data
         Moments of the standardised cells, g genes, or the cells themselves; both give the same result.
     membership
-        Gene i belongs to pathway j, shape (g, p).
+        Gene i belongs to pathway j, boolean, shape (g, p); for ``scores="members"`` it may be sparse.
     penalised
         Genes that take part in regularisation, shape (g,); the others follow the data alone.
     n_components
@@ -119,7 +122,7 @@ class Problem:
     """
 
     data: Data
-    membership: NDArray[np.bool_]
+    membership: Any
     penalised: NDArray[np.bool_]
     n_components: int
     config: Config

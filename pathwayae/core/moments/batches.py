@@ -107,7 +107,7 @@ def _batch_of(stratum: str, levels: Sequence[str], strata: Sequence[str]) -> str
     return found[0] if found else stratum.partition(JOINT)[0]
 
 
-def offsets(means: Floats, mean: Floats, scale: Floats, encoder: Floats) -> Floats:
+def offsets(means: Floats, mean: Floats, scale: Floats, encoder: Any) -> Floats:
     """What the scores of a batch are too high by where all cells are centred alike: ``((μ_b − μ) / σ) E``.
 
     Parameters
@@ -117,13 +117,14 @@ def offsets(means: Floats, mean: Floats, scale: Floats, encoder: Floats) -> Floa
     mean, scale
         Centre and unit of all cells, shape (g,).
     encoder
-        Shape (g, k).
+        Array or encoder, shape (g, k).
 
     Returns
     -------
     Shape (b, k).
     """
-    return (means - mean) @ (encoder / scale[:, None])
+    offsets: Floats = ((means - mean) / scale) @ encoder
+    return offsets
 
 
 def variance_between(shifts: Floats, counts: Floats, within: Floats) -> Floats:
@@ -161,9 +162,11 @@ def check_known(names: Sequence[str], known: Sequence[str], strata: Sequence[str
         raise ValueError(msg)
 
 
-def variance(batches: Batches, data: Data, encoder: NDArray[np.float64], names: list[str]) -> pd.DataFrame:
-    """One row per component: variance of its score between batches, before and after their means are taken off."""
-    within = np.einsum("ij,ij->j", encoder, data.gram @ encoder)
+def variance(batches: Batches, data: Data, encoder: Any, within: Floats, names: list[str]) -> pd.DataFrame:
+    """One row per component: variance of its score between batches, before and after their means are taken off.
+
+    ``within`` are the sums of squares of the scores about the means of the batches, shape (k,).
+    """
     shifts = offsets(batches.means, data.mean, data.scale, encoder)
     furthest = np.abs(shifts * np.sqrt(batches.counts)[:, None]).argmax(axis=0)
     spread = np.sqrt(within / data.n)

@@ -10,6 +10,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae._cells import sources
+from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.moments import batches as core
 from pathwayae.core.moments.batches import Batches
 from pathwayae.core.moments.gram_product import Data
@@ -80,7 +81,7 @@ def check_sizes(batches: Batches, key: str) -> None:
 
 
 def shifts(
-    labels: Labels | None, batches: Batches | None, data: Data, encoder: NDArray[np.float64]
+    labels: Labels | None, batches: Batches | None, data: Data, encoder: Encoder
 ) -> tuple[NDArray[np.intp] | None, NDArray[np.float64] | None]:
     """Batch of each cell of the fit, shape (n,), and what it shifts scores by, shape (b, k)."""
     if labels is None or batches is None:

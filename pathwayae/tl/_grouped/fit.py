@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,11 +16,12 @@ from pathwayae._slots import grouped as slots
 from pathwayae._slots import keys, store
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.model import complete
+from pathwayae.core.moments.batches import variance
 from pathwayae.core.moments.gram_product import StandardizedCells
 from pathwayae.core.moments.moments import Moments
 from pathwayae.tl._grouped import batches, quality, selection
 from pathwayae.tl._grouped.prepare import prepare
-from pathwayae.tl._grouped.settings import Asked, FitSettings, check, check_size, config_of, stored
+from pathwayae.tl._grouped.settings import Asked, FitSettings, check, check_size, config_of, on_support, stored
 from pathwayae.tl._project import project
 
 logger = logging.getLogger("pathwayae")
@@ -200,21 +202,27 @@ def fit(
     store.claim(adata, key_added, keys.GROUPED)
     config = config_of(asked)
     cells = prepare(adata, pathways, asked, config.device)
-    check_size(cells.data.n, len(cells.genes), len(cells.kept), 0 if n_extra == "auto" else n_extra)
+    check_size(cells.data.n, len(cells.genes), len(cells.kept), asked)
     config, n_free, paths = selection.choose(cells, config, asked)
+    config = replace(config, support=on_support(asked, len(cells.genes), len(cells.kept) + n_free))
     problem = cells.problem(config)
     model = complete(cells.data.gram, _descend(problem, progress=progress), n_free, config)
     found = quality.assess(problem, model, cells.kept["pathway"].tolist())
     values = None if cells.source is None else project(cells.source, cells.projection(model), progress=progress)
     solver = "cells" if isinstance(cells.data, StandardizedCells) else "gram"
     entries = paths | {
+        keys.VARIANCE_RATIO: found.variance_ratio,
+        keys.VARIANCE_RATIO_TOTAL: found.together,
         keys.PARAMS: stored(asked, config, n_extra=n_free, solver=solver),
-        keys.PATHWAYS: pd.concat([cells.kept, found], axis=1),
+        keys.PATHWAYS: pd.concat([cells.kept, found.pathways], axis=1),
         keys.DROPPED: cells.dropped,
     }
+    if cells.batches is not None:
+        names = slots.free_names(cells.kept["pathway"].tolist(), n_free)
+        entries[keys.BATCH_VARIANCE] = variance(cells.batches, cells.data, model.encoder, found.power, names)
     target = adata.copy() if copy else adata
     slots.write(target, key_added, cells.genes, cells.data, cells.membership, model, values, entries, cells.batches)
-    logger.info("Fitted %d pathways and %d free components on %d genes.", len(found), n_free, len(cells.genes))
+    logger.info("Fitted %d pathways and %d free components on %d genes.", len(cells.kept), n_free, len(cells.genes))
     return target if copy else None
 
 

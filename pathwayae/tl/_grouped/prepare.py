@@ -55,7 +55,8 @@ class Prepared(NamedTuple):
     def problem(self, config: Config) -> Problem:
         """What the core fits."""
         everywhere = np.ones(len(self.genes), dtype=bool)
-        return Problem(self.data, self.membership.toarray(), everywhere, self.membership.shape[1], config)
+        member = sp.csc_array(self.membership) if config.scores == "members" else self.membership.toarray()
+        return Problem(self.data, member, everywhere, self.membership.shape[1], config)
 
     def projection(self, model: Model) -> Projection:
         """From cells to scores."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from pathwayae.core.grouped import components
 from pathwayae.core.grouped import fit as grouped
-from pathwayae.core.grouped.encoder import balanced, expression_bins
+from pathwayae.core.grouped.encoder import Encoder, Weights, balanced_encoder, expression_bins
 from pathwayae.core.grouped.model import Model
+from pathwayae.core.grouped.variances import agreement, figures, share_of_part, variance_ratio_together
 from pathwayae.core.moments.moments import CONSTANT
 from pathwayae.core.notice import listed, warn
 
@@ -34,36 +36,56 @@ MEANING = {
 }
 
 
-def assess(problem: grouped.Problem, model: Model, names: Sequence[str]) -> pd.DataFrame:
-    """Figures per pathway, columns ``n_effective``, ``top_gene_share``, ``agreement``, ``outside`` and ``flag``.
+class Quality(NamedTuple):
+    """Figures of a model on the cells of its fit.
+
+    ``pathways`` is a table, see :func:`assess`; ``variance_ratio`` and ``power`` are of every score, shape (k,), and
+    ``together`` is the share of the variance that all of them explain.
+    """
+
+    pathways: pd.DataFrame
+    variance_ratio: NDArray[np.float64]
+    together: float
+    power: NDArray[np.float64]
+
+
+def assess(problem: grouped.Problem, model: Model, names: Sequence[str]) -> Quality:
+    """Figures of the model; per pathway ``n_effective``, ``top_gene_share``, ``agreement``, ``outside`` and ``flag``.
 
     Flagged pathways are warned of. See :func:`pathwayae.get.pathways`.
     """
-    data, p = problem.data, problem.n_components
-    member, fit = problem.membership, model.fit
-    encoder = model.encoder[:, :p]
-    plain = member.astype(np.float64)
-    beyond = np.where(member, 0.0, fit.weights)
-    if problem.config.balance:
-        bins = expression_bins(data.mean)
-        plain, beyond = balanced(plain, bins), balanced(beyond, bins)
-    # The encoder is the balanced weights up to the length of each column.
-    length = np.linalg.norm(encoder, axis=0) / np.maximum(np.linalg.norm(fit.encoder, axis=0), 1e-300)
+    data, p, fit = problem.data, problem.n_components, model.fit
+    member = sp.csc_array(problem.membership)
+    own, free = model.encoder.of_components(slice(p)), model.encoder.of_components(slice(p, None))
+    parts = [member.astype(np.float64)]
+    if problem.config.scores != "members":  # whose scores are made by members alone
+        # The encoder is the balanced weights up to the length of each column.
+        parts.append(_beyond(fit.weights, member, own.lengths() / np.maximum(fit.encoder.lengths(), 1e-300)))
+    bins = expression_bins(data.mean) if problem.config.balance else None
+    others = [Encoder(part) if bins is None else balanced_encoder(part, bins) for part in parts]
+    found, plain, rest = figures(data.gram, own, *others), figures(data.gram, others[0]), figures(data.gram, free)
     loadings = model.loadings[:, :p]
-    gene = np.maximum(components.largest_share(loadings), components.largest_share(fit.weights))
     table = pd.DataFrame(
         {
             "n_effective": np.minimum(components.n_effective(loadings), components.n_effective(fit.weights)),
-            "top_gene_share": gene,
-            "agreement": components.agreement(data.gram, encoder, plain),
-            "outside": components.share_of_part(data.gram, encoder, beyond * length) if beyond.any() else np.zeros(p),
+            "top_gene_share": np.maximum(components.largest_share(loadings), components.largest_share(fit.weights)),
+            "agreement": agreement(found, plain.power),
+            "outside": share_of_part(found, 1) if len(others) > 1 else np.zeros(p),
         }
     )
-    power = np.einsum("ij,ij->j", encoder, data.gram @ encoder) / (data.total / len(data.mean))
     norm = model.norm[:p] if fit.history else np.ones(p)
-    table["flag"] = flags(sp.csr_matrix(member), norm, power, table)
+    table["flag"] = flags(sp.csr_matrix(member), norm, found.power / (data.total / len(data.mean)), table)
     report(table["flag"], names)
-    return table
+    ratios = np.concatenate([one.variance_ratio(data.total) for one in (found, rest)])
+    together = variance_ratio_together(data.gram, model.encoder)
+    return Quality(table, ratios, together, np.concatenate([found.power, rest.power]))
+
+
+def _beyond(weights: Weights, member: sp.csc_array, length: NDArray[np.float64]) -> Weights:
+    """Weights of the genes that are no members, columns times their lengths."""
+    if sp.issparse(weights):
+        return (weights - weights.multiply(member)).tocsc() @ sp.diags_array(length)
+    return np.where(member.toarray(), 0.0, weights) * length
 
 
 def flags(

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from pathwayae import _checks
 from pathwayae.core.grouped.fit import Config
-from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.accumulate import MAX_GRAM_BYTES
+from pathwayae.core.moments.sketch import AnyMoments, Sketch
 
 DROPOUT = 0.9  # of projection
 THETA = 0.3  # of fits that choose the number of free components, and a placeholder
+LARGE = 2**23  # loadings, from which on they are kept on a support
 OF_DESCENT = ("epsilon", "l1_ratio", "zero_norm", "init", "dropout", "learning_rate", "max_iter")
 
 
@@ -31,10 +33,12 @@ class FitSettings:
     center
         Subtract the mean of each gene.
     solver
-        Iterate on the ``"gram"`` matrix of the genes (8 g² bytes), through the ``"cells"``, which are then held in
-        memory (36 bytes per stored value where sparse, at most 16 per value where dense), or on what costs less
-        (``"auto"``: the cells where they are fewer than half the genes or the Gram matrix would need more than 4 GiB).
-        The results are equal. With moments or batches always the Gram matrix.
+        Fit from the ``"gram"`` matrix of the genes (8 g² bytes, at most 4 GiB), through the ``"cells"``, which are then
+        held in memory (36 bytes per stored value where sparse, at most 16 per value where dense), or from a
+        ``"sketch"`` of the Gram matrix (1 600 g bytes), see :func:`pathwayae.pp.moments`. ``"auto"``: the cells where
+        they are fewer than half the genes, and than 11 585; else the Gram matrix up to 1 GiB (11 585 genes); else the
+        sketch. The first two give equal results, a sketch nearly so. With moments it is what they hold; with batches
+        never the cells.
     epsilon, l1_ratio
         Of a descent, from 0 to 1: share of entropy in the structure, and mix of the two terms of
         ``zero_norm="feature"``.
@@ -48,6 +52,10 @@ class FitSettings:
         Of ``scores="projection"``: probability with which every entry of the input is hidden while it is encoded, from
         0 to below 1, in expectation over the masks. Where nothing is hidden, a component explains most by copying one
         gene. By default 0.9.
+    support
+        Keep loadings of the genes of a pathway and of as many others, at least 30, those that go with it most; all
+        others are exactly 0, and loadings and encoder are stored as sparse matrices. ``"auto"`` from 2²³ loadings on
+        (8 000 genes × 1 050 components); with ``scores="least_squares"`` never.
     learning_rate, max_iter
         Of Adam, in a descent. More iterations follow the data further from the pathways.
 
@@ -63,12 +71,13 @@ class FitSettings:
 
     balance: bool = True
     center: bool = True
-    solver: Literal["auto", "gram", "cells"] = "auto"
+    solver: Literal["auto", "gram", "cells", "sketch"] = "auto"
     epsilon: float = 0.0
     l1_ratio: float = 0.5
     zero_norm: Literal["component", "feature"] = "component"
     init: Literal["evidence", "membership"] = "evidence"
     dropout: float | None = None
+    support: bool | Literal["auto"] = "auto"
     learning_rate: float = 0.03
     max_iter: int = 100
 
@@ -77,7 +86,7 @@ class FitSettings:
 class Asked:
     """What :func:`pathwayae.tl.fit` was asked for, beside cells and pathways."""
 
-    moments: Moments | None
+    moments: AnyMoments | None
     layer: str | None
     mask_var: str | NDArray[np.bool_] | None
     gene_symbols: str | None
@@ -120,16 +129,20 @@ def check(asked: Asked) -> None:
         _checks.number("n_extra", asked.n_extra, 0, integer=True)
     _checks.choice("scale", asked.scale, ("unit", "pareto", None))
     _checks.choice("scores", asked.scores, ("members", "projection", "least_squares"))
-    _checks.choice("solver", own.solver, ("auto", "gram", "cells"))
+    _checks.choice("solver", own.solver, ("auto", "gram", "cells", "sketch"))
     _checks.choice("balance", own.balance, (True, False))
-    _checks.choice("init", own.init, ("evidence", "membership"))
-    _checks.choice("zero_norm", own.zero_norm, ("component", "feature"))
-    if own.solver == "cells" and asked.moments is not None:
+    _checks.choice("support", own.support, (True, False, "auto"))
+    if own.support is True and (asked.scores == "least_squares" or own.zero_norm == "feature"):
         msg = (
-            "solver='cells' goes through the cells, but moments= stands in their place and holds their Gram matrix "
-            "alone. Leave moments out, or solver."
+            f"support=True keeps loadings of some genes alone, but scores={asked.scores!r} with "
+            f"zero_norm={own.zero_norm!r} weighs all of them. Leave support out, or pass scores='members' or "
+            "'projection' with zero_norm='component'."
         )
         raise ValueError(msg)
+    _checks.choice("init", own.init, ("evidence", "membership"))
+    _checks.choice("zero_norm", own.zero_norm, ("component", "feature"))
+    if asked.moments is not None:
+        _check_held(own.solver, asked.moments)
     _check_numbers(asked)
     if asked.scores == "members":
         _check_members(asked)
@@ -141,6 +154,19 @@ def check(asked: Asked) -> None:
             f"center=False, but scores={asked.scores!r}, balance={own.balance}, init={own.init!r} compare genes by "
             "correlations and means. Leave center out, or pass scores='projection' and "
             "FitSettings(center=False, balance=False, init='membership')."
+        )
+        raise ValueError(msg)
+
+
+def _check_held(solver: str, moments: AnyMoments) -> None:
+    """Raise where the moments given are not what the solver asks for."""
+    held = "sketch" if isinstance(moments, Sketch) else "gram"
+    if solver not in ("auto", held):
+        what = {"cells": "goes through the cells", "gram": "needs a Gram matrix", "sketch": "needs a sketch"}[solver]
+        alone = "a sketch of their Gram matrix" if held == "sketch" else "their Gram matrix"
+        msg = (
+            f"solver={solver!r} {what}, but moments= stands in the place of the cells and holds {alone} alone. Leave "
+            "moments out, or solver."
         )
         raise ValueError(msg)
 
@@ -197,13 +223,33 @@ def config_of(asked: Asked) -> Config:
     )
 
 
-def check_size(n_cells: float, n_genes: int, n_pathways: int, n_extra: int) -> None:
-    """Raise where there are more components than cells or genes."""
-    n_components = n_pathways + n_extra
-    if n_components > min(n_cells, n_genes):
+def on_support(asked: Asked, n_genes: int, n_components: int) -> bool:
+    """Whether loadings are kept on a support."""
+    own = asked.settings
+    if own.support != "auto":
+        return bool(own.support)
+    possible = asked.scores == "members" or (asked.scores == "projection" and own.zero_norm == "component")
+    return possible and n_genes * n_components > LARGE
+
+
+def check_size(n_cells: float, n_genes: int, n_pathways: int, asked: Asked) -> None:
+    """Raise where there are more components than a model can have, saying what is possible."""
+    n_extra = 0 if asked.n_extra == "auto" else asked.n_extra
+    most = int(min(n_cells, n_genes))
+    if asked.scores != "members" and n_pathways + n_extra > most:
         msg = (
             f"{n_pathways} pathways and {n_extra} free components are more than the {n_cells} cells or the {n_genes} "
-            "genes allow. Fit fewer pathways (raise min_genes, merge similar ones) or lower n_extra."
+            f"genes allow where scores={asked.scores!r} divide the variance among them: {most}. Pass scores='members', "
+            "which scores any number of pathways, each by itself; or fit fewer (raise min_genes, merge similar ones), "
+            "or lower n_extra."
+        )
+        raise ValueError(msg)
+    room = max(0, min(most - 1, n_genes - n_pathways, 0 if 8 * n_pathways**2 > MAX_GRAM_BYTES else n_genes))
+    if n_extra > room:
+        msg = (
+            f"n_extra={n_extra} free components lie beside the encoders of {n_pathways} pathways, and with {n_genes} "
+            f"genes, {n_cells} cells and {MAX_GRAM_BYTES / 2**30:.3g} GiB for the products of the encoders there is "
+            f"room for {room}. Pass n_extra={room} or fewer; the pathways alone can be scored."
         )
         raise ValueError(msg)
 

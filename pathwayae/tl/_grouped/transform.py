@@ -15,6 +15,7 @@ from pathwayae._cells import sources
 from pathwayae._cells.alignment import align
 from pathwayae._cells.matrix import checked, opened
 from pathwayae._slots import grouped, keys, lookup, store
+from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.moments import batches
 from pathwayae.tl import _stream
 from pathwayae.tl._grouped.batches import of_new_cells
@@ -70,7 +71,7 @@ class _Model(NamedTuple):
     genes: NDArray[np.intp]
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
-    encoder: NDArray[np.float64]
+    encoder: Encoder
     batch_key: str
 
     @property
@@ -91,7 +92,7 @@ def _model(reference: AnnData, key: str, batch_key: str | None) -> _Model:
         for slot in (keys.mean(key), keys.scale(key))
     )
     genes = np.flatnonzero(np.isfinite(scale))
-    encoder = np.asarray(grouped.encoder_of(reference, key), dtype=np.float64)[genes]
+    encoder = grouped.encoder_of(reference, key, genes)
     if own:
         grouped.batch_means(reference, key)
     return _Model(reference, key, params, genes, mean[genes], scale[genes], encoder, batch_key or own)
@@ -107,10 +108,10 @@ def _aligned(source: sources.Source, model: _Model, gene_symbols: str | None) ->
     """The model on the genes that the cells have too."""
     column = None if gene_symbols is None else (model.params["gene_symbols"] or None)
     theirs = _checks.gene_names(model.reference, column, what="reference")[model.genes]
-    power = np.square(model.encoder).sum(axis=1)
+    power = model.encoder.power_of_genes()
     carry, then = "the squared weights of the scores", "and count as being at their mean"
     columns, found = align(source, theirs, power, carry=carry, then=then)
-    mean, scale, encoder = model.mean[found], model.scale[found], model.encoder[found]
+    mean, scale, encoder = model.mean[found], model.scale[found], model.encoder.of_genes(found)
     return Projection(columns, mean, scale, encoder, *_shifts(source, model, found))
 
 
@@ -122,5 +123,5 @@ def _shifts(
         return ()
     names = list(grouped.batch_names(model.reference, model.key))
     means = grouped.batch_means(model.reference, model.key)[model.genes[found]].T
-    known = batches.offsets(means, model.mean[found], model.scale[found], model.encoder[found])
+    known = batches.offsets(means, model.mean[found], model.scale[found], model.encoder.of_genes(found))
     return of_new_cells(source, model.batch_key, names), np.vstack([known, np.zeros_like(known[:1])])

@@ -6,8 +6,9 @@ import scipy.sparse as sp
 from pairwise import pairwise
 from sklearn.decomposition import PCA
 
-from pathwayae.core.grouped import components
-from pathwayae.core.grouped.encoder import balanced, score_weights
+from pathwayae.core.grouped import components, variances
+from pathwayae.core.grouped.encoder import Encoder, balanced, score_weights
+from pathwayae.core.grouped.project import project
 from pathwayae.core.moments import accumulate as moments
 
 
@@ -117,6 +118,16 @@ def test_the_inputs_of_residual_components_are_not_modified():
 # Variance explained.
 
 
+def agreement(gram, encoder, others):
+    return variances.agreement(
+        variances.figures(gram, encoder, Encoder(others)), variances.figures(gram, others).power
+    )
+
+
+def share_of_part(gram, encoder, part):
+    return variances.share_of_part(variances.figures(gram, encoder, Encoder(part)), 0)
+
+
 def explained_by_lstsq(x, scores):
     left = x - scores @ np.linalg.lstsq(scores, x, rcond=None)[0]
     return 1 - np.sum(left**2) / np.sum(x**2)
@@ -126,32 +137,32 @@ def explained_by_lstsq(x, scores):
 def test_variance_ratio_is_the_regression_of_the_cells_on_each_score(offset):
     x, encoder = cells(200, 15) + offset, np.random.default_rng(2).normal(size=(15, 6))
     gram = x.T @ x
-    result, together = components.variance_ratio(gram, encoder), components.variance_ratio_together(gram, encoder)
+    result, together = variances.variance_ratio(gram, encoder), variances.variance_ratio_together(gram, encoder)
     expected = [explained_by_lstsq(x, (x @ encoder)[:, [j]]) for j in range(6)]
     np.testing.assert_allclose(result, expected, rtol=1e-10)
     assert together == pytest.approx(explained_by_lstsq(x, x @ encoder), rel=1e-10)
     assert (result > 0).all()
     assert result.max() <= together <= 1
     silent = np.column_stack([encoder, np.zeros(15)])  # a score that is always zero explains nothing
-    assert components.variance_ratio(gram, silent)[6] == 0
-    assert components.variance_ratio_together(gram, silent) == pytest.approx(together, rel=1e-10)
+    assert variances.variance_ratio(gram, silent)[6] == 0
+    assert variances.variance_ratio_together(gram, silent) == pytest.approx(together, rel=1e-10)
     full = np.random.default_rng(2).normal(size=(15, 15))
-    assert components.variance_ratio_together(gram, full) == pytest.approx(1.0, rel=1e-9)
+    assert variances.variance_ratio_together(gram, full) == pytest.approx(1.0, rel=1e-9)
 
 
 def test_variance_ratios_of_principal_components_and_of_scores_of_cells():
     x, w = cells(200, 15), loadings(15, 4)
     pca = PCA(5, svd_solver="full").fit(x)
-    found = components.variance_ratio(x.T @ x, pca.components_.T)
+    found = variances.variance_ratio(x.T @ x, pca.components_.T)
     np.testing.assert_allclose(found, pca.explained_variance_ratio_, rtol=1e-10)
-    together = components.variance_ratio_together(x.T @ x, pca.components_.T)
+    together = variances.variance_ratio_together(x.T @ x, pca.components_.T)
     assert together == pytest.approx(pca.explained_variance_ratio_.sum(), rel=1e-10)
     for scores in ("projection", "least_squares"):
         encoder = score_weights(w, scores, 0.1)
-        z = components.project(x, np.zeros(15), np.ones(15), encoder)
+        z = project(x, np.zeros(15), np.ones(15), encoder)
         expected = [explained_by_lstsq(x, z[:, [j]]) for j in range(4)]
-        np.testing.assert_allclose(components.variance_ratio(x.T @ x, encoder), expected, rtol=1e-9)
-        assert components.variance_ratio_together(x.T @ x, encoder) == pytest.approx(explained_by_lstsq(x, z), rel=1e-9)
+        np.testing.assert_allclose(variances.variance_ratio(x.T @ x, encoder), expected, rtol=1e-9)
+        assert variances.variance_ratio_together(x.T @ x, encoder) == pytest.approx(explained_by_lstsq(x, z), rel=1e-9)
         left = np.sum((x - x @ encoder @ (0.3 * w).T) ** 2)
         assert components.residual_sum_of_squares(x.T @ x, encoder, 0.3 * w) == pytest.approx(left, rel=1e-10)
 
@@ -161,18 +172,18 @@ def test_variance_ratios_do_not_depend_on_the_scale_of_a_score():
     scaled = encoder * np.array([1e-6, 1.0, -30.0, 1e3])
     gram = x.T @ x
     np.testing.assert_allclose(
-        components.variance_ratio(gram, scaled), components.variance_ratio(gram, encoder), rtol=1e-10
+        variances.variance_ratio(gram, scaled), variances.variance_ratio(gram, encoder), rtol=1e-10
     )
-    together = components.variance_ratio_together(gram, encoder)
-    assert components.variance_ratio_together(gram, scaled) == pytest.approx(together, rel=1e-6)
+    together = variances.variance_ratio_together(gram, encoder)
+    assert variances.variance_ratio_together(gram, scaled) == pytest.approx(together, rel=1e-6)
 
 
 def test_scores_that_repeat_each_other_explain_no_more_together_than_once():
     x, encoder = cells(200, 15), np.random.default_rng(2).normal(size=(15, 3))
     repeated = np.column_stack([encoder, encoder[:, 0], encoder[:, 1] - 2 * encoder[:, 2]])
-    once = components.variance_ratio_together(x.T @ x, encoder)
+    once = variances.variance_ratio_together(x.T @ x, encoder)
     # Whether a direction is one too many is decided at 1e-10 of the largest.
-    assert components.variance_ratio_together(x.T @ x, repeated) == pytest.approx(once, rel=1e-6)
+    assert variances.variance_ratio_together(x.T @ x, repeated) == pytest.approx(once, rel=1e-6)
 
 
 # Whether a score speaks for its pathway.
@@ -205,9 +216,9 @@ def test_agreement_is_the_correlation_of_the_scores_of_cells():
     others[:, 1] = -2 * encoder[:, 1]
     others[:, 2] += 3 * encoder[:, 2]
     expected = [np.corrcoef(x @ encoder[:, j], x @ others[:, j])[0, 1] for j in range(5)]
-    np.testing.assert_allclose(components.agreement(x.T @ x, encoder, others), expected, rtol=1e-10)
+    np.testing.assert_allclose(agreement(x.T @ x, encoder, others), expected, rtol=1e-10)
     scaled = encoder * np.array([1e-6, 3.0, 1e3, 1.0, 7.0])
-    np.testing.assert_allclose(components.agreement(x.T @ x, scaled, others), expected, rtol=1e-10)
+    np.testing.assert_allclose(agreement(x.T @ x, scaled, others), expected, rtol=1e-10)
 
 
 def test_agreement_with_a_score_that_does_not_vary_is_nothing():
@@ -215,10 +226,10 @@ def test_agreement_with_a_score_that_does_not_vary_is_nothing():
     x[:, :3] = 0
     encoder, others = rng.normal(size=(15, 4)), rng.normal(size=(15, 4))
     encoder[:, 1], others[:, 2], encoder[3:, 3] = 0, 0, 0
-    found = components.agreement(x.T @ x, encoder, others)
+    found = agreement(x.T @ x, encoder, others)
     assert np.isnan(found).tolist() == [False, True, True, True]
-    assert np.isnan(components.agreement(np.zeros((15, 15)), encoder, others)).all()
-    assert components.agreement(x.T @ x, encoder[:, :0], others[:, :0]).shape == (0,)
+    assert np.isnan(agreement(np.zeros((15, 15)), encoder, others)).all()
+    assert agreement(x.T @ x, encoder[:, :0], others[:, :0]).shape == (0,)
 
 
 def test_the_share_of_a_part_is_the_covariance_of_its_score_with_the_whole():
@@ -226,22 +237,22 @@ def test_the_share_of_a_part_is_the_covariance_of_its_score_with_the_whole():
     encoder = rng.normal(size=(15, 4))
     member = rng.random((15, 4)) < 0.5
     parts = [np.where(member, encoder, 0.0), np.where(member, 0.0, encoder)]
-    found = [components.share_of_part(x.T @ x, encoder, part) for part in parts]
+    found = [share_of_part(x.T @ x, encoder, part) for part in parts]
     for part, shares in zip(parts, found, strict=True):
         for j in range(4):
             covariance = np.cov(x @ part[:, j], x @ encoder[:, j])
             assert shares[j] == pytest.approx(covariance[0, 1] / covariance[1, 1], rel=1e-9)
     np.testing.assert_allclose(sum(found), 1.0, rtol=1e-12)
-    np.testing.assert_allclose(components.share_of_part(x.T @ x, encoder, encoder), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(share_of_part(x.T @ x, encoder, encoder), 1.0, rtol=1e-12)
 
 
 def test_a_part_of_a_score_may_work_against_it_and_nothing_has_no_parts():
     x = np.array([[1.0, 0.9], [-1.0, -1.1], [2.0, 1.9], [-2.0, -1.7]])
     encoder = np.array([[1.0, 0.0], [-0.1, 0.0]])
     part = np.array([[0.0, 0.0], [-0.1, 0.0]])
-    against, nothing = components.share_of_part(x.T @ x, encoder, part)
+    against, nothing = share_of_part(x.T @ x, encoder, part)
     assert against < 0
-    assert components.share_of_part(x.T @ x, encoder, encoder - part)[0] == pytest.approx(1 - against)
+    assert share_of_part(x.T @ x, encoder, encoder - part)[0] == pytest.approx(1 - against)
     assert nothing == 0
 
 
@@ -288,8 +299,8 @@ def test_project_is_the_explicit_formula_in_every_format_and_any_blocks(monkeypa
     mean, scale, encoder = rng.normal(size=m), rng.uniform(0.5, 2, size=m), rng.normal(size=(m, 5))
     monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * m * rows)
     given = make(x)
-    result = components.project(given, mean, scale, encoder, genes=genes)
-    assert components.project(given[:0], mean, scale, encoder, genes=genes).shape == (0, 5)
+    result = project(given, mean, scale, encoder, genes=genes)
+    assert project(given[:0], mean, scale, encoder, genes=genes).shape == (0, 5)
     expected = explicit_scores(x if genes is None else x[:, genes], mean, scale, encoder)
     assert result.dtype == np.float64
     np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-13)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csc_array
 
 from pathwayae.core.evidence.association import prepare
 from pathwayae.core.grouped import members
@@ -20,8 +21,12 @@ def cells(n=400, g=180, n_programs=4, size=15, seed=0):
     return x + rng.normal(size=(n, g)) + rng.uniform(0, 5, size=g), true
 
 
+def dense(found):
+    return found._replace(weights=found.weights.toarray(), encoder=found.encoder.toarray())
+
+
 def fitted(x, sets, *, balance=True):
-    return members.fit(accumulate(x).standardize(center=True, scale="pareto"), sets, balance=balance)
+    return dense(members.fit(accumulate(x).standardize(center=True, scale="pareto"), sets, balance=balance))
 
 
 def test_weights_are_the_item_rest_correlations_of_profiles_in_a_naive_loop():
@@ -37,7 +42,7 @@ def test_weights_are_the_item_rest_correlations_of_profiles_in_a_naive_loop():
             for i in np.flatnonzero(sets[:, j]):
                 rest = sum(before[m, j] * profiles[m] for m in np.flatnonzero(sets[:, j]) if m != i)
                 expected[i, j] = max(profiles[i] @ rest / np.linalg.norm(rest), 0.0) + 0.4
-    np.testing.assert_allclose(members.member_weights(prepared, sets), expected, atol=1e-10)
+    np.testing.assert_allclose(members.member_weights(prepared, csc_array(sets)).toarray(), expected, atol=1e-10)
 
 
 def test_only_members_have_weights_and_the_encoder_is_their_balance():
@@ -110,8 +115,25 @@ def test_moments_and_cells_give_the_same():
     x, true = cells(n=120, g=300)
     moments = members.fit(accumulate(x).standardize(center=True, scale="pareto"), true, balance=True)
     through = members.fit(standardize(x, center=True, scale="pareto"), true, balance=True)
-    for one, other in zip(moments, through, strict=True):
+    for one, other in zip(dense(moments), dense(through), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-7)
+
+
+@pytest.mark.parametrize("balance", [True, False])
+def test_on_a_support_the_scores_are_the_same_and_the_largest_loadings_are_kept(balance):
+    x, true = cells(n=300, g=400)
+    sets = np.column_stack([true, true[:, 0] | true[:, 1], np.arange(400) < 395, np.ones(400, dtype=bool)])
+    data = accumulate(x).standardize(center=True, scale="pareto")
+    whole, some = (members.fit(data, sets, balance=balance, support=support) for support in (False, True))
+    np.testing.assert_array_equal(some.encoder.toarray(), whole.encoder.toarray())
+    kept = some.loadings.toarray()
+    for j, n_outside in enumerate([30, 30, 30, 30, 30, 5, 0]):
+        outside = np.flatnonzero(~sets[:, j])
+        np.testing.assert_array_equal(kept[sets[:, j], j], whole.loadings[sets[:, j], j])
+        expected = np.zeros(len(outside))
+        largest = np.argsort(-whole.loadings[outside, j])[:n_outside]
+        expected[largest] = whole.loadings[outside[largest], j]
+        np.testing.assert_array_equal(kept[outside, j], expected)
 
 
 def test_scores_follow_the_programs_better_than_the_mean_of_the_genes():

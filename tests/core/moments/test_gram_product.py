@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 from pairwise import pairwise
 
-from pathwayae.core.grouped import components
+from pathwayae.core.grouped import components, variances
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments import gram_product
@@ -220,10 +220,10 @@ def test_what_follows_a_fit_is_the_same_through_the_cells(monkeypatch, way):
     np.testing.assert_allclose(components.residual_components(operator, start, 6), free, rtol=0, atol=1e-8)
     every = np.column_stack([start, free])
     np.testing.assert_allclose(
-        components.variance_ratio(operator, every), components.variance_ratio(gram, every), rtol=1e-10
+        variances.variance_ratio(operator, every), variances.variance_ratio(gram, every), rtol=1e-10
     )
     for function, arguments in (
-        (components.variance_ratio_together, (every,)),
+        (variances.variance_ratio_together, (every,)),
         (components.residual_sum_of_squares, (every, every)),
     ):
         assert function(operator, *arguments) == pytest.approx(function(gram, *arguments), rel=1e-9)
