@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.notice import listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -55,14 +56,14 @@ def component_names(
         return names
     chosen = [components] if isinstance(components, str) else [str(name) for name in components]
     if not chosen or len(set(chosen)) < len(chosen):
-        msg = f"Name at least one component, and none twice; got {chosen}."
+        msg = f"Name at least one component, and none twice; got {listed(chosen)}."
         raise ValueError(msg)
-    unknown = [name for name in chosen if name not in set(names)]
+    unknown = pd.Index(chosen)[~pd.Index(chosen).isin(names)].tolist()
     if unknown:
         lower = {name.lower(): name for name in names}
         close = difflib.get_close_matches(unknown[0].lower(), lower, n=3, cutoff=0.4)
         hint = f"closest: {', '.join(repr(lower[name]) for name in close)}" if close else f"e.g. {names[0]!r}"
-        msg = f"No component is called {', '.join(map(repr, unknown))} ({hint}); see pae.get.component_names(adata)."
+        msg = f"No component is called {listed(unknown)} ({hint}); see pae.get.component_names(adata)."
         raise KeyError(msg)
     return chosen
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import sparse, stats
 
 from pathwayae.core import enrichment
 from pathwayae.core.enrichment import COLUMNS, ora, prerank
@@ -52,6 +52,21 @@ def test_ora_agrees_with_the_hypergeometric_and_fisher_tests(problem):
             odds = cells + 0.5
             assert row["score"] == pytest.approx(odds[0, 0] * odds[1, 1] / odds[0, 1] / odds[1, 0], rel=1e-10)
             assert set(row["genes"].split(";")) - {""} == known & top
+
+
+@pytest.mark.parametrize("test", [ora, prerank])
+def test_sparse_loadings_are_tested_as_dense_ones(problem, test):
+    loadings, *others = problem
+    loadings = np.where(np.abs(loadings) < np.quantile(np.abs(loadings), 0.8), 0.0, loadings)
+    expected = test(loadings, *others)
+    for change in (sparse.csr_matrix, sparse.csc_array):
+        pd.testing.assert_frame_equal(test(change(loadings), *others), expected)
+    wrong = sparse.csr_matrix(loadings)
+    wrong.data[0] = np.inf
+    with pytest.raises(ValueError, match="not finite"):
+        test(wrong, *others)
+    with pytest.raises(ValueError, match="All loadings are zero"):
+        test(sparse.csr_matrix(loadings.shape), *others)
 
 
 @pytest.mark.parametrize("test", [ora, prerank])

@@ -29,6 +29,14 @@ def test_pathways_find_themselves(adata, method):
     np.testing.assert_array_equal(adata.X, x)
 
 
+def test_words_are_stored_as_categories_and_returned_as_strings(adata):
+    enrich(adata, member_sets(adata), method="ora", n_genes=20)
+    words = ["component", "term", "method", "genes"]
+    assert (adata.uns["pae"]["enrichment"][words].dtypes == "category").all()
+    for table in (get.enrichment(adata), get.enrichment(adata, PATHWAYS[0], max_padj=0.5)):
+        assert (table[words].dtypes == object).all()
+
+
 def test_genes_outside_the_model_are_not_tested(adata):
     outside = adata.var_names[-10:].tolist()
     enrich(adata, {"half": outside + adata.var_names[:10].tolist()}, method="ora", n_genes=20)
