@@ -6,15 +6,13 @@ depend neither on the number of threads nor on the other pathways.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pathwayae.core.moments.gram import threads
+from pathwayae.core.moments.gram import share
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -152,17 +150,6 @@ def left_out(products: Floats, own: Floats, weights: Floats) -> None:
         Diagonal of the kernel, shape (g,).
     """
     share(lambda first, last: _left_out(first, last, products, own, weights), len(products))
-
-
-def share(work: Callable[[int, int], Any], n: int) -> None:
-    """``work(first, last)`` for parts of ``range(n)``, by all threads."""
-    parts = min(4 * threads(), n)
-    if threads() == 1 or parts < 2:
-        work(0, n)
-        return
-    cuts = (n * np.arange(parts + 1) // parts).tolist()
-    with ThreadPoolExecutor(threads()) as pool:
-        list(pool.map(work, cuts[:-1], cuts[1:]))
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from pathwayae.core.grouped.encoder import Encoder, Weights
-from pathwayae.core.grouped.score_loops import cells_times
 from pathwayae.core.moments.accumulate import Matrix, block_rows, dense_block
+from pathwayae.core.moments.cells_times import cells_times
 
 Floats = NDArray[np.float64]
 

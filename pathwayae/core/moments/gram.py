@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -79,6 +80,17 @@ def threads() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     n = numba.get_num_threads()
     return min(n, int(asked)) if asked.isdigit() and int(asked) > 0 else n
+
+
+def share(work: Callable[[int, int], Any], n: int) -> None:
+    """``work(first, last)`` for parts of ``range(n)``, by all threads."""
+    parts = min(4 * threads(), n)
+    if threads() == 1 or parts < 2:
+        work(0, n)
+        return
+    cuts = (n * np.arange(parts + 1) // parts).tolist()
+    with ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(work, cuts[:-1], cuts[1:]))
 
 
 def _parts(block: Block, rows: int) -> list[Block]:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments.accumulate import Matrix
+from pathwayae.core.moments.cells_times import cells_times
 from pathwayae.core.moments.gram import add_gram, mirror
 from pathwayae.core.moments.low_rank import LowRank
 from pathwayae.core.moments.moments import CONSTANT, Scale, Standardized
@@ -106,9 +107,12 @@ class CellsGram:
     def left(self, values: Floats) -> Floats:
         """``X̃ @ values`` for values of shape (g, m), dense or sparse; dense, shape (n, m)."""
         cells, shift = self._standard
-        product = cells @ values
-        product = product.toarray() if sp.issparse(product) else np.asarray(product)
-        return product - shift @ values
+        if sp.issparse(cells):
+            product = cells_times(cells, sp.csr_array(values) if sp.issparse(values) else values)
+        else:
+            product = np.asarray(values.T @ cells.T).T if sp.issparse(values) else cells @ values
+        product -= shift @ values
+        return product
 
     def right(self, values: Floats) -> Floats:
         """``X̃ᵀ @ values`` for values of shape (n, m); shape (g, m)."""

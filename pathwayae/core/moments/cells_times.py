@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pathwayae.core.evidence.pathway_loops import share
+from pathwayae.core.moments.gram import share
 
 Floats = NDArray[np.float64]
 
