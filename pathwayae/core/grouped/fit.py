@@ -20,6 +20,7 @@ from pathwayae.core.grouped import members, penalties, reconstruction
 from pathwayae.core.grouped.encoder import Encoder, balanced_encoder, expression_bins, score_weights
 from pathwayae.core.grouped.loss import Cells, Objective, activate, shares
 from pathwayae.core.grouped.problem import Config, Fit, Floats, Problem
+from pathwayae.core.grouped.sparse_descent import fit_on_support
 from pathwayae.core.grouped.start import deactivate, start
 from pathwayae.core.moments.gram_product import Data, Product, operations, relative_product
 from pathwayae.core.moments.moments import Standardized
@@ -167,6 +168,8 @@ def _fit_slice(problems: Sequence[Problem], progress: Progress | None = None) ->
     config = problems[0].config
     if config.scores == "members":
         return [_fit_members(problem) for problem in problems]
+    if config.support:
+        return [fit_on_support(problem, progress) for problem in problems]
     target = objective(problems)
     sets = _sets_to_start_from(problems)
     starts = [_start(problem, own) for problem, own in zip(problems, sets, strict=True)]
