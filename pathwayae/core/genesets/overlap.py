@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     Sets: TypeAlias = Mapping[str, Sequence[str]]
 
 _SHOWN = 3
+PAIRS_AT_ONCE = 2**23  # pairs of sets compared at a time
 
 Measure: TypeAlias = Literal["jaccard", "containment", "shared"]
 
 
-def overlap(sets: Sets, *, min_shared: int = 1) -> pd.DataFrame:
+def overlap(sets: Sets, *, min_shared: int = 1, jaccard: float | None = None) -> pd.DataFrame:
     """Compare all pairs of sets that share genes.
 
     Sets are told apart by their names alone: two with the same genes are a pair like any other.
@@ -33,6 +34,9 @@ def overlap(sets: Sets, *, min_shared: int = 1) -> pd.DataFrame:
         Name → genes; the collection itself, when called as its method.
     min_shared
         Fewest genes a pair must share, at least 1.
+    jaccard
+        Smallest Jaccard index of a pair; with it thousands of sets are compared in less than a second. ``None`` for
+        all pairs.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def overlap(sets: Sets, *, min_shared: int = 1) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If `min_shared` is below 1.
+        If `min_shared` is below 1, or `jaccard` is not above 0 and at most 1.
 
     Examples
     --------
@@ -53,8 +57,15 @@ def overlap(sets: Sets, *, min_shared: int = 1) -> pd.DataFrame:
     if min_shared < 1:
         msg = f"min_shared must be at least 1, got {min_shared}: pairs without shared genes are not listed."
         raise ValueError(msg)
+    check_share("jaccard", jaccard)
     names, sizes = np.array(list(sets), dtype=object), _sizes(sets)
-    pairs = _pairs(sets, min_shared)
+    if jaccard is None:
+        pairs = measured(_shared(sets).tocoo(), sizes)
+    else:
+        pairs = alike(member_of(sets), jaccard, None)
+        pairs[["first", "second"]] = np.sort(pairs[["first", "second"]].to_numpy(), axis=1)
+        pairs = pairs.sort_values(["first", "second"])
+    pairs = pairs[pairs["n_shared"] >= min_shared]
     pairs = pairs.sort_values(["jaccard", "containment"], ascending=False, kind="stable", ignore_index=True)
     first, second = pairs.pop("first").to_numpy(), pairs.pop("second").to_numpy()
     pairs.insert(0, "set_a", names[first])
@@ -186,6 +197,48 @@ def measured(shared: Any, sizes: npt.NDArray[np.int64]) -> pd.DataFrame:
     )
 
 
+def alike(member: Any, jaccard: float | None, containment: float | None) -> pd.DataFrame:
+    """Find the pairs of sets that reach one of the thresholds.
+
+    Sets go by size, some at a time, against those that are no smaller: of the product of all with all only a part is
+    there at once. Where only the Jaccard index counts, sets that are too large to reach it are left out.
+
+    Parameters
+    ----------
+    member
+        Sets × genes, whole numbers 0 and 1, CSR.
+    jaccard, containment
+        The thresholds; ``None`` not to use one.
+
+    Returns
+    -------
+    What :func:`measured` returns; which set of a pair is the first says nothing.
+
+    Examples
+    --------
+    >>> sets = member_of({"T": ["CD3D", "CD3E", "CD2"], "T cells": ["CD3D", "CD3E"], "B": ["CD19"]})
+    >>> alike(sets, 0.5, None)[["n_shared", "containment"]].to_dict("records")
+    [{'n_shared': 2, 'containment': 1.0}]
+    """
+    sizes = np.diff(member.indptr).astype(np.int64)
+    order = np.argsort(sizes, kind="stable")
+    member, ordered = member[order], sizes[order]
+    n_at_once = max(1, PAIRS_AT_ONCE // max(1, len(sizes)))
+    parts = [] if len(sizes) else [measured(sparse.coo_array((0, 0), dtype=np.int32), sizes)]
+    for start in range(0, len(sizes), n_at_once):
+        some = member[start : start + n_at_once]
+        end = len(sizes)
+        if jaccard is not None and containment is None:
+            end = int(np.searchsorted(ordered, ordered[start : start + n_at_once][-1] / jaccard + 1e-6, "right"))
+        pairs = measured((some @ member[start:end].T).tocoo(), ordered[start:end])
+        alike = np.zeros(len(pairs), dtype=np.bool_)
+        for column, least in (("jaccard", jaccard), ("containment", containment)):
+            alike |= pairs[column].to_numpy() >= (np.inf if least is None else least)
+        places = {side: order[start + pairs.loc[alike, side].to_numpy()] for side in ("first", "second")}
+        parts.append(pairs[alike].assign(**places))
+    return pd.concat(parts, ignore_index=True)
+
+
 def check_share(parameter: str, value: float | None) -> None:
     """Refuse thresholds that are not above 0 and at most 1.
 
@@ -248,9 +301,3 @@ def _shared(sets: Sets) -> Any:
 def _coordinates(matrix: Any) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     rows = np.repeat(np.arange(matrix.shape[0], dtype=np.intp), np.diff(matrix.indptr))
     return rows, matrix.indices
-
-
-def _pairs(sets: Sets, min_shared: int = 1) -> pd.DataFrame:
-    """Positions and measures of all pairs that share genes, the first before the second, in order."""
-    pairs = measured(_shared(sets).tocoo(), _sizes(sets))
-    return pairs[pairs["n_shared"] >= min_shared]

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pathwayae")
 
-PAIRS_AT_ONCE = 2**23  # pairs of sets compared at a time
-
 
 def redundant(sets: Sets, *, jaccard: float | None = 0.8, containment: float | None = None) -> pd.DataFrame:
     """List the sets that a larger set makes superfluous.
@@ -62,7 +60,7 @@ def redundant(sets: Sets, *, jaccard: float | None = 0.8, containment: float | N
         raise ValueError(msg)
     names, member = np.array(list(sets), dtype=object), _overlap.member_of(sets)
     sizes = np.diff(member.indptr).astype(np.int64)
-    pairs = _alike(member, jaccard, containment)
+    pairs = _overlap.alike(member, jaccard, containment)
     rows, kept, dropped = _dropped(pairs, names.tolist(), sizes)
     table = pairs.drop(columns=["first", "second"]).iloc[rows].reset_index(drop=True)
     table.insert(0, "kept", names[kept])
@@ -97,7 +95,7 @@ def redundancy(member: Any, names: Sequence[str], *, alike: float = 0.5, merged:
     ((2, 3), (2, 2))
     """
     sets = sparse.csr_matrix(member.T, dtype=np.int32)
-    pairs = _alike(sets, alike, None)
+    pairs = _overlap.alike(sets, alike, None)
     much = np.unique(pairs[["first", "second"]].to_numpy())
     rows, *_ = _dropped(pairs[pairs["jaccard"] >= merged], names, np.diff(sets.indptr))
     return len(much), len(names) - len(rows)
@@ -134,7 +132,7 @@ def merge_similar(
     if len(united) < len(sets) and logger.isEnabledFor(logging.INFO):  # comparing all pairs again takes time
         logger.info(
             "%d pair(s) of the merged collection are alike in turn",
-            len(_alike(_overlap.member_of(united), jaccard, containment)),
+            len(_overlap.alike(_overlap.member_of(united), jaccard, containment)),
         )
     return united, described
 
@@ -211,28 +209,3 @@ def _dropped(
             gone[smaller] = True
             rows.append(row)
     return rows, order[sides[rows, 0]], order[sides[rows, 1]]
-
-
-def _alike(member: Any, jaccard: float | None, containment: float | None) -> pd.DataFrame:
-    """The pairs that reach one of the thresholds; `member` is sets × genes, CSR.
-
-    Sets go by size, some at a time, against those that are no smaller: of the product of all with all only a part is
-    there at once. Where only the Jaccard index counts, sets that are too large to reach it are left out.
-    """
-    sizes = np.diff(member.indptr).astype(np.int64)
-    order = np.argsort(sizes, kind="stable")
-    member, ordered = member[order], sizes[order]
-    n_at_once = max(1, PAIRS_AT_ONCE // max(1, len(sizes)))
-    parts = [] if len(sizes) else [_overlap.measured(sparse.coo_array((0, 0), dtype=np.int32), sizes)]
-    for start in range(0, len(sizes), n_at_once):
-        some = member[start : start + n_at_once]
-        end = len(sizes)
-        if jaccard is not None and containment is None:
-            end = int(np.searchsorted(ordered, ordered[start : start + n_at_once][-1] / jaccard + 1e-6, "right"))
-        pairs = _overlap.measured((some @ member[start:end].T).tocoo(), ordered[start:end])
-        alike = np.zeros(len(pairs), dtype=np.bool_)
-        for column, least in (("jaccard", jaccard), ("containment", containment)):
-            alike |= pairs[column].to_numpy() >= (np.inf if least is None else least)
-        places = {side: order[start + pairs.loc[alike, side].to_numpy()] for side in ("first", "second")}
-        parts.append(pairs[alike].assign(**places))
-    return pd.concat(parts, ignore_index=True)

@@ -114,14 +114,21 @@ def overlap(
 
 def _closest(sets: gs.GeneSetCollection, measure: str, n_sets: int) -> list[str]:
     """Sets of the pairs with the largest overlap, both sets of each; if few overlap, others in their order."""
-    pairs = sets.overlap().sort_values([measure, "n_shared"], ascending=False, kind="stable")
+    chosen = _of_pairs(sets.overlap(jaccard=0.5), measure, n_sets) if measure == "jaccard" else []
+    if len(chosen) < n_sets:
+        chosen = _of_pairs(sets.overlap(), measure, n_sets)
+    return list(dict.fromkeys([*chosen, *sets]))[:n_sets]
+
+
+def _of_pairs(pairs: pd.DataFrame, measure: str, n_sets: int) -> list[str]:
+    pairs = pairs.sort_values([measure, "n_shared"], ascending=False, kind="stable")
     chosen: dict[str, None] = {}
     for pair in zip(pairs["set_a"], pairs["set_b"], strict=True):
         if len(chosen.keys() | pair) <= n_sets:
             chosen |= dict.fromkeys(pair)
         if len(chosen) == n_sets:
             break
-    return list(dict.fromkeys([*chosen, *sets]))[:n_sets]
+    return list(chosen)
 
 
 def _clustered(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pytest
 from random_sets import measures, random_sets
 
 from pathwayae.core.genesets import gmt
+from pathwayae.core.genesets import overlap as module
 from pathwayae.core.genesets.overlap import jaccard_of, overlap, overlap_matrix, refuse_conflicts
 
 COLUMNS = ["set_a", "set_b", "n_a", "n_b", "n_shared", "jaccard", "containment"]
@@ -26,6 +27,18 @@ def test_overlap_agrees_with_a_loop(seed, min_shared):
     assert list(result.itertuples(index=False, name=None)) == expected
     assert list(result.columns) == COLUMNS
     assert result.index.equals(pd.RangeIndex(len(expected)))
+
+
+@pytest.mark.parametrize("jaccard", [0.2, 0.5, 1.0])
+def test_pairs_from_a_jaccard_index_on_are_those_of_all_pairs(jaccard, monkeypatch):
+    for seed, n_pairs in ((0, 2**23), (1, 100)):
+        monkeypatch.setattr(module, "PAIRS_AT_ONCE", n_pairs)
+        sets = random_sets(seed)
+        every = overlap(sets, min_shared=2)
+        found = overlap(sets, min_shared=2, jaccard=jaccard)
+        pd.testing.assert_frame_equal(found, every[every["jaccard"] >= jaccard].reset_index(drop=True))
+        assert 0 < len(found) < len(every)
+    assert overlap({}, jaccard=jaccard).empty
 
 
 def test_matrix_agrees_with_a_loop_and_jaccard_of_pairs_with_the_matrix():
@@ -58,6 +71,7 @@ def test_conflicts_do_not_depend_on_the_order_of_genes():
     ("call", "message"),
     [
         (lambda sets: overlap(sets, min_shared=0), "min_shared must be at least 1, got 0"),
+        (lambda sets: overlap(sets, jaccard=1.5), "jaccard=1.5 is no threshold"),
         (lambda sets: overlap_matrix(sets, measure="dice"), "measure='dice' is unknown. Choose one of 'jaccard'"),
     ],
 )

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from random_sets import measures, random_sets, shuffled
 
-from pathwayae.core.genesets import redundancy as module
+from pathwayae.core.genesets import overlap as module
 from pathwayae.core.genesets.overlap import member_of
 from pathwayae.core.genesets.redundancy import merge, redundancy, redundant
 
