@@ -14,12 +14,11 @@ from pathwayae.core.moments import accumulate
 from pathwayae.core.moments.accumulate_sketch import bytes_of, check_size
 from pathwayae.core.moments.folds import deal
 from pathwayae.core.moments.probes import OVERSAMPLING, Probes
+from pathwayae.core.moments.sketch import EXACT_BYTES
 from pathwayae.core.moments.strata import WHOLE
 from pathwayae.core.notice import warn
 
 logger = logging.getLogger("pathwayae")
-
-EXACT_BYTES = 2**30  # of all Gram matrices of a pass; beyond, they are sketched unless asked for
 
 
 def of_cells(
@@ -66,7 +65,11 @@ def probes_for(
     g = len(names)
     small = OVERSAMPLING * rank >= g or n_strata * bytes_of(g, None) <= min(EXACT_BYTES, budget)
     if sketch is False or (sketch == "auto" and small):
-        accumulate.check_size(g, budget)
+        try:
+            accumulate.check_size(g, budget)
+        except ValueError as error:
+            msg = f"{error} Or raise memory, or pass sketch=True and a rank below {g // OVERSAMPLING}."
+            raise ValueError(msg) from error
         return None
     if rank > g:
         logger.info("rank=%d is more than the %d genes; the sketch has rank %d and is exact.", rank, g, g)

@@ -128,7 +128,7 @@ def check_size(n_genes: int, max_bytes: int) -> None:
         msg = (
             f"{n_genes} genes need a Gram matrix of {8 * n_genes**2 / 2**30:.1f} GiB; at most "
             f"{max_bytes / 2**30:.3g} GiB ({int((max_bytes / 8) ** 0.5)} genes) is allowed. Choose fewer genes, for "
-            "instance the highly variable ones (mask_var of a fit, genes of pae.pp.moments), or a sketch."
+            "instance the highly variable ones (mask_var of a fit, genes of pae.pp.moments)."
         )
         raise ValueError(msg)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.sketch import AnyMoments
 
 N_FOLDS = 5
 
@@ -29,7 +29,7 @@ def deal(counts: NDArray[Any], names: Sequence[str], n_folds: int) -> NDArray[np
     return fold
 
 
-def together(moments: Moments, n_folds: int) -> list[tuple[str, ...]]:
+def together(moments: AnyMoments, n_folds: int) -> list[tuple[str, ...]]:
     """Strata in at most ``n_folds`` groups, sorted.
 
     Raises
@@ -50,7 +50,7 @@ def together(moments: Moments, n_folds: int) -> list[tuple[str, ...]]:
     return sorted(groups)
 
 
-def folds(moments: Moments, n_folds: int) -> Moments:
+def folds(moments: AnyMoments, n_folds: int) -> AnyMoments:
     """Strata pooled whole into at most ``n_folds``, see :func:`deal`.
 
     Folds are in the order of their names, those of their strata joined with ``" + "``, so that the order of the strata

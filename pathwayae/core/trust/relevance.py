@@ -14,7 +14,11 @@ import scipy.optimize
 import scipy.stats
 from numpy.typing import NDArray
 
+from pathwayae.core.moments.gram_product import Data
+from pathwayae.core.moments.low_rank import LowRank
 from pathwayae.core.moments.moments import Standardized
+from pathwayae.core.moments.sketch import StandardizedSketch
+from pathwayae.core.trust.coherence_loops import coherences
 
 MEAN_BINS = 10  # at most, of equal numbers of genes
 VARIANCE_BINS = 3  # within each bin of means
@@ -25,6 +29,7 @@ RIDGE = 1e-8  # relative to scores of unit length, so that the scores of twin co
 
 Floats = NDArray[np.float64]
 Members = Sequence[NDArray[np.intp]]
+Correlations = NDArray[np.float32] | LowRank
 
 
 class HeldOut(NamedTuple):
@@ -46,22 +51,26 @@ class Significance(NamedTuple):
     padj: Floats
 
 
-def correlations(centred: Standardized) -> NDArray[np.float32]:
+def correlations(centred: Standardized | StandardizedSketch) -> Correlations:
     """Correlations of the genes from moments of centred cells; a gene that does not vary has none, 0 with itself too.
 
-    float32, as the null reads g² of them in random order again and again.
+    float32, as the null reads g² of them in random order again and again; of a sketch, of low rank.
     """
-    length = np.sqrt(np.diagonal(centred.gram))
+    length = np.sqrt(centred.gram.diagonal())
     inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+    if isinstance(centred, StandardizedSketch):
+        return LowRank(centred.gram.own * inverse**2, centred.gram.factors * inverse[:, None])
     return (centred.gram * inverse * inverse[:, None]).astype(np.float32)
 
 
-def coherence(correlation: NDArray[np.float32], members: Members) -> Floats:
+def coherence(correlation: Correlations, members: Members) -> Floats:
     """Mean correlation of two members, shape (p,): ``(1ᵀRₛ1 − tr Rₛ) / (m (m − 1))``, 0 for fewer than two.
 
     The mean of m standardised members has variance ``(1 + (m − 1) r̄) / m``, so with m given this orders sets by how
     much of their members' variance their score carries.
     """
+    if isinstance(correlation, LowRank):
+        return next(coherences(correlation, members, [np.arange(len(correlation.own))]))
     values = np.zeros(len(members))
     for j, rows in enumerate(members):
         if (m := len(rows)) > 1:
@@ -119,7 +128,7 @@ def own_share(members: Members, bins: NDArray[np.intp]) -> Floats:
 
 
 def null_coherence(
-    correlation: NDArray[np.float32], members: Members, bins: NDArray[np.intp], n_null: int, random_state: int
+    correlation: Correlations, members: Members, bins: NDArray[np.intp], n_null: int, random_state: int
 ) -> Iterator[Floats]:
     """Coherence of all pathways after the genes of each bin were permuted, (p,), one draw after the other.
 
@@ -127,14 +136,24 @@ def null_coherence(
     set is uniform among those with as many genes of every bin; it may hold own members. A pathway's draws depend on
     no other pathway.
     """
+    moves = _moves(bins, n_null, random_state)
+    if isinstance(correlation, LowRank):
+        yield from coherences(correlation, members, moves)
+        return
+    for moved in moves:
+        # sorted: near genes lie near in memory, and a set that comes back to itself has the same sum
+        yield coherence(correlation, [np.sort(moved[rows]) for rows in members])
+
+
+def _moves(bins: NDArray[np.intp], n: int, random_state: int) -> Iterator[NDArray[np.intp]]:
+    """The gene that takes the place of each, n times, in one array that is written again and again."""
     rng = np.random.default_rng(random_state)
     groups = [np.flatnonzero(bins == b) for b in np.unique(bins)]
     moved = np.empty(len(bins), dtype=np.intp)
-    for _ in range(n_null):
+    for _ in range(n):
         for rows in groups:
             moved[rows] = rng.permutation(rows)
-        # sorted: near genes lie near in memory, and a set that comes back to itself has the same sum
-        yield coherence(correlation, [np.sort(moved[rows]) for rows in members])
+        yield moved
 
 
 def significance(observed: Floats, null: Floats) -> Significance:
@@ -160,7 +179,7 @@ def significance(observed: Floats, null: Floats) -> Significance:
     return Significance(mean, low, high, z, pval, scipy.stats.false_discovery_control(pval))
 
 
-def held_out(train: Standardized, left_out: Standardized, encoder: Floats) -> HeldOut:
+def held_out(train: Data, left_out: Data, encoder: Floats) -> HeldOut:
     r"""Variance of left-out cells that their scores explain, decoded as the other cells were; from moments only.
 
     With scores ``Z = X̃E`` and the least-squares decoder of the training cells ``D = (EᵀGE)⁻¹EᵀG``, left-out cells

@@ -12,14 +12,18 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import scipy.linalg
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from pathwayae.core.grouped import components
 from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.grouped.fit import Config, Problem
-from pathwayae.core.moments.batches import of_strata
+from pathwayae.core.moments.batches import centred, of_strata
 from pathwayae.core.moments.folds import N_FOLDS, together
-from pathwayae.core.moments.moments import Moments, Scale, Standardized
+from pathwayae.core.moments.gram_product import Data, Gram
+from pathwayae.core.moments.moments import Scale
+from pathwayae.core.moments.sketch import AnyMoments
 
 THETAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 N_FREE = 50  # free components looked at by default
@@ -48,7 +52,7 @@ class Design(NamedTuple):
         Names of the batches within which cells are centred, those held out too; none for all cells alike.
     """
 
-    moments: Moments
+    moments: AnyMoments
     membership: NDArray[np.bool_]
     config: Config
     center: bool
@@ -114,9 +118,10 @@ def theta_path(
         fits = grouped.fit_many(_problem(train, seen, config) for config in configs)
         for t, fit in enumerate(fits):
             basis = _basis(train, fit.encoder, n_extra)
+            loadings = fit.loadings.toarray() if sp.issparse(fit.loadings) else fit.loadings
             error[f, t] = 1.0 - _explained(held_out, basis).sum()
-            auc[f, t] = recovery(fit.loadings, hidden == f, design.membership)
-            inside[f, t] = _inside(fit.loadings, seen)
+            auc[f, t] = recovery(loadings, hidden == f, design.membership)
+            inside[f, t] = _inside(loadings, seen)
         advance()
     table = pd.DataFrame({"theta": thetas, "heldout_error": error.mean(axis=0), "se": _standard_error(error)})
     draws = auc.transpose(0, 2, 1).reshape(-1, len(thetas))
@@ -214,7 +219,7 @@ def extra_path(design: Design, n_max: int, *, advance: Advance = lambda: None) -
     return table
 
 
-def predicted_share(gram: Floats, basis: Floats, hidden: NDArray[np.bool_], first: int) -> Floats:
+def predicted_share(gram: Gram, basis: Floats, hidden: NDArray[np.bool_], first: int) -> Floats:
     """Share of the variance of hidden genes that the other genes predict, with the first p, p + 1, … components.
 
     With A and B the rows of the basis for seen and hidden genes, ``X̂_B = X_A A (AᵀA)⁻¹ Bᵀ``, so that
@@ -223,7 +228,7 @@ def predicted_share(gram: Floats, basis: Floats, hidden: NDArray[np.bool_], firs
     Parameters
     ----------
     gram
-        Of the cells to predict, shape (g, g).
+        Of the cells to predict, shape (g, g), or its operator.
     basis
         Loadings, shape (g, k).
     hidden
@@ -235,9 +240,9 @@ def predicted_share(gram: Floats, basis: Floats, hidden: NDArray[np.bool_], firs
     -------
     Shape (k − p + 1,).
     """
-    seen, held_out = basis[~hidden], basis[hidden]
-    s = seen.T @ (gram[np.ix_(~hidden, ~hidden)] @ seen)
-    t = seen.T @ (gram[np.ix_(~hidden, hidden)] @ held_out)
+    seen, held_out = np.where(hidden[:, None], 0.0, basis), np.where(hidden[:, None], basis, 0.0)
+    product = np.asarray(gram @ seen)
+    s, t = seen.T @ product, product.T @ held_out
     normal, c = seen.T @ seen, held_out.T @ held_out
     total = gram.diagonal()[hidden].sum()
     shares = []
@@ -247,31 +252,31 @@ def predicted_share(gram: Floats, basis: Floats, hidden: NDArray[np.bool_], firs
     return np.array(shares)
 
 
-def _splits(design: Design) -> Iterator[tuple[Standardized, Standardized]]:
+def _splits(design: Design) -> Iterator[tuple[Data, Data]]:
     """Cells of the other folds, and those of one fold in their units."""
     for fold in design.folds:
         others, own = design.moments.without(*fold), design.moments.select(*fold)
         if not design.batches:
-            train = others.standardize(center=design.center, scale=design.scale)
-            yield train, own.standardize_with(train.mean, train.scale)
+            whole = others.standardize(center=design.center, scale=design.scale)
+            yield whole, own.standardize_with(whole.mean, whole.scale)
             continue
         known, left = of_strata(others, design.batches), of_strata(own, design.batches)
-        train = others.standardize_within(known.counts, known.sums, scale=design.scale)
-        yield train, own.standardize_within(left.counts, left.sums, unit=train.scale)
+        train = centred(others, known, scale=design.scale)
+        yield train, centred(own, left, unit=train.scale)
 
 
-def _problem(train: Standardized, membership: NDArray[np.bool_], config: Config) -> Problem:
+def _problem(train: Data, membership: NDArray[np.bool_], config: Config) -> Problem:
     g, p = membership.shape
     return Problem(train, membership, np.ones(g, dtype=bool), p, config)
 
 
-def _basis(train: Standardized, encoder: Floats, n_extra: int) -> Floats:
+def _basis(train: Data, encoder: Encoder, n_extra: int) -> Floats:
     """Orthonormal basis of the encoder of the pathways, then the free components."""
     free = components.residual_components(train.gram, encoder, n_extra)
-    return np.column_stack([scipy.linalg.orth(encoder), free])
+    return np.column_stack([scipy.linalg.orth(encoder.toarray()), free])
 
 
-def _explained(cells: Standardized, basis: Floats) -> Floats:
+def _explained(cells: Data, basis: Floats) -> Floats:
     """Share of ‖X̃‖² along each column of an orthonormal basis."""
     return np.einsum("ij,ij->j", basis, cells.gram @ basis) / cells.total
 

@@ -6,7 +6,7 @@ fit + refits → matched correlations, intervals of the loadings → table
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pathwayae.core.moments.gram_product import Gram
-from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.sketch import ARRAYS, AnyMoments, Sketch
 from pathwayae.core.moments.strata import WHOLE
 
 LEVEL = 0.95  # of the intervals
@@ -40,11 +40,15 @@ def bootstrap_weights(n_strata: int, n_draws: int, rng: np.random.Generator) -> 
     return rng.multinomial(n_strata, np.full(n_strata, 1.0 / n_strata), size=n_draws).astype(np.float64)
 
 
-def reweighted(moments: Moments, weights: Floats) -> Moments:
+def reweighted(moments: AnyMoments, weights: Floats) -> AnyMoments:
     """Moments of all cells together, those of stratum s counted ``weights[s]`` times.
 
-    The same as ``moments.weighted(weights).pool()``, with one Gram matrix in memory instead of one per stratum.
+    The same as ``moments.weighted(weights).pool()``, with one Gram matrix or one set of products in memory instead of
+    one per stratum.
     """
+    if isinstance(moments, Sketch):
+        arrays: dict[str, Any] = {name: np.tensordot(weights, getattr(moments, name), 1)[None] for name in ARRAYS}
+        return replace(moments, **arrays, strata=WHOLE)
     gram = np.zeros(moments.grams.shape[1:])
     for weight, own in zip(weights, moments.grams, strict=True):
         if weight > 0:

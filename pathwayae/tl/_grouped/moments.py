@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import numpy as np
 from anndata import AnnData
 
 from pathwayae import pp
 from pathwayae._slots.grouped import Fitted
-from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments import batches
+from pathwayae.core.moments.gram_product import Data
+from pathwayae.core.moments.moments import Standardized
+from pathwayae.core.moments.sketch import AnyMoments, Sketch, StandardizedSketch
+from pathwayae.core.notice import listed
 
 
 def moments_of(
     adata: AnnData,
     model: Fitted,
-    moments: Moments | None,
+    moments: AnyMoments | None,
     *,
     sample_key: str | None = None,
     batch_key: str | None = None,
     n_folds: int | None = None,
     random_state: int = 0,
     progress: bool = True,
-) -> Moments:
+) -> AnyMoments:
     """Moments of the genes of the model in their order, per stratum: those given, or from one pass over the cells.
 
     Raises
     ------
     ValueError
-        If the moments given lack a gene of the model or were normalised otherwise than those of the fit.
+        If the moments given lack a gene of the model, hold values that are not finite, or were normalised otherwise
+        than those of the fit.
     """
     normalize = str(model.params.get("normalize", ""))
     if moments is None:
@@ -45,4 +51,50 @@ def moments_of(
     if moments.normalize != normalize:
         msg = f"moments were normalised by {moments.normalize!r}, those of the fit by {normalize!r}; read them alike."
         raise ValueError(msg)
-    return moments.subset(model.names)
+    chosen = moments.subset(model.names)
+    check_finite(chosen)
+    return chosen
+
+
+def standardize(model: Fitted, moments: AnyMoments) -> Standardized | StandardizedSketch:
+    """Moments of some or all strata, centred and scaled by themselves as the fit did, within its batches.
+
+    Raises
+    ------
+    ValueError
+        If a stratum is of no batch of the fit.
+    """
+    scale = model.params["scale"] or None
+    if not model.batches:
+        return moments.standardize(center=bool(model.params["center"]), scale=scale)
+    own = batches.of_strata(moments, model.batches)
+    batches.check_known(own.names, model.batches, moments.strata)
+    return batches.centred(moments, own, scale=scale)
+
+
+def left_out(model: Fitted, moments: AnyMoments, train: Data) -> Standardized | StandardizedSketch:
+    """Moments of strata that took no part in ``train``, in its units, centred as new cells would be.
+
+    With batches these are centred at their own means: cells of a batch are left out of all others with it.
+    """
+    if not model.batches:
+        return moments.standardize_with(train.mean, train.scale)
+    return batches.centred(moments, batches.of_strata(moments, model.batches), unit=train.scale)
+
+
+def check_finite(moments: AnyMoments) -> None:
+    """Raise where moments hold NaN or infinite values: a value that was not finite spoils its gene."""
+    squares = moments.squares if isinstance(moments, Sketch) else np.einsum("sii->si", moments.grams)
+    spoilt = ~(np.isfinite(moments.sums) & np.isfinite(squares))
+    if isinstance(moments, Sketch):
+        spoilt |= ~np.isfinite(moments.products).all(axis=2)
+    if not spoilt.any() and np.isfinite(moments.counts).all():
+        return
+    strata = [moments.strata[i] for i in np.flatnonzero(spoilt.any(axis=1))]
+    genes = np.flatnonzero(spoilt.any(axis=0))
+    named = [moments.genes[i] for i in genes] if moments.genes else genes.tolist()
+    msg = (
+        f"The moments hold NaN or infinite values: for {len(genes)} genes ({listed(named)}) in {len(strata)} strata "
+        f"({listed(strata)}). Leave these out (subset, without), or read the cells again with pae.pp.moments."
+    )
+    raise ValueError(msg)

@@ -19,7 +19,7 @@ from pathwayae.core.grouped.model import Model
 from pathwayae.core.moments.batches import Batches
 from pathwayae.core.moments.folds import N_FOLDS
 from pathwayae.core.moments.gram_product import Data
-from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.sketch import AnyMoments
 from pathwayae.tl._grouped import batches as of_batches
 from pathwayae.tl._grouped import pathways as of_pathways
 from pathwayae.tl._grouped import standardize
@@ -45,7 +45,7 @@ class Prepared(NamedTuple):
     dropped: pd.DataFrame
     labels: of_batches.Labels | None
     batches: Batches | None
-    moments: Moments | None
+    moments: AnyMoments | None
 
     @property
     def levels(self) -> Sequence[str]:
@@ -100,7 +100,7 @@ def prepare(adata: AnnData, pathways: Any, asked: Asked, device: str) -> Prepare
     return Prepared(source, genes, names[genes], data, *matched, labels, batches, moments)
 
 
-def _folds(adata: AnnData, asked: Asked, genes: NDArray[np.str_], device: str) -> Moments:
+def _folds(adata: AnnData, asked: Asked, genes: NDArray[np.str_], device: str) -> AnyMoments:
     """Moments of batches, or of random folds, from one pass."""
     return pp.moments(
         adata,
@@ -115,7 +115,7 @@ def _folds(adata: AnnData, asked: Asked, genes: NDArray[np.str_], device: str) -
     )
 
 
-def _constant(names: NDArray[np.str_], used: NDArray[np.str_], moments: Moments | None) -> NDArray[np.str_]:
+def _constant(names: NDArray[np.str_], used: NDArray[np.str_], moments: AnyMoments | None) -> NDArray[np.str_]:
     """Genes that were to be in the model but do not vary."""
     lost = np.setdiff1d(names, used)
     return lost if moments is None else lost[np.isin(lost, np.array(moments.genes))]

@@ -17,7 +17,9 @@ from pathwayae._slots.grouped import Fitted, fitted
 from pathwayae.core.evidence import association
 from pathwayae.core.evidence import refine as core
 from pathwayae.core.fdr import adjusted
+from pathwayae.core.moments.gram_product import Gram
 from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.sketch import AnyMoments, Sketch
 from pathwayae.core.notice import warn
 from pathwayae.core.trust import heldout
 from pathwayae.tl._grouped.moments import moments_of
@@ -41,7 +43,7 @@ class _Weighed(NamedTuple):
 def refine(
     adata: AnnData,
     *,
-    moments: Moments | None = None,
+    moments: Moments | Sketch | None = None,
     sample_key: str | None = None,
     batch_key: str | None = None,
     fdr: float = 0.05,
@@ -148,7 +150,7 @@ def refine(
     return target if copy else None
 
 
-def _check_strata(data: Moments, *, given: bool, keys: list[str]) -> None:
+def _check_strata(data: AnyMoments, *, given: bool, keys: list[str]) -> None:
     """One stratum given as moments cannot be divided; one read from the cells is only worth a notice."""
     if len(data.strata) > 1:
         return
@@ -162,13 +164,13 @@ def _check_strata(data: Moments, *, given: bool, keys: list[str]) -> None:
     warn(f"There is one stratum only, {data.strata[0]!r}: {named} makes no difference here.")
 
 
-def _weigh(model: Fitted, data: Moments, *, within: bool, fdr: float, random_state: int, progress: bool) -> _Weighed:
+def _weigh(model: Fitted, data: AnyMoments, *, within: bool, fdr: float, random_state: int, progress: bool) -> _Weighed:
     """Everything about the pathways that have some genes of the model, and not all."""
     member = model.membership.toarray().astype(bool)
     size = member.sum(axis=0)
     possible = (size > 0) & (size < len(member))
-    gram = data.standardize(scale="unit", within=within).gram
-    if not (np.diagonal(gram) > 0).any():
+    gram: Gram = data.standardize(scale="unit", within=within).gram
+    if not (np.asarray(gram.diagonal()) > 0).any():
         msg = f"No gene varies among the {data.n} cells{' within strata' if within else ''}; nothing can be weighed."
         raise ValueError(msg)
     if not possible.any():

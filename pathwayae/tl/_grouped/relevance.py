@@ -18,10 +18,12 @@ from pathwayae._slots.grouped import Fitted, fitted
 from pathwayae.core.grouped import components
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.moments.folds import together
+from pathwayae.core.moments.gram_product import Data
 from pathwayae.core.moments.moments import Moments, Standardized
+from pathwayae.core.moments.sketch import AnyMoments, Sketch, StandardizedSketch
 from pathwayae.core.notice import listed, warn
 from pathwayae.core.trust import relevance as core
-from pathwayae.tl._grouped.moments import moments_of
+from pathwayae.tl._grouped.moments import left_out, moments_of, standardize
 
 logger = logging.getLogger("pathwayae")
 
@@ -34,7 +36,7 @@ Floats = NDArray[np.float64]
 def relevance(
     adata: AnnData,
     *,
-    moments: Moments | None = None,
+    moments: Moments | Sketch | None = None,
     sample_key: str | None = None,
     n_folds: int = 5,
     n_null: int = 1000,
@@ -132,7 +134,7 @@ def relevance(
     _check(n_folds=n_folds, n_null=n_null, n_bins=n_bins, random_state=random_state, progress=progress, copy=copy)
     model = fitted(adata, key)
     batch_key = model.params.get("batch_key") or None
-    n_strata = _check_strata(adata, moments, sample_key or batch_key)
+    n_strata = _check_strata(adata, moments, sample_key or (batch_key if moments is None else None))
     strata = moments_of(
         adata,
         model,
@@ -166,7 +168,7 @@ def _check(*, n_folds: Any, n_null: Any, n_bins: Any, random_state: Any, progres
     _checks.choice("copy", copy, (True, False))
 
 
-def _check_strata(adata: AnnData, moments: Moments | None, sample_key: str | None) -> int:
+def _check_strata(adata: AnnData, moments: AnyMoments | None, sample_key: str | None) -> int:
     """Number of strata that can be left out; raises where there are not two."""
     if moments is not None:
         if sample_key is not None:
@@ -188,7 +190,7 @@ def _check_strata(adata: AnnData, moments: Moments | None, sample_key: str | Non
 
 
 def _test(
-    moments: Moments, model: Fitted, n_null: int, n_bins: int | None, random_state: int, *, progress: bool
+    moments: AnyMoments, model: Fitted, n_null: int, n_bins: int | None, random_state: int, *, progress: bool
 ) -> tuple[Floats, core.Significance]:
     """Coherence of the pathways and what their matched random sets say of it."""
     n = model.n_pathways
@@ -196,7 +198,7 @@ def _test(
     members = [np.sort(columns.indices[columns.indptr[j] : columns.indptr[j + 1]]).astype(np.intp) for j in range(n)]
     bins = core.matched_bins(moments.mean, moments.variance, n_bins)
     _warn_of_own(core.own_share(members, bins), model)
-    correlation = core.correlations(model.standardize(moments) if model.batches else moments.standardize(scale=None))
+    correlation = core.correlations(_correlated(moments, model))
     draws = core.null_coherence(correlation, members, bins, n_null, random_state)
     bar = tqdm(draws, total=n_null, desc="random sets", unit=" draws", disable=not progress, leave=False)
     observed = core.coherence(correlation, members)
@@ -204,6 +206,13 @@ def _test(
     if (tests.padj > LEVEL).all() and n / (n_null + 1) > LEVEL:
         logger.info("%d pathways need n_null of %d or more for one alone to be found.", n, int(np.ceil(n / LEVEL)))
     return observed, tests
+
+
+def _correlated(moments: AnyMoments, model: Fitted) -> Standardized | StandardizedSketch:
+    """Centred cells, within the batches of the fit; of a sketch the leading directions of the correlations count."""
+    if model.batches:
+        return standardize(model, moments)
+    return moments.standardize(scale="unit" if isinstance(moments, Sketch) else None)
 
 
 def _warn_of_own(share: Floats, model: Fitted) -> None:
@@ -217,24 +226,24 @@ def _warn_of_own(share: Floats, model: Fitted) -> None:
 
 
 class _Fold(NamedTuple):
-    train: Standardized
-    left_out: Standardized
+    train: Data
+    left_out: Data
 
 
-def _folds(moments: Moments, groups: list[tuple[str, ...]], model: Fitted) -> Iterator[_Fold]:
+def _folds(moments: AnyMoments, groups: list[tuple[str, ...]], model: Fitted) -> Iterator[_Fold]:
     """Every group of strata in the units of the others, which are standardised as the fit was."""
     for names in groups:
-        train = model.standardize(moments.without(*names))
-        yield _Fold(train, model.left_out(moments.select(*names), train))
+        train = standardize(model, moments.without(*names))
+        yield _Fold(train, left_out(model, moments.select(*names), train))
 
 
 def _left_out(
-    moments: Moments, groups: list[tuple[str, ...]], model: Fitted, random_state: int, *, progress: bool
+    moments: AnyMoments, groups: list[tuple[str, ...]], model: Fitted, random_state: int, *, progress: bool
 ) -> list[core.HeldOut]:
     """What fits to the other folds explain of each; the fits descend together, as many as memory has room for."""
-    membership = model.membership.toarray()
     config = model.config(random_state=random_state)
-    penalised = np.ones(len(membership), dtype=bool)
+    membership: Any = model.membership.tocsc() if config.scores == "members" else model.membership.toarray()
+    penalised = np.ones(len(model.genes), dtype=bool)
     waiting: list[_Fold] = []
 
     def problems() -> Iterator[grouped.Problem]:
@@ -244,7 +253,7 @@ def _left_out(
 
     fits = grouped.fit_many(problems())
     bar = tqdm(fits, total=len(groups), desc="left out", unit=" folds", disable=not progress, leave=False)
-    return [_explained(waiting.pop(0), fit.encoder, model) for fit in bar]
+    return [_explained(waiting.pop(0), fit.encoder.toarray(), model) for fit in bar]
 
 
 def _explained(fold: _Fold, pathways: Floats, model: Fitted) -> core.HeldOut:

@@ -17,6 +17,7 @@ from pathwayae._slots.grouped import Fitted, fitted
 from pathwayae.core.grouped.fit import Config
 from pathwayae.core.moments.folds import N_FOLDS, folds
 from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.sketch import AnyMoments, Sketch
 from pathwayae.core.notice import warn
 from pathwayae.core.trust import selection
 from pathwayae.tl._grouped.moments import moments_of
@@ -30,7 +31,7 @@ def theta_path(
     adata: AnnData,
     *,
     thetas: Sequence[float] | None = None,
-    moments: Moments | None = None,
+    moments: Moments | Sketch | None = None,
     sample_key: str | None = None,
     n_folds: int = N_FOLDS,
     random_state: int = 0,
@@ -123,7 +124,7 @@ def n_extra_path(
     adata: AnnData,
     *,
     n_max: int = selection.N_FREE,
-    moments: Moments | None = None,
+    moments: Moments | Sketch | None = None,
     sample_key: str | None = None,
     n_folds: int = N_FOLDS,
     random_state: int = 0,
@@ -231,8 +232,9 @@ def choose(cells: Prepared, config: Config, asked: Asked) -> tuple[Config, int, 
     if cells.moments is None or not asked.auto:
         return config, int(asked.n_extra), {}
     paths: dict[str, pd.DataFrame] = {}
-    strata = cells.moments if cells.moments.genes == tuple(cells.names.tolist()) else cells.moments.subset(cells.names)
-    strata = strata if cells.levels else folds(strata, N_FOLDS)
+    given = cells.moments
+    chosen = given if given.genes == tuple(cells.names.tolist()) else given.subset(cells.names)
+    strata = chosen if cells.levels else folds(chosen, N_FOLDS)
     center, scale, n_extra = asked.settings.center, asked.scale, asked.n_extra
     design = selection.Design(strata, cells.membership.toarray(), config, center, scale, tuple(cells.levels))
     if asked.theta == "auto":
@@ -328,13 +330,13 @@ def _n_folds(adata: AnnData, sample_key: str | None, n_folds: int) -> int | None
 def _folds_of(
     adata: AnnData,
     model: Fitted,
-    moments: Moments | None,
+    moments: AnyMoments | None,
     sample_key: str | None,
     n_folds: int,
     random_state: int,
     *,
     progress: bool,
-) -> Moments:
+) -> AnyMoments:
     """Moments of the genes of the model per fold."""
     batch_key = model.params.get("batch_key") or None
     read = moments_of(
@@ -350,7 +352,7 @@ def _folds_of(
     return read if model.batches else folds(read, n_folds)
 
 
-def _design(held_out: Moments, model: Fitted, random_state: int) -> selection.Design:
+def _design(held_out: AnyMoments, model: Fitted, random_state: int) -> selection.Design:
     config = model.config(random_state=random_state)
     center, scale = bool(model.params["center"]), model.params["scale"] or None
     return selection.Design(held_out, model.membership.toarray().astype(bool), config, center, scale, model.batches)

@@ -162,10 +162,10 @@ def _check_held(solver: str, moments: AnyMoments) -> None:
     """Raise where the moments given are not what the solver asks for."""
     held = "sketch" if isinstance(moments, Sketch) else "gram"
     if solver not in ("auto", held):
-        what = {"cells": "goes through the cells", "gram": "needs a Gram matrix", "sketch": "needs a sketch"}[solver]
-        alone = "a sketch of their Gram matrix" if held == "sketch" else "their Gram matrix"
+        needs = {"cells": "goes through the cells", "gram": "needs their Gram matrix", "sketch": "needs a sketch"}
+        alone = {"gram": "their Gram matrix", "sketch": "a sketch of it"}[held]
         msg = (
-            f"solver={solver!r} {what}, but moments= stands in the place of the cells and holds {alone} alone. Leave "
+            f"solver={solver!r} {needs[solver]}, but moments= stands in their place and holds {alone} alone. Leave "
             "moments out, or solver."
         )
         raise ValueError(msg)

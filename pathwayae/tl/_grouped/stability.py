@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -17,16 +18,18 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.grouped import Fitted, fitted
-from pathwayae.core.grouped import components
 from pathwayae.core.grouped import fit as grouped
-from pathwayae.core.grouped.encoder import score_weights
+from pathwayae.core.grouped import variances
+from pathwayae.core.grouped.encoder import Weights, score_weights
 from pathwayae.core.grouped.fit import Problem
 from pathwayae.core.grouped.model import Model, complete
-from pathwayae.core.moments.batches import of_strata
+from pathwayae.core.moments.batches import centred, of_strata
+from pathwayae.core.moments.gram_product import Data
 from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.sketch import AnyMoments, Sketch
 from pathwayae.core.notice import warn
 from pathwayae.core.trust import stability as core
-from pathwayae.tl._grouped.moments import moments_of
+from pathwayae.tl._grouped.moments import moments_of, standardize
 
 logger = logging.getLogger("pathwayae")
 
@@ -41,7 +44,7 @@ def stability(
     *,
     n_bootstrap: int = 200,
     n_restarts: int = 0,
-    moments: Moments | None = None,
+    moments: Moments | Sketch | None = None,
     sample_key: str | None = None,
     random_state: int = 0,
     progress: bool = True,
@@ -147,7 +150,7 @@ class _Outcome(NamedTuple):
 
 
 def _check(
-    adata: AnnData, n_bootstrap: Any, n_restarts: Any, moments: Moments | None, sample_key: Any, random_state: Any
+    adata: AnnData, n_bootstrap: Any, n_restarts: Any, moments: AnyMoments | None, sample_key: Any, random_state: Any
 ) -> None:
     """Raise where refits cannot be made as asked; warn of too few draws or strata."""
     for name, value in (("n_bootstrap", n_bootstrap), ("n_restarts", n_restarts), ("random_state", random_state)):
@@ -173,12 +176,12 @@ def _strata(
     adata: AnnData,
     model: Fitted,
     n_bootstrap: int,
-    moments: Moments | None,
+    moments: AnyMoments | None,
     sample_key: str | None,
     random_state: int,
     *,
     progress: bool,
-) -> Moments:
+) -> AnyMoments:
     """Moments of every donor, batch, or donor in a batch, for the genes of the model; without, of folds."""
     batch_key = model.params.get("batch_key") or None
     divided = sample_key is not None or batch_key is not None
@@ -197,9 +200,9 @@ def _strata(
     return strata
 
 
-def _problem(model: Fitted, strata: Moments) -> Problem:
+def _problem(model: Fitted, strata: AnyMoments) -> Problem:
     """What the fit was about, from the moments of its cells."""
-    data = model.standardize(strata)
+    data = standardize(model, strata)
     everywhere = np.ones(len(model.genes), dtype=bool)
     return Problem(data, model.membership.toarray(), everywhere, model.n_pathways, model.config())
 
@@ -226,7 +229,7 @@ def _refitted(
     model: Fitted,
     problem: Problem,
     others: list[grouped.Fit],
-    strata: Moments,
+    strata: AnyMoments,
     n_bootstrap: int,
     random_state: int,
     *,
@@ -236,7 +239,7 @@ def _refitted(
     gram, n_extra = problem.data.gram, len(model.components) - model.n_pathways
     anchor = core.Anchor(gram, model.loadings, model.encoder, model.n_pathways)
     again = [complete(gram, fit, n_extra, problem.config) for fit in others]
-    restarts = [anchor.match(refit.loadings.astype(np.float64), refit.encoder) for refit in again]
+    restarts = [anchor.match(_dense(refit.loadings), refit.encoder.toarray()) for refit in again]
     draws, tails = [], core.Tails(max(n_bootstrap, 1), model.loadings.shape if n_bootstrap else (0,))
     if n_bootstrap:
         rng = np.random.default_rng(random_state)
@@ -245,8 +248,8 @@ def _refitted(
         seeds = rng.integers(2**31, size=n_bootstrap)
         refits = _draws(model, problem, strata, weights, seeds, n_extra)
         for refit in _shown(refits, n_bootstrap, "bootstrap", progress=progress):
-            values = refit.loadings.astype(np.float64)
-            match = anchor.match(values, refit.encoder)
+            values = _dense(refit.loadings)
+            match = anchor.match(values, refit.encoder.toarray())
             tails.add(values[:, match.order] * match.sign)
             draws.append(match)
     table = core.table(
@@ -254,10 +257,14 @@ def _refitted(
         draws,
         restarts,
         own=core.own_share(_weights(model), problem.membership),
-        variance=components.variance_ratio(gram, model.encoder),
+        variance=variances.variance_ratio(gram, model.encoder),
         chance=core.chance_share(np.asarray(gram.diagonal()), problem.data.n, model.encoder),
     )
     return _Outcome(table, tails.interval() if n_bootstrap else None)
+
+
+def _dense(loadings: Weights) -> NDArray[np.float64]:
+    return np.asarray(loadings.toarray() if sp.issparse(loadings) else loadings, dtype=np.float64)
 
 
 def _weights(model: Fitted) -> NDArray[np.float64]:
@@ -273,7 +280,7 @@ def _weights(model: Fitted) -> NDArray[np.float64]:
 def _draws(
     model: Fitted,
     problem: Problem,
-    strata: Moments,
+    strata: AnyMoments,
     weights: NDArray[np.float64],
     seeds: NDArray[np.int64],
     n_extra: int,
@@ -283,18 +290,21 @@ def _draws(
 
     def drawn() -> Iterator[Problem]:
         for weight, seed in zip(weights, seeds.tolist(), strict=True):
-            draw = core.reweighted(strata, weight)
-            if model.batches:
-                own = of_strata(strata, model.batches, weight)
-                data = draw.standardize_within(own.counts, own.sums, unit=model.scale)
-            else:
-                mean = draw.mean if model.params["center"] else np.zeros_like(draw.sum)
-                data = draw.standardize_with(mean, model.scale)
+            data = _standardized(model, strata, weight)
             held.append(data.gram)
             yield replace(problem, data=data, config=replace(problem.config, random_state=seed))
 
     for fit in grouped.fit_many(drawn()):
         yield complete(held.popleft(), fit, n_extra, problem.config)
+
+
+def _standardized(model: Fitted, strata: AnyMoments, weight: NDArray[np.float64]) -> Data:
+    """Cells of one draw, centred at their own means, in the units of the fit."""
+    draw = core.reweighted(strata, weight)
+    if model.batches:
+        return centred(draw, of_strata(strata, model.batches, weight), unit=model.scale)
+    mean = draw.mean if model.params["center"] else np.zeros_like(draw.sum)
+    return draw.standardize_with(mean, model.scale)
 
 
 def _check_strata(strata: tuple[str, ...], *, given: bool) -> None:
@@ -320,7 +330,7 @@ def _check_strata(strata: tuple[str, ...], *, given: bool) -> None:
     warn(msg)
 
 
-def _check_draws(weights: NDArray[np.float64], strata: Moments, n_components: int) -> None:
+def _check_draws(weights: NDArray[np.float64], strata: AnyMoments, n_components: int) -> None:
     """Raise where a draw would hold no more cells than there are components."""
     fewest = float(((weights > 0) @ strata.counts).min())
     if fewest <= n_components:

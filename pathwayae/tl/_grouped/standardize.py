@@ -1,9 +1,9 @@
-"""What a fit needs of the cells: their Gram matrix from one pass or from given moments, or the cells themselves."""
+"""What a fit needs of the cells: their Gram matrix or a sketch of it, from one pass or as given, or the cells."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,16 +15,22 @@ from pathwayae._cells import sources
 from pathwayae.core.moments import accumulate as core
 from pathwayae.core.moments import batches as core_batches
 from pathwayae.core.moments import gram_product
-from pathwayae.core.moments.accumulate import BLOCK_BYTES, Accumulator
+from pathwayae.core.moments.accumulate import BLOCK_BYTES
+from pathwayae.core.moments.accumulate_sketch import accumulator
 from pathwayae.core.moments.batches import Batches
-from pathwayae.core.moments.gram_product import STORED_BYTES, Data, Solver
-from pathwayae.core.moments.moments import Moments, Scale, Standardized
+from pathwayae.core.moments.gram_product import STORED_BYTES, Data, StandardizedCells
+from pathwayae.core.moments.moments import Scale, Standardized
+from pathwayae.core.moments.probes import Probes
+from pathwayae.core.moments.sketch import EXACT_BYTES, RANK, AnyMoments, StandardizedSketch
+from pathwayae.core.moments.strata import WHOLE
 from pathwayae.core.notice import warn
 from pathwayae.tl._grouped.batches import Labels, check_sizes
+from pathwayae.tl._grouped.moments import check_finite
 
 logger = logging.getLogger("pathwayae")
 
 Genes = NDArray[np.intp]
+Solver = Literal["auto", "gram", "cells", "sketch"]
 
 
 def standardized(
@@ -32,7 +38,7 @@ def standardized(
     names: NDArray[np.str_],
     mask: NDArray[np.bool_],
     *,
-    moments: Moments | None,
+    moments: AnyMoments | None,
     solver: Solver,
     center: bool,
     scale: Scale,
@@ -43,7 +49,7 @@ def standardized(
     """The genes that vary, in the order of their names, their standardised cells, and their means in each batch.
 
     Cells are those of the source or the moments. The order of names makes the result independent of the order of the
-    genes in the AnnData. With labels, cells are centred within batches, always from their Gram matrix.
+    genes in the AnnData. With labels, cells are centred within batches, from their Gram matrix or a sketch of it.
     """
     batches = None
     if moments is not None:
@@ -56,35 +62,75 @@ def standardized(
     else:
         genes = np.flatnonzero(mask)
         genes = genes[np.argsort(names[genes], kind="stable")]
-        if labels is None and gram_product.prefer_cells(source.shape[0], len(genes), solver):
+        way = _way(source, genes, solver, divided=labels is not None)
+        if way == "cells":
             matrix, columns = _held(source, genes, progress=progress)
             varies = _varying(gram_product.mean_and_variance(matrix, columns)[1])
             if not varies.all():
                 columns = (np.arange(len(genes)) if columns is None else columns)[varies]
             return genes[varies], gram_product.standardize(matrix, center=center, scale=scale, genes=columns), None
-        _check_gram(source, genes, only=labels is not None)
-        read, batches = _read(source, genes, device, labels, progress=progress)
+        if way == "gram":
+            _check_gram(source, genes, only=labels is not None)
+        probes = (
+            Probes.of(tuple(names[np.sort(genes)].tolist()), rank=min(RANK, len(genes))) if way == "sketch" else None
+        )
+        read, batches = _read(source, genes, probes, device, labels, progress=progress)
     if labels is not None and batches is not None:
         genes, data, batches = _within(genes, read, batches, scale)
         check_sizes(batches, labels.key)
-        return genes, data, batches
+        return genes, _said(data), batches
     varies = _varying(read.variance)
     if not varies.all():
         genes, read = genes[varies], read.subset(varies)
-    return genes, read.standardize(center=center, scale=scale), None
+    return genes, _said(read.standardize(center=center, scale=scale)), None
 
 
-def _within(genes: Genes, read: Moments, batches: Batches, scale: Scale) -> tuple[Genes, Data, Batches]:
+def solver_of(data: Data) -> str:
+    """What a fit is made from, as ``FitSettings.solver`` calls it."""
+    if isinstance(data, StandardizedCells):
+        return "cells"
+    return "sketch" if isinstance(data, StandardizedSketch) else "gram"
+
+
+def _way(source: sources.Source, genes: Genes, solver: Solver, *, divided: bool) -> Literal["gram", "cells", "sketch"]:
+    """What is read of the cells: what was asked for, or the smaller of the exact ones while it is small."""
+    if solver != "auto":
+        return solver
+    n, g = source.shape[0], len(genes)
+    few = 2 * n < g and 8 * n * n <= EXACT_BYTES
+    if few and not divided and _held_bytes(source, genes) <= core.MAX_GRAM_BYTES:
+        return "cells"
+    return "gram" if 8 * g * g <= EXACT_BYTES else "sketch"
+
+
+def _probes(names: NDArray[np.str_]) -> Probes:
+    """Directions of a sketch for genes in the order in which they are read."""
+    return Probes.of(tuple(names.tolist()), rank=min(RANK, len(names)))
+
+
+def _said(data: Data) -> Data:
+    """The same; what a sketch leaves out goes to the log."""
+    if isinstance(data, StandardizedSketch):
+        g, r = data.gram.factors.shape
+        msg = "Fitting %d genes from a sketch of their Gram matrix: %d directions hold %.3g %% of the variance."
+        logger.info(msg, g, r, 100.0 * (1.0 - data.error))
+    return data
+
+
+def _within(genes: Genes, read: AnyMoments, batches: Batches, scale: Scale) -> tuple[Genes, Data, Batches]:
     """Genes that vary within batches, and their cells centred there."""
-    data = read.standardize_within(batches.counts, batches.sums, scale=scale)
-    varies = _varying(np.diagonal(data.gram), "within batches")
-    if not varies.all():
-        genes, batches = genes[varies], batches.subset(varies)
-        data = Standardized(data.n, data.gram[np.ix_(varies, varies)], data.mean[varies], data.scale[varies])
-    return genes, data, batches
+    data = core_batches.centred(read, batches, scale=scale)
+    varies = _varying(np.asarray(data.gram.diagonal()), "within batches")
+    if varies.all():
+        return genes, data, batches
+    genes, batches = genes[varies], batches.subset(varies)
+    if isinstance(data, StandardizedSketch):
+        return genes, data.subset(varies), batches
+    gram = data.gram[np.ix_(varies, varies)]
+    return genes, Standardized(data.n, gram, data.mean[varies], data.scale[varies]), batches
 
 
-def _given(moments: Moments, names: NDArray[np.str_], mask: NDArray[np.bool_]) -> tuple[Genes, Moments]:
+def _given(moments: AnyMoments, names: NDArray[np.str_], mask: NDArray[np.bool_]) -> tuple[Genes, AnyMoments]:
     """The genes that the moments hold too, in the order of their names, and their moments."""
     if moments.genes is None:
         msg = "These moments have no gene names to match; read them with pae.pp.moments."
@@ -96,10 +142,12 @@ def _given(moments: Moments, names: NDArray[np.str_], mask: NDArray[np.bool_]) -
         raise ValueError(msg)
     logger.info("%d of %d genes are in the moments, which hold %d.", len(shared), len(wanted), len(moments.genes))
     position = {name: i for i, name in enumerate(names)}
-    return np.array([position[name] for name in shared]), moments.pool().subset(shared)
+    chosen = moments.pool().subset(shared)
+    check_finite(chosen)
+    return np.array([position[name] for name in shared]), chosen
 
 
-def _given_batches(moments: Moments, labels: Labels, names: NDArray[np.str_]) -> Batches:
+def _given_batches(moments: AnyMoments, labels: Labels, names: NDArray[np.str_]) -> Batches:
     """Batches of the genes, of which the moments hold all, from the strata."""
     batches = core_batches.of_strata(moments, labels.names)
     core_batches.check_known(labels.names, batches.names, moments.strata)
@@ -108,15 +156,21 @@ def _given_batches(moments: Moments, labels: Labels, names: NDArray[np.str_]) ->
 
 
 def _read(
-    source: sources.Source, genes: Genes, device: str, labels: Labels | None, *, progress: bool
-) -> tuple[Moments, Batches | None]:
+    source: sources.Source,
+    genes: Genes,
+    probes: Probes | None,
+    device: str,
+    labels: Labels | None,
+    *,
+    progress: bool,
+) -> tuple[AnyMoments, Batches | None]:
     """Moments of the genes from one pass over the cells, in which they keep the order that they have there.
 
     Batches need no Gram matrix of their own, however many there are.
     """
     order = np.argsort(genes)
     columns = slice(None) if len(genes) == source.shape[1] else genes[order]
-    added = Accumulator(len(genes), device=device)
+    added = accumulator(len(genes), WHOLE, probes, device=device)
     sums = np.zeros((0 if labels is None else len(labels.names), len(genes)))
     with _bar(source, progress=progress) as bar:
         for block in source.blocks(BLOCK_BYTES):
@@ -129,7 +183,8 @@ def _read(
     read = added.result().subset(back)
     if labels is None:
         return read, None
-    return read, Batches(labels.names, np.bincount(labels.codes).astype(float), sums[:, back])
+    shadow = None if probes is None else sums @ probes.matrix()
+    return read, Batches(labels.names, np.bincount(labels.codes).astype(float), sums[:, back], shadow)
 
 
 def _varying(variance: NDArray[np.float64], where: str = "over the cells") -> NDArray[np.bool_]:
@@ -183,7 +238,7 @@ def _check_held(n_bytes: float, n: int, g: int) -> None:
     if n_bytes <= limit:
         return
     gram = 8 * g * g
-    other = "pass solver='gram', or use" if gram <= limit else "use"
+    other = "pass solver='gram' or 'sketch', or use" if gram <= limit else "pass solver='sketch', or use"
     msg = (
         f"{n} cells × {g} genes do not fit in memory through the cells: these need about {_gib(n_bytes)}, their Gram "
         f"matrix {_gib(gram)}, and at most {_gib(limit)} is allowed. Next step: {other} fewer genes (mask_var), for "
@@ -193,14 +248,15 @@ def _check_held(n_bytes: float, n: int, g: int) -> None:
 
 
 def _check_gram(source: sources.Source, genes: Genes, *, only: bool) -> None:
-    """Raise where the Gram matrix is too large, naming the cells as a way out where they would fit and are allowed."""
+    """Raise where the Gram matrix is too large, naming the ways out: the cells where they fit and are allowed."""
     try:
         core.check_size(len(genes), core.MAX_GRAM_BYTES)
     except ValueError as error:
         n_bytes = _held_bytes(source, genes)
-        if only or n_bytes > core.MAX_GRAM_BYTES:
-            raise
-        msg = f"{error} Or go through the cells (solver='cells'), which need about {_gib(n_bytes)}."
+        other = "Or fit from a sketch of it (solver='sketch')."
+        if not only and n_bytes <= core.MAX_GRAM_BYTES:
+            other += f" Or go through the cells (solver='cells'), which need about {_gib(n_bytes)}."
+        msg = f"{error} {other}"
         raise ValueError(msg) from error
 
 

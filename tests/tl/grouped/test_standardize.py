@@ -172,12 +172,32 @@ def test_a_masked_fit_goes_through_the_cells_of_the_genes_in_the_mask(
         assert (result.varm["pae_loadings"][~mask] == 0).all()
 
 
-def test_many_cells_go_through_the_gram_matrix_unless_it_does_not_fit(cells: ad.AnnData, tmp_path, monkeypatch) -> None:
-    many = ad.concat([held(cells, "csr", tmp_path)] * 3, index_unique="-")
-    assert fit(many.copy(), cells).uns["pae"]["params"]["solver"] == "gram"
-    monkeypatch.setattr(moments, "MAX_GRAM_BYTES", 8 * cells.n_vars**2 - 1)
-    monkeypatch.setattr(standardize, "STORED_BYTES", 1)
-    assert fit(many.copy(), cells).uns["pae"]["params"]["solver"] == "cells"
+def test_the_smaller_of_the_exact_ways_is_taken_while_it_is_small_and_else_a_sketch(
+    cells: ad.AnnData, tmp_path, monkeypatch, caplog
+) -> None:
+    caplog.set_level("INFO", logger="pathwayae")
+
+    def way(adata: ad.AnnData, **kwargs) -> str:
+        caplog.clear()
+        result = fit(adata.copy(), cells, **kwargs)
+        return "sketch" if "from a sketch" in caplog.text else result.uns["pae"]["params"]["solver"]
+
+    few = held(cells, "csr", tmp_path)
+    many = ad.concat([few] * 3, index_unique="-")
+    gram, kernel = 8 * cells.n_vars**2, 8 * cells.n_obs**2
+    for adata, limit, expected in (
+        (few, kernel, "cells"),
+        (few, kernel - 1, "sketch"),
+        (many, gram, "gram"),
+        (many, gram - 1, "sketch"),
+    ):
+        monkeypatch.setattr(standardize, "EXACT_BYTES", limit)
+        assert way(adata) == expected
+    assert way(many, solver="gram") == "gram"
+    monkeypatch.setattr(standardize, "EXACT_BYTES", kernel)
+    monkeypatch.setattr(moments, "MAX_GRAM_BYTES", 1000 * cells.n_vars * 8)
+    monkeypatch.setattr(standardize, "STORED_BYTES", 10**6)  # few cells that do not fit
+    assert way(few) == "sketch"
 
 
 def test_moments_and_the_cells_cannot_be_asked_for_together(cells: ad.AnnData) -> None:
@@ -216,7 +236,7 @@ def test_dense_cells_that_are_too_large_are_refused_before_they_are_read(
         needed = 4 * cells.n_obs * cells.n_vars
         monkeypatch.setattr(moments, "MAX_GRAM_BYTES", needed - 1)
         with pytest.raises(ValueError, match=r"highly variable ones or those of the pathways") as caught:
-            fit(held(cells, kind, tmp_path), cells)
+            fit(held(cells, kind, tmp_path), cells, solver="cells")
         assert f"about {needed / 2**30:.3g} GiB" in str(caught.value)
         assert "solver='gram'" not in str(caught.value)
 
@@ -233,7 +253,8 @@ def test_a_gram_matrix_that_is_too_large_names_the_cells_where_they_fit(
             monkeypatch.setattr(standardize, "STORED_BYTES", 1000)
             with pytest.raises(ValueError, match="need a Gram matrix of") as caught:
                 fit(held(cells, kind, tmp_path), cells, solver="gram")
-            assert "solver=" not in str(caught.value)
+            assert "solver='cells'" not in str(caught.value)
+            assert "Or fit from a sketch of it (solver='sketch')." in str(caught.value)
 
 
 @both
