@@ -18,6 +18,7 @@ from pathwayae.core.moments.low_rank import LowRank
 
 FAST = {"reassoc", "nsz", "contract"}  # sums may be split over the lanes of a processor, always in the same way
 PARTS = 8  # per thread, of like size, so that no thread waits long for the others
+SMALL = 2**20  # products of two loadings of a gene, and of a loading and a factor; fewer are left to one thread
 
 Floats = NDArray[np.float64]
 
@@ -97,6 +98,8 @@ def reconstruction(weights: Floats, rest: Floats, support: Support, cells: Relat
         Number of threads.
     """
     own, noise, factors = cells
+    shared = _pairs(support)
+    n_threads = n_threads if shared[-1] + len(weights) * factors.shape[1] >= SMALL else 1
     (g, r), k, columns, genes = factors.shape, len(rest), support.bounds, support.gene_bounds
     above = weights - np.repeat(rest, support.sizes)
     by_gene = above[support.places]
@@ -111,7 +114,7 @@ def reconstruction(weights: Floats, rest: Floats, support: Support, cells: Relat
         columns, support.genes, above, genes, support.components, by_gene, rest, sums, own, noise, factors, profiles,
         mixed, residual, gradient, of_rest, trace, power,
     )  # fmt: skip
-    _share(_gradient, everything, _pairs(support), n_threads)
+    _share(_gradient, everything, shared, n_threads)
     of_rest += 2.0 * ((residual * factors.sum(axis=0)).sum(axis=1) + (profiles * mixed.sum(axis=0)).sum(axis=1))
     whole_trace = float((profiles**2).sum() + trace.sum())
     whole_power = float((mixed**2).sum() + power.sum())
