@@ -67,12 +67,12 @@ def test_intervals_are_percentiles_of_refits_of_cells_repeated(cells: ad.AnnData
         data = accumulate(values).standardize_with(values.mean(axis=0), model.scale)
         config = model.config(random_state=int(seed), device="cpu")
         result = grouped.fit(data, model.membership.toarray(), np.ones(120, dtype=bool), 4, config)
-        found, basis = result.loadings, scipy.linalg.orth(result.encoder)
+        found, basis = result.loadings, scipy.linalg.orth(result.encoder.toarray())
         left = (np.eye(120) - basis @ basis.T) @ data.gram @ (np.eye(120) - basis @ basis.T)
         free = np.linalg.eigh(left)[1][:, -1:]
         free *= np.sign(free.T @ data.gram @ model.loadings[:, 4:])
         refits.append(np.column_stack([found / np.linalg.norm(found, axis=0), free]))
-        encoders.append(np.column_stack([result.encoder, free]))
+        encoders.append(np.column_stack([result.encoder.toarray(), free]))
     ends = np.quantile(refits, [0.025, 0.975], axis=0)
     for slot, end in zip(SLOTS, ends, strict=True):
         np.testing.assert_allclose(adata.varm[slot][model.genes], end, atol=2e-5)
