@@ -11,9 +11,9 @@ Floats = NDArray[np.float64]
 
 TINY = 1e-7  # singular value, relative to the largest, below which a direction is rounding
 BEYOND = 10  # directions followed beside those that are asked for
-DEPTH = 8  # products of one cycle
+DEPTH, LAST = 8, 4  # products of one cycle on the way, and of one at the end
 CYCLES = 30  # at most; expression takes one to three
-TOLERANCE = 1e-6  # of a residual, relative to the largest eigenvalue
+ROUGH, TOLERANCE = 1e-5, 1e-6  # of a residual, relative to the largest eigenvalue
 
 
 def orthonormal(columns: Floats) -> Floats:
@@ -58,7 +58,14 @@ def krylov(product: Callable[[Floats], Floats], block: Floats, depth: int) -> tu
     return basis, images
 
 
-def leading(product: Callable[[Floats], Floats], n_rows: int, n: int) -> tuple[Floats, Floats]:
+def leading(
+    product: Callable[[Floats], Floats],
+    n_rows: int,
+    n: int,
+    *,
+    start: Floats | None = None,
+    rough: Callable[[Floats], Floats] | None = None,
+) -> tuple[Floats, Floats]:
     """The n largest eigenvalues of a symmetric operator and their vectors, by block Krylov with restarts.
 
     In each cycle the space of ``V, MV, M²V, …`` is built and the best of it kept (Rayleigh–Ritz), which is where the
@@ -73,6 +80,10 @@ def leading(product: Callable[[Floats], Floats], n_rows: int, n: int) -> tuple[F
         Rows of M.
     n
         Number of vectors, at most n_rows.
+    start
+        Orthonormal columns to look in first, shape (n_rows, m), m ≥ n.
+    rough
+        The same product in less precision, to come near.
 
     Returns
     -------
@@ -85,15 +96,25 @@ def leading(product: Callable[[Floats], Floats], n_rows: int, n: int) -> tuple[F
     (array([99., 98.]), [[0.0, 1.0], [1.0, 0.0]])
     """
     width = min(n + BEYOND, n_rows)
-    block = orthonormal(np.random.default_rng(0).normal(size=(n_rows, width)))
-    values, vectors = np.zeros(0), block
-    for _ in range(CYCLES):
-        basis, images = krylov(product, block, DEPTH)
-        found, inner = np.linalg.eigh(basis.T @ images)
-        best = slice(None, -width - 1, -1)
-        values, block, image = found[best], basis @ inner[:, best], images @ inner[:, best]
-        vectors = block[:, :n]
-        rest = np.linalg.norm(image[:, :n] - vectors * values[:n], axis=0)
-        if rest.max(initial=0.0) <= TOLERANCE * max(np.abs(found).max(), 1e-300):
-            break
-    return values[:n], vectors
+    rough = product if rough is None else rough
+    if start is None or start.shape[1] < width:
+        block = orthonormal(np.random.default_rng(0).normal(size=(n_rows, width)))
+    else:
+        block = start @ np.linalg.eigh(start.T @ rough(start))[1][:, : -width - 1 : -1]
+    values = np.zeros(0)
+    for times, depth, tolerance in ((rough, DEPTH, ROUGH), (product, LAST, TOLERANCE)):
+        for _ in range(CYCLES):
+            values, block, rest = _cycle(times, block, depth, n)
+            if rest <= tolerance:
+                break
+    return values[:n], block[:, :n]
+
+
+def _cycle(product: Callable[[Floats], Floats], block: Floats, depth: int, n: int) -> tuple[Floats, Floats, float]:
+    """The best of the Krylov space of a block: values, vectors, and the largest residual of the first n of them."""
+    basis, images = krylov(product, block, depth)
+    found, inner = np.linalg.eigh(basis.T @ images)
+    best = slice(None, -block.shape[1] - 1, -1)
+    values, vectors, image = found[best], basis @ inner[:, best], images @ inner[:, best]
+    rest = np.linalg.norm(image[:, :n] - vectors[:, :n] * values[:n], axis=0).max(initial=0.0)
+    return values, vectors, float(rest / max(np.abs(found).max(), 1e-300))

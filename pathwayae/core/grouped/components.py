@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import scipy.linalg
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from pathwayae.core.evidence.basis import BEYOND, leading, orthonormal
 from pathwayae.core.grouped.encoder import Encoder, Weights
-from pathwayae.core.moments.gram_product import CellsGram, Gram
+from pathwayae.core.moments.gram_product import CellsGram, Gram, fast_product
 
 FEW = 256  # genes or columns up to which dense decompositions are as fast
 RIDGE = 1e-11  # of the largest product of columns with each other: directions below it are combinations of others
@@ -20,7 +21,9 @@ SPENT = 1e-10  # of the variance: where a component has less, the residual has r
 Floats = NDArray[np.float64]
 
 
-def residual_components(gram: Gram, encoder: Encoder | Floats, n_extra: int) -> Floats:
+def residual_components(
+    gram: Gram, encoder: Encoder | Floats, n_extra: int, *, directions: Floats | None = None
+) -> Floats:
     """Leading eigenvectors of what the pathways leave over: ``(I − QQᵀ) G (I − QQᵀ)``, Q a basis of their encoder.
 
     No pass over the data. Columns have unit length, are orthogonal to the encoder and to each other, and have their
@@ -35,6 +38,8 @@ def residual_components(gram: Gram, encoder: Encoder | Floats, n_extra: int) -> 
         Of the pathways, shape (g, p); may be rank-deficient, or have p = 0.
     n_extra
         Number of components, at most g − p.
+    directions
+        Leading directions of G, shape (g, r), where they are known: what is left of them is looked at first.
 
     Returns
     -------
@@ -52,16 +57,23 @@ def residual_components(gram: Gram, encoder: Encoder | Floats, n_extra: int) -> 
         # The encoder's own space gets a negative eigenvalue: where the residual runs out, its null space comes first.
         below = float(gram.trace()) / g
 
-        def product(values: Floats) -> Floats:
+        def product(values: Floats, times: Callable[[Floats], Floats] = gram.__matmul__) -> Floats:
             rest = beside(values)
-            return beside(np.asarray(gram @ rest)) - below * (values - rest)
+            return beside(np.asarray(times(rest))) - below * (values - rest)
 
         if n_extra >= g - 1 or g <= FEW:
             vectors = np.linalg.eigh(product(np.eye(g)))[1][:, ::-1][:, :n_extra]
         else:
-            vectors = leading(product, g, n_extra)[1]
+            start = None if directions is None else orthonormal(_unit_columns(beside(directions)))
+            rough = partial(product, times=fast_product(gram))
+            vectors = leading(product, g, n_extra, start=start, rough=rough)[1]
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(n_extra)]
     return vectors * np.where(largest < 0, -1.0, 1.0)
+
+
+def _unit_columns(columns: Floats) -> Floats:
+    length = np.linalg.norm(columns, axis=0)
+    return columns[:, length > 0] / length[length > 0]
 
 
 def _beside(encoder: Encoder) -> Callable[[Floats], Floats]:

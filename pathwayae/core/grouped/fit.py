@@ -161,7 +161,7 @@ def _slices(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
 def _fit_members(problem: Problem) -> Fit:
     config = problem.config
     found = members.fit(problem.data, problem.membership, balance=config.balance, support=config.support)
-    return Fit(found.loadings, found.weights, found.encoder, {}, 0, converged=True)
+    return Fit(found.loadings, found.weights, found.encoder, {}, 0, converged=True, directions=found.directions)
 
 
 def _fit_slice(problems: Sequence[Problem], progress: Progress | None = None) -> list[Fit]:

@@ -34,11 +34,15 @@ FEWEST = 30  # genes outside a pathway that have a loading on it, where loadings
 
 
 class Members(NamedTuple):
-    """Weights of the members (g, p), sparse, the encoder that follows, and loadings of all genes or of a support."""
+    """Weights of the members (g, p), sparse, the encoder that follows, and loadings of all genes or of a support.
+
+    ``directions`` are leading ones of the Gram matrix, (g, r), on the way to them.
+    """
 
     weights: sp.csc_array
     encoder: Encoder
     loadings: Weights
+    directions: Floats
 
 
 def fit(data: Data, membership: Weights, *, balance: bool, support: bool = False) -> Members:
@@ -71,7 +75,9 @@ def fit(data: Data, membership: Weights, *, balance: bool, support: bool = False
     encoder = encoder.scaled(unit)
     encoder = encoder.scaled(1.0 / np.sqrt(np.maximum(multiplicity(encoder), 1.0)))
     parts = _loadings(prepared, member, weights, data, support=support)
-    return Members(weights, encoder, sp.hstack(list(parts), format="csc") if support else np.hstack(list(parts)))
+    loadings = sp.hstack(list(parts), format="csc") if support else np.hstack(list(parts))
+    directions = prepared.factors * np.sqrt(np.maximum(np.asarray(data.gram.diagonal()), 0.0))[:, None]
+    return Members(weights, encoder, loadings, directions)
 
 
 def member_weights(prepared: Prepared, member: sp.csc_array) -> sp.csc_array:

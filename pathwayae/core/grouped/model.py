@@ -30,7 +30,7 @@ class Model(NamedTuple):
 
 def complete(gram: Gram, fit: Fit, n_extra: int, config: Config) -> Model:
     """A fit of the pathways with its free components: closed form, from what their scores leave over."""
-    free = components.residual_components(gram, fit.encoder, n_extra)
+    free = components.residual_components(gram, fit.encoder, n_extra, directions=fit.directions)
     norm = _lengths(fit.loadings)
     unit = 1.0 / np.maximum(norm, 1e-12)
     loadings = _beside(fit.loadings, unit, free, sparse=config.support)

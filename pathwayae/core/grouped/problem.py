@@ -89,6 +89,8 @@ class Fit(NamedTuple):
         Of the genes in the scores, before and after they are balanced, shape (g, k): ``Z = X̃E``.
     history, best_iteration, converged
         Terms per iteration, and how the descent ended; without a descent there are none.
+    directions
+        Leading directions of the Gram matrix, shape (g, r), where they came up on the way.
     """
 
     loadings: Weights
@@ -97,6 +99,7 @@ class Fit(NamedTuple):
     history: dict[str, list[float]]
     best_iteration: int
     converged: bool
+    directions: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
