@@ -6,6 +6,9 @@ moments → low rank and a diagonal → support → start → Adam, the support 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -73,19 +76,20 @@ def fit_on_support(problem: Problem, progress: Progress | None = None) -> Fit:
             "zero_norm='component' and without held-out cells. Pass support=False."
         )
         raise ValueError(msg)
-    target, point = _begin(problem)
-    with threads_for(0):
-        (descent,) = minimize(
-            target,
-            point,
-            learning_rate=config.learning_rate,
-            max_iter=config.max_iter,
-            min_delta=config.min_delta,
-            early_stopping_patience=config.early_stopping_patience,
-            scheduler_patience=config.scheduler_patience,
-            scheduler_factor=config.scheduler_factor,
-            progress=progress,
-        )
+    with _threads() as pool:
+        target, point = _begin(problem, pool)
+        with threads_for(0):
+            (descent,) = minimize(
+                target,
+                point,
+                learning_rate=config.learning_rate,
+                max_iter=config.max_iter,
+                min_delta=config.min_delta,
+                early_stopping_patience=config.early_stopping_patience,
+                scheduler_patience=config.scheduler_patience,
+                scheduler_factor=config.scheduler_factor,
+                progress=progress,
+            )
     support, places = target.slots.support(descent.best_iteration)
     loadings = support.matrix(activate(descent.best[places], config.activation)[0].numpy())
     encoder = balanced_encoder(loadings, expression_bins(problem.data.mean)) if config.balance else Encoder(loadings)
@@ -135,19 +139,21 @@ class OnSupport:
     Parameters
     ----------
     problem
-        What is fitted.
+        What is fitted; its membership is a ``csc_array``.
     gram
         Of its cells.
     slots
         What the point, shape (1, places), stands for.
+    pool
+        Threads of the compiled loops.
     """
 
-    def __init__(self, problem: Problem, gram: LowRank, slots: Slots) -> None:
-        config, member = problem.config, sp.csc_array(problem.membership, dtype=bool)
-        self.config, self.structure, self.slots = config, structure(problem, member), slots
+    def __init__(self, problem: Problem, gram: LowRank, slots: Slots, pool: Executor | None) -> None:
+        config = problem.config
+        self.config, self.structure, self.slots = config, structure(problem), slots
+        self.pool = pool
         self.denominator = 1.0 if config.relative else problem.data.n * len(problem.penalised) / gram.trace()
         self.cells = relative(gram, hiding(config.dropout))
-        self.threads = _threads()
         self.iteration = 0
         self.of_place = torch.from_numpy(slots.components)
         self._take_in()
@@ -169,7 +175,7 @@ class OnSupport:
     ) -> tuple[dict[str, Tensor], Tensor, Tensor, Gradient]:
         """Terms (1,) and gradients (nnz,) and (k,) at loadings of any support, and the products behind them."""
         share_data, share_zero, share_entropy = self.structure.shares
-        found = reconstruction(weights.numpy(), rest.numpy(), support, self.cells, self.threads)
+        found = reconstruction(weights.numpy(), rest.numpy(), support, self.cells, self.pool)
         rmse = max(found.squared / self.denominator, 1e-24) ** 0.5
         zero, spread = zero_component(weights, rest, pairs), entropy(weights, rest, pairs)
         factor = share_data / (2.0 * rmse * self.denominator)
@@ -228,13 +234,13 @@ class OnSupport:
         return np.concatenate(genes), np.repeat(np.arange(len(allowed)), sizes), np.concatenate(signs)
 
 
-def _begin(problem: Problem) -> tuple[OnSupport, Tensor]:
+def _begin(problem: Problem, pool: Executor | None = None) -> tuple[OnSupport, Tensor]:
     """Objective and first point of a descent."""
     prepared = prepare(problem.data.gram)
     gram = low_rank(problem.data.gram, prepared)
-    k, member = problem.n_components, sp.csc_array(problem.membership, dtype=bool)
+    member = sp.csc_array(problem.membership, dtype=bool, copy=True)
     member.sort_indices()
-    g, p = member.shape
+    problem, k, (g, p) = replace(problem, membership=member), problem.n_components, member.shape
     genes, components = with_outside(gram, member)
     genes = np.concatenate([genes, np.tile(np.arange(g), k - p)])
     components = np.concatenate([components, np.repeat(np.arange(p, k), g)])
@@ -242,20 +248,31 @@ def _begin(problem: Problem) -> tuple[OnSupport, Tensor]:
     outside = support.sizes
     outside[:p] -= np.diff(member.indptr)
     spare = np.minimum(np.ceil(GROWTH * outside).astype(np.intp), g - support.sizes)
-    values, rest = _start(problem, member, support, gram, prepared)
+    values, rest = _start(problem, support, prepared)
+    if problem.init is None:
+        cells = relative(gram, hiding(problem.config.dropout))
+        found = reconstruction(values, rest, support, cells, pool)
+        scale = np.sqrt(found.trace / found.power) if found.power > 0 else 1.0
+        values, rest = values * scale, rest * scale
     slots = Slots(support, spare)
     point = np.concatenate([values, rest[slots.components[len(values) :]]])
     point = deactivate(point, problem.config.activation)
-    return OnSupport(problem, gram, slots), torch.from_numpy(point)[None]
+    return OnSupport(problem, gram, slots, pool), torch.from_numpy(point)[None]
 
 
-def _start(
-    problem: Problem, member: sp.csc_array, support: Support, gram: LowRank, prepared: Prepared
-) -> tuple[Floats, Floats]:
-    """Loadings to start from, those of :func:`pathwayae.core.grouped.start.start`: on the support, and of the rest."""
-    columns, ends, (g, p), k = support.columns, support.bounds.astype(np.intp), member.shape, problem.n_components
+def _start(problem: Problem, support: Support, prepared: Prepared) -> tuple[Floats, Floats]:
+    """Loadings to start from, on the support and of the rest, but for the scale of all of them.
+
+    Those of :func:`pathwayae.core.grouped.start.start`, as they are where the problem has some.
+    """
+    columns, ends, (g, p), k = (
+        support.columns,
+        support.bounds.astype(np.intp),
+        problem.membership.shape,
+        problem.n_components,
+    )
     values, total, squares = np.ones(len(columns)), np.zeros(k), np.zeros(k)
-    for j, column in enumerate(_columns(problem, member, prepared)):
+    for j, column in enumerate(_columns(problem, prepared)):
         values[ends[j] : ends[j + 1]] = column[support.genes[ends[j] : ends[j + 1]]]
         total[j], squares[j] = np.abs(column).sum(), column @ column
     n_rest = g - support.sizes
@@ -270,15 +287,12 @@ def _start(
     values *= 1.0 + NOISE * rng.uniform(-1.0, 1.0, size=len(values))
     values[ends[p] :] *= rng.uniform(size=len(values) - ends[p])
     length = np.sqrt(np.maximum(squares + np.bincount(columns, values**2, minlength=k), 1e-300))
-    values, rest = values / length[columns], rest / length
-    cells = relative(gram, hiding(problem.config.dropout))
-    found = reconstruction(values, rest, support, cells, _threads())
-    scale = np.sqrt(found.trace / found.power) if found.power > 0 else 1.0
-    return values * scale, rest * scale
+    return values / length[columns], rest / length
 
 
-def _columns(problem: Problem, member: sp.csc_array, prepared: Prepared) -> Iterator[Floats]:
+def _columns(problem: Problem, prepared: Prepared) -> Iterator[Floats]:
     """Start of all genes, before it is scaled: of one component after the other, or of the pathways alone."""
+    member = problem.membership
     if problem.init is not None:
         yield from np.asarray(problem.init, dtype=np.float64).T
     elif problem.config.start == "evidence":
@@ -291,6 +305,12 @@ def _columns(problem: Problem, member: sp.csc_array, prepared: Prepared) -> Iter
             yield column
 
 
-def _threads() -> int:
-    """Those of compiled loops; one where descents run side by side."""
-    return min(threads(), torch.get_num_threads())
+@contextmanager
+def _threads() -> Iterator[Executor | None]:
+    """Those of compiled loops; none but this one where descents run side by side."""
+    n = min(threads(), torch.get_num_threads())
+    if n == 1:
+        yield None
+        return
+    with ThreadPoolExecutor(n) as pool:
+        yield pool

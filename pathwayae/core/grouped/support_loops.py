@@ -6,7 +6,7 @@ on how many threads there are.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numba
@@ -17,7 +17,7 @@ from pathwayae.core.grouped.support import Support
 from pathwayae.core.moments.low_rank import LowRank
 
 FAST = {"reassoc", "nsz", "contract"}  # sums may be split over the lanes of a processor, always in the same way
-PARTS = 8  # per thread, of like size, so that no thread waits long for the others
+PARTS = 32  # of like size, so that no thread waits long for the others
 SMALL = 2**20  # products of two loadings of a gene, and of a loading and a factor; fewer are left to one thread
 
 Floats = NDArray[np.float64]
@@ -75,7 +75,7 @@ def relative(gram: LowRank, hidden: float) -> Relative:
     return Relative(own, own + hidden * gram.diagonal() / total, np.ascontiguousarray(gram.factors / np.sqrt(total)))
 
 
-def reconstruction(weights: Floats, rest: Floats, support: Support, cells: Relative, n_threads: int) -> Gradient:
+def reconstruction(weights: Floats, rest: Floats, support: Support, cells: Relative, pool: Executor | None) -> Gradient:
     """``‖X̃ − X̃WWᵀ‖² / tr G`` with entries of the input hidden, and its gradient on the support.
 
     W is ``S + 1 uᵀ``: u_j for the genes outside the support of component j, and S on the support alone. With
@@ -94,19 +94,19 @@ def reconstruction(weights: Floats, rest: Floats, support: Support, cells: Relat
         Where they are.
     cells
         Of :func:`relative`.
-    n_threads
-        Number of threads.
+    pool
+        Threads to share the work; this one alone if None.
     """
     own, noise, factors = cells
     shared = _pairs(support)
-    n_threads = n_threads if shared[-1] + len(weights) * factors.shape[1] >= SMALL else 1
+    pool = pool if shared[-1] + len(weights) * factors.shape[1] >= SMALL else None
     (g, r), k, columns, genes = factors.shape, len(rest), support.bounds, support.gene_bounds
     above = weights - np.repeat(rest, support.sizes)
     by_gene = above[support.places]
     profiles, residual, mixed = rest[:, None] * factors.sum(axis=0), np.empty((k, r)), np.empty((g, r))
-    _share(_product, (columns, support.genes, above, factors, profiles), columns, n_threads)
+    _share(_product, (columns, support.genes, above, factors, profiles), columns, pool)
     mixed[:] = (rest[:, None] * profiles).sum(axis=0)
-    _share(_product, (genes, support.components, by_gene, profiles, mixed), genes, n_threads)
+    _share(_product, (genes, support.components, by_gene, profiles, mixed), genes, pool)
     residual[:] = rest[:, None] * mixed.sum(axis=0) - 2.0 * profiles
     sums = np.column_stack([_column_sums(support, above), _column_sums(support, above * noise[support.genes])])
     gradient, of_rest, trace, power = np.empty(len(weights)), np.empty(k), np.empty(k), np.empty(k)
@@ -114,7 +114,7 @@ def reconstruction(weights: Floats, rest: Floats, support: Support, cells: Relat
         columns, support.genes, above, genes, support.components, by_gene, rest, sums, own, noise, factors, profiles,
         mixed, residual, gradient, of_rest, trace, power,
     )  # fmt: skip
-    _share(_gradient, everything, shared, n_threads)
+    _share(_gradient, everything, shared, pool)
     of_rest += 2.0 * ((residual * factors.sum(axis=0)).sum(axis=1) + (profiles * mixed.sum(axis=0)).sum(axis=1))
     whole_trace = float((profiles**2).sum() + trace.sum())
     whole_power = float((mixed**2).sum() + power.sum())
@@ -132,16 +132,15 @@ def _pairs(support: Support) -> NDArray[np.intp]:
     return np.concatenate([[0], np.cumsum(sharing)])[support.bounds]
 
 
-def _share(loop: Any, arrays: tuple[Any, ...], bounds: NDArray[Any], n: int) -> None:
-    """``loop(first, last, *arrays)`` for parts of the rows, by n threads; bounds count the work before each row."""
+def _share(loop: Any, arrays: tuple[Any, ...], bounds: NDArray[Any], pool: Executor | None) -> None:
+    """``loop(first, last, *arrays)`` for parts of the rows, by all threads; bounds count the work before each row."""
     rows = len(bounds) - 1
-    if n == 1 or rows < 2:
+    if pool is None:
         loop(0, rows, *arrays)
         return
-    ends = np.searchsorted(bounds, int(bounds[-1]) * np.arange(1, n * PARTS) / (n * PARTS))
+    ends = np.searchsorted(bounds, int(bounds[-1]) * np.arange(1, PARTS) / PARTS)
     cuts = np.unique([0, *ends.tolist(), rows]).tolist()
-    with ThreadPoolExecutor(n) as pool:
-        list(pool.map(lambda first, last: loop(first, last, *arrays), cuts[:-1], cuts[1:]))
+    list(pool.map(lambda first, last: loop(first, last, *arrays), cuts[:-1], cuts[1:]))
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]

@@ -80,9 +80,9 @@ class Term(NamedTuple):
     of_rest: Tensor
 
 
-def structure(problem: Problem, member: sp.csc_array) -> Structure:
-    """What the structural terms of a problem need, without a matrix of all genes and components."""
-    penalised, k, config = problem.penalised, problem.n_components, problem.config
+def structure(problem: Problem) -> Structure:
+    """What the structural terms of a problem need, whose membership is sparse, without a matrix of all pairs."""
+    member, penalised, k, config = problem.membership, problem.penalised, problem.n_components, problem.config
     genes, pathways = member.tocoo().coords
     entropy = _entropy_weights(member, penalised, on_classes=config.entropy_on_classes)
     has_zero = int(penalised.sum()) * k > int(penalised[genes].sum())

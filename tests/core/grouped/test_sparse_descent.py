@@ -217,7 +217,8 @@ def test_the_number_of_threads_changes_no_digit(monkeypatch):
     case = problem(data, membership, dropout=0.9)
     results = []
     for n in (1, 3):
-        monkeypatch.setattr(sparse_descent, "_threads", lambda n=n: n)
+        monkeypatch.setattr(sparse_descent, "threads", lambda n=n: n)
+        monkeypatch.setattr(torch, "get_num_threads", lambda n=n: n)
         results.append(fit_on_support(case))
     one, three = results
     assert one.history == three.history

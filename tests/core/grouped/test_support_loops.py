@@ -1,5 +1,7 @@
 """The compiled reconstruction error against the dense one, entry by entry."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,7 @@ def test_error_and_gradient_are_those_of_the_dense_matrix(shape, hidden, with_re
     value, gradient = reconstruction.projection(
         torch.from_numpy(full), lambda w: matrix @ w, 1.0, hidden=hidden, diagonal=matrix.diagonal()
     )
-    found = on_support(weights, rest, support, relative(gram, hidden), 1)
+    found = on_support(weights, rest, support, relative(gram, hidden), None)
     gradient = gradient.numpy()
     size = np.abs(gradient).max()
     assert found.squared == pytest.approx(float(value), rel=1e-12)
@@ -56,7 +58,7 @@ def test_the_products_behind_it_give_the_gradient_of_the_low_rank_everywhere():
     _, support, gram, weights, rest = problem()
     full = dense(*problem()[:2], weights, rest)
     factors = gram.factors / np.sqrt(gram.trace())
-    found = on_support(weights, rest, support, relative(gram, 9.0), 1)
+    found = on_support(weights, rest, support, relative(gram, 9.0), None)
     product = factors @ (factors.T @ full)
     expected = product @ (full.T @ full) - 2 * product + full @ (full.T @ product)
     np.testing.assert_allclose(factors @ found.residual.T + found.mixed @ found.profiles.T, expected, atol=1e-13)
@@ -66,7 +68,9 @@ def test_the_products_behind_it_give_the_gradient_of_the_low_rank_everywhere():
 def test_numbers_do_not_depend_on_the_number_of_threads(n, monkeypatch):
     monkeypatch.setattr(support_loops, "SMALL", 0)
     _, support, gram, weights, rest = problem(200, 40)
-    one, more = (on_support(weights, rest, support, relative(gram, 9.0), threads) for threads in (1, n))
+    one = on_support(weights, rest, support, relative(gram, 9.0), None)
+    with ThreadPoolExecutor(n) as pool:
+        more = on_support(weights, rest, support, relative(gram, 9.0), pool)
     for name, value in one._asdict().items():
         np.testing.assert_array_equal(value, getattr(more, name), err_msg=name)
 
@@ -75,6 +79,6 @@ def test_inputs_are_left_alone():
     _, support, gram, weights, rest = problem()
     before = [np.copy(part) for part in (weights, rest, *support, *relative(gram, 9.0))]
     cells = relative(gram, 9.0)
-    on_support(weights, rest, support, cells, 2)
+    on_support(weights, rest, support, cells, None)
     for old, new in zip(before, (weights, rest, *support, *cells), strict=True):
         np.testing.assert_array_equal(old, new)

@@ -25,7 +25,13 @@ def problem(seed=0, *, everyone=True, **config):
     chosen[:, -1] = True
     support, _ = support_of(*np.nonzero(chosen), chosen.shape)
     values = rng.normal(size=len(support.genes))
-    return Problem(None, membership, penalised, K, settings), chosen, support, values, 0.1 * rng.normal(size=K)
+    return (
+        Problem(None, sp.csc_array(membership), penalised, K, settings),
+        chosen,
+        support,
+        values,
+        0.1 * rng.normal(size=K),
+    )
 
 
 def both(found, chosen, support, gradient):
@@ -44,15 +50,16 @@ def test_terms_are_those_of_the_dense_matrix(everyone, on_classes, scaling):
     case, chosen, support, values, rest = problem(
         everyone=everyone, entropy_on_classes=on_classes, entropy_scaling=scaling
     )
+    membership = case.membership.toarray()
     full = torch.from_numpy(np.where(chosen, support.matrix(values).toarray(), rest))
-    own = structure(case, sp.csc_array(case.membership))
+    own = structure(case)
     pairs = pairs_of(support, own)
-    outside = penalties.outside_weights(case.membership, case.penalised, K, "component")
+    outside = penalties.outside_weights(membership, case.penalised, K, "component")
     value, gradient = penalties.zero_component(full, torch.from_numpy(outside), torch.from_numpy(case.penalised))
     found = zero_component(torch.from_numpy(values), torch.from_numpy(rest), pairs)
     assert float(found.value) == pytest.approx(float(value), rel=1e-13)
     both(found, chosen, support, gradient)
-    per_gene = penalties.entropy_weights(case.membership, case.penalised, on_classes=on_classes)
+    per_gene = penalties.entropy_weights(membership, case.penalised, on_classes=on_classes)
     weights = torch.from_numpy(per_gene * penalties.entropy_factor(scaling, K))
     value, gradient = penalties.entropy(full, weights)
     found = entropy(torch.from_numpy(values), torch.from_numpy(rest), pairs)
@@ -62,18 +69,18 @@ def test_terms_are_those_of_the_dense_matrix(everyone, on_classes, scaling):
 
 def test_where_only_one_term_exists_it_gets_all_of_theta():
     case, *_ = problem()
-    member, nobody = sp.csc_array(case.membership), np.zeros(G, dtype=bool)
-    assert structure(case, member).shares == shares(0.3, 0.2, has_zero=True, has_entropy=True)
+    nobody = np.zeros(G, dtype=bool)
+    assert structure(case).shares == shares(0.3, 0.2, has_zero=True, has_entropy=True)
     none = Problem(None, case.membership, nobody, K, case.config)
-    assert structure(none, member).shares == shares(0.3, 0.2, has_zero=False, has_entropy=False)
-    everything = np.ones((G, P), dtype=bool)
+    assert structure(none).shares == shares(0.3, 0.2, has_zero=False, has_entropy=False)
+    everything = sp.csc_array(np.ones((G, P), dtype=bool))
     whole = Problem(None, everything, case.penalised, P, case.config)
-    assert structure(whole, sp.csc_array(everything)).shares == shares(0.3, 0.2, has_zero=False, has_entropy=True)
+    assert structure(whole).shares == shares(0.3, 0.2, has_zero=False, has_entropy=True)
 
 
 def test_a_loading_of_zero_has_a_finite_gradient():
     case, _, support, values, _ = problem()
-    pairs = pairs_of(support, structure(case, sp.csc_array(case.membership)))
+    pairs = pairs_of(support, structure(case))
     for term in (zero_component, entropy):
         found = term(torch.from_numpy(values * 0), torch.zeros(K, dtype=torch.float64), pairs)
         assert all(torch.isfinite(part).all() for part in found)
