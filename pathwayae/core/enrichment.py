@@ -203,7 +203,8 @@ def _check(
     loadings: ArrayLike, genes: Sequence[str], components: Sequence[str], *, min_genes: int, max_genes: int | None
 ) -> tuple[Any, NDArray[np.str_]]:
     """Loadings as float64, CSC where sparse, and gene names as an array of strings, checked against each other."""
-    matrix = sp.csc_array(loadings, dtype=np.float64) if sp.issparse(loadings) else np.asarray(loadings, np.float64)
+    own = sp.issparse(loadings)  # copied, since a comparison sorts the entries of a sparse array in place
+    matrix = sp.csc_array(loadings, dtype=np.float64, copy=True) if own else np.asarray(loadings, np.float64)
     names = np.asarray([str(gene) for gene in genes], dtype=np.str_)
     if matrix.ndim != 2 or matrix.shape != (len(names), len(components)):
         msg = f"loadings must be genes × components = {len(names)} × {len(components)}, got shape {matrix.shape}."

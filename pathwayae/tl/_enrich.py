@@ -153,13 +153,13 @@ def _ranked(adata: AnnData, key: str) -> tuple[NDArray[np.intp], list[str], Any]
     lookup.check_says_genes(adata, key)
     model = lookup.kind_of(adata, key)
     values = lookup.matrix(adata, "varm", lookup.KINDS[model].loadings(key), key)
+    values = sp.csr_array(values, dtype=float, copy=True) if sp.issparse(values) else values
     if model == keys.GROUPED:
         used = np.isfinite(np.asarray(lookup.slot(adata, "var", keys.scale(key), key), dtype=float))
     else:
         used = np.asarray((values != 0).sum(axis=1)).ravel() > 0
     if model == keys.ARCHETYPES:  # how a profile differs from the mean of all
         values = values - values.mean(axis=1, dtype=float, keepdims=True)
-    values = sp.csr_array(values, dtype=float) if sp.issparse(values) else values
     squares = values.power(2).sum(axis=1) if sp.issparse(values) else np.einsum("ij,ij->i", values, values, dtype=float)
     size = np.sqrt(squares)[used]
     names = lookup.gene_names(adata, key)[used]

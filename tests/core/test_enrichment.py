@@ -61,6 +61,13 @@ def test_sparse_loadings_are_tested_as_dense_ones(problem, test):
     expected = test(loadings, *others)
     for change in (sparse.csr_matrix, sparse.csc_array):
         pd.testing.assert_frame_equal(test(change(loadings), *others), expected)
+    turned = sparse.csc_matrix(loadings.astype(np.float32))
+    ends = turned.indptr
+    turn = np.concatenate([np.arange(ends[j], ends[j + 1])[::-1] for j in range(2)])
+    turned = sparse.csc_matrix((turned.data[turn], turned.indices[turn], ends), turned.shape)
+    before = turned.toarray()
+    pd.testing.assert_frame_equal(test(turned, *others), test(before, *others))
+    np.testing.assert_array_equal(turned.toarray(), before)
     wrong = sparse.csr_matrix(loadings)
     wrong.data[0] = np.inf
     with pytest.raises(ValueError, match="not finite"):
