@@ -51,6 +51,7 @@ ODDITIES = {
     "core/enrichment.py": {"gseapy"},
     "core/genesets/ontology.py": {"obonet"},
     "core/moments/gram.py": {"numba"},
+    "core/moments/gram_passes.py": {"numba"},
     "core/moments/sketch_product.py": {"numba"},
     "core/evidence/pathway_loops.py": {"numba"},
     "core/grouped/support_loops.py": {"numba"},

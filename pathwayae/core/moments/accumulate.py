@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pathwayae.core.moments import gram
+from pathwayae.core.moments import gram, gram_passes
 from pathwayae.core.moments.moments import Floats, Moments, Scale, Standardized
 from pathwayae.core.moments.strata import WHOLE
 
@@ -74,7 +74,7 @@ class Accumulator:
         if isinstance(self._grams, np.ndarray):
             grams = self._grams
             for one in grams:
-                gram.mirror(one)
+                gram_passes.mirror(one)
         else:
             grams = self._grams.cpu().numpy()
         return Moments(self._counts, self._sums, grams, self._strata, genes, normalize)

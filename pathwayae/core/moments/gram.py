@@ -37,7 +37,8 @@ def add_gram(gram: NDArray[np.float64], block: Block, *, rows: int) -> None:
     Parameters
     ----------
     gram
-        Float64, C-contiguous, shape (g, g); changed in place. Call :func:`mirror` after the last block.
+        Float64, C-contiguous, shape (g, g); changed in place. Call
+        :func:`pathwayae.core.moments.gram_passes.mirror` after the last block.
     block
         Dense, or CSR without duplicates, of any number type, shape (n, g).
     rows
@@ -47,9 +48,8 @@ def add_gram(gram: NDArray[np.float64], block: Block, *, rows: int) -> None:
     --------
     >>> gram = np.zeros((2, 2))
     >>> add_gram(gram, np.array([[1.0, 2.0], [0.0, 3.0]]), rows=10)
-    >>> mirror(gram)
-    >>> gram
-    array([[ 1.,  2.],
+    >>> np.tril(gram)
+    array([[ 1.,  0.],
            [ 2., 13.]])
     """
     if prefers_sparse(block):
@@ -62,17 +62,6 @@ def add_gram(gram: NDArray[np.float64], block: Block, *, rows: int) -> None:
         # Both views below are Fortran-contiguous, so nothing is copied; the upper triangle of gram.T is the lower of
         # gram.
         blas.dsyrk(1.0, dense.T, beta=1.0, c=gram.T, overwrite_c=True, lower=False)
-
-
-def mirror(gram: NDArray[np.float64]) -> None:
-    """Copy the lower triangle onto the upper one, in place."""
-    step = 1024
-    for first in range(0, len(gram), step):
-        last = first + step
-        corner = gram[first:last, first:last]
-        lower = np.tril(corner)
-        corner[:] = lower + np.tril(corner, -1).T
-        gram[first:last, last:] = gram[last:, first:last].T
 
 
 def threads() -> int:

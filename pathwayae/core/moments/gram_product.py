@@ -22,7 +22,8 @@ from torch import Tensor
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments.accumulate import Matrix
 from pathwayae.core.moments.cells_times import cells_times
-from pathwayae.core.moments.gram import add_gram, mirror
+from pathwayae.core.moments.gram import add_gram
+from pathwayae.core.moments.gram_passes import mirror
 from pathwayae.core.moments.low_rank import LowRank
 from pathwayae.core.moments.moments import CONSTANT, Scale, Standardized
 from pathwayae.core.moments.sketch import StandardizedSketch

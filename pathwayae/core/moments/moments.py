@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pathwayae.core.moments import stored
+from pathwayae.core.moments import gram_passes, stored
 from pathwayae.core.moments import strata as algebra
 from pathwayae.core.moments.strata import WHOLE, Stack
 
@@ -150,7 +150,9 @@ class Moments:
         """
         index = algebra.places_of(genes, self.genes)
         names = None if self.genes is None else tuple(self.genes[i] for i in index)
-        grams = np.stack([gram[np.ix_(index, index)] for gram in self.grams])
+        if np.array_equal(index, np.arange(self.sums.shape[1])):
+            return self
+        grams = np.stack([gram_passes.of_genes(gram, index) for gram in self.grams])
         return replace(self, sums=self.sums[:, index], grams=grams, genes=names)
 
     def standardize(self, *, center: bool = True, scale: Scale = "pareto", within: bool = False) -> Standardized:
@@ -197,10 +199,7 @@ class Moments:
 
     def standardize_with(self, mean: Floats, scale: Floats) -> Standardized:
         """Moments of ``(X − mean) / scale`` for given means and units: ``G − s μᵀ − μ sᵀ + n μμᵀ``, s the sums."""
-        cross = np.outer(self.sum, mean)
-        gram = self.gram - cross - cross.T + self.n * np.outer(mean, mean)
-        gram /= scale
-        gram /= scale[:, None]
+        gram = gram_passes.standardized(self.gram, self.sum, mean, scale, float(self.n))
         return Standardized(self.n, gram, mean, scale)
 
     def save(self, path: str | os.PathLike[str]) -> None:

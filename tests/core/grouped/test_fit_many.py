@@ -85,6 +85,10 @@ KINDS = [restarts, path, draws, path_over_draws, through_cells, other_membership
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
+def dense(values):
+    return values if isinstance(values, np.ndarray) else values.toarray()
+
+
 def fit_alone(problem):
     values = [problem.data, problem.membership, problem.penalised, problem.n_components, problem.config]
     return fit(*values, init=problem.init, validation=problem.validation)
@@ -99,7 +103,7 @@ def assert_fits_agree(fits, problems):
         for name, values in alone.history.items():
             np.testing.assert_allclose(one.history[name], values, rtol=1e-5, err_msg=name)  # float32
         for name in ("loadings", "weights", "encoder"):
-            values, expected = getattr(one, name), getattr(alone, name)
+            values, expected = dense(getattr(one, name)), dense(getattr(alone, name))
             assert np.linalg.norm(values - expected) < 1e-5 * np.linalg.norm(expected), name
             assert values.dtype == np.float64
         assert one.converged == alone.converged
@@ -138,9 +142,9 @@ def test_members_together_are_those_one_by_one(kind, monkeypatch):
     for one, other, problem in zip(fits, fit_many(iter(problems)), problems, strict=True):
         alone = fit_alone(problem)
         for name in ("loadings", "weights", "encoder"):
-            np.testing.assert_array_equal(getattr(one, name), getattr(alone, name))
-            np.testing.assert_array_equal(getattr(other, name), getattr(alone, name))
-        assert one[3:] == other[3:] == alone[3:] == ({}, 0, True)
+            np.testing.assert_array_equal(dense(getattr(one, name)), dense(getattr(alone, name)))
+            np.testing.assert_array_equal(dense(getattr(other, name)), dense(getattr(alone, name)))
+        assert one[3:6] == other[3:6] == alone[3:6] == ({}, 0, True)
 
 
 @pytest.mark.parametrize("kind", [restarts, path, draws], ids=lambda kind: kind.__name__)

@@ -87,7 +87,7 @@ def test_the_share_between_batches_is_that_of_an_analysis_of_variance(cells) -> 
     np.testing.assert_allclose(found[:3], 1 - within.sum(axis=0)[:3] / total[:3], rtol=1e-10)
     assert found[3] == 0
     data = accumulate(x).standardize_within(batches.counts, batches.sums, scale=None)
-    table = variance(batches, data, encoder, list("abcd"))
+    table = variance(batches, data, encoder, within.sum(axis=0), list("abcd"))
     np.testing.assert_allclose(table["before"], found, rtol=1e-9, atol=1e-12)
     spread = np.sqrt(within.sum(axis=0) / 60)
     for j, row in table.iloc[:3].iterrows():
@@ -103,7 +103,8 @@ def test_a_few_cells_far_away_are_not_the_batch_that_shifts_a_score_most() -> No
     x = np.array([0.6, -0.68, 2.0])[codes][:, None] + np.random.default_rng(0).normal(size=(100, 1)) * 0.01
     batches = batches_of(x, codes)
     data = accumulate(x).standardize_within(batches.counts, batches.sums, scale=None)
-    assert variance(batches, data, np.ones((1, 1)), ["a"])["batch"].tolist() == ["b1"]
+    power = data.gram[0]
+    assert variance(batches, data, np.ones((1, 1)), power, ["a"])["batch"].tolist() == ["b1"]
 
 
 def strata(*names: str) -> Moments:

@@ -6,7 +6,8 @@ import scipy.sparse as sp
 from pairwise import pairwise
 
 from pathwayae.core.moments import gram
-from pathwayae.core.moments.gram import add_gram, mirror, prefers_sparse
+from pathwayae.core.moments.gram import add_gram, prefers_sparse
+from pathwayae.core.moments.gram_passes import mirror
 
 
 def block(n=300, g=120, density=0.02, seed=0):

@@ -1,0 +1,86 @@
+"""Compiled passes over a Gram matrix: some of its genes, standardised, its other half. One reading and one writing.
+
+Threads share the rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pathwayae.core.moments.gram import share
+
+Floats = NDArray[np.float64]
+
+TILE = 64  # rows and columns that stay in the cache while they are exchanged
+
+
+def of_genes(gram: Floats, index: NDArray[np.intp]) -> Floats:
+    """``G[index][:, index]``, shape (m, m).
+
+    Examples
+    --------
+    >>> of_genes(np.arange(9.0).reshape(3, 3), np.array([2, 0]))
+    array([[8., 6.],
+           [2., 0.]])
+    """
+    result = np.empty((len(index), len(index)))
+    share(lambda first, last: _of_genes(first, last, gram, index, result), len(index))
+    return result
+
+
+def standardized(gram: Floats, sums: Floats, mean: Floats, scale: Floats, n: float) -> Floats:
+    """``(G − s μᵀ − μ sᵀ + n μμᵀ) / (σ σᵀ)`` for sums s, means μ and units σ of the genes, shape (g, g).
+
+    Examples
+    --------
+    >>> standardized(np.array([[5.0]]), np.array([3.0]), np.array([1.5]), np.array([0.5]), 2.0)
+    array([[2.]])
+    """
+    result = np.empty(gram.shape)
+    everything = (gram, sums - n * mean, mean, 1.0 / scale, result)
+    share(lambda first, last: _standardized(first, last, sums, *everything), len(gram))
+    return result
+
+
+def mirror(gram: Floats) -> None:
+    """Copy the lower triangle onto the upper one, in place."""
+    n_tiles = -(-len(gram) // TILE)
+    share(lambda first, last: _mirror(first, last, gram), n_tiles)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _of_genes(start: Any, stop: Any, gram: Any, index: Any, result: Any) -> None:
+    """Rows ``start:stop``."""
+    for i in range(start, stop):
+        row, own = gram[index[i]], result[i]
+        for j in range(len(index)):
+            own[j] = row[index[j]]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _standardized(  # type: ignore[no-untyped-def]  # noqa: ANN202
+    start: Any, stop: Any, sums: Any, gram: Any, rest: Any, mean: Any, unit: Any, result: Any
+):
+    """Rows ``start:stop``; what is taken off is ``s μᵀ + μ (s − n μ)ᵀ``."""
+    for i in range(start, stop):
+        row, own = gram[i], result[i]
+        one, two, three = sums[i], mean[i], unit[i]
+        for j in range(len(row)):
+            own[j] = (row[j] - one * mean[j] - two * rest[j]) * three * unit[j]
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _mirror(start: Any, stop: Any, gram: Any) -> None:
+    """Tiles ``start:stop`` of columns below the diagonal onto rows right of it."""
+    g = len(gram)
+    for tile in range(start, stop):
+        left = tile * TILE
+        right = min(left + TILE, g)
+        for top in range(left, g, TILE):
+            for j in range(left, right):
+                for i in range(max(top, j + 1), min(top + TILE, g)):
+                    gram[j, i] = gram[i, j]
