@@ -167,7 +167,9 @@ def of_all_genes(n_genes: int, genes: NDArray[np.intp], values: Any) -> Any:
     """Values of the genes of the model, dense or sparse, with zero rows for all others, float32; CSR where sparse."""
     if sp.issparse(values):
         place = sp.csr_array((np.ones(len(genes), np.float32), (genes, np.arange(len(genes)))), (n_genes, len(genes)))
-        return sp.csr_matrix(place @ sp.csr_array(values, dtype=np.float32))
+        whole = sp.csr_matrix(place @ sp.csr_array(values, dtype=np.float32))
+        whole.sort_indices()
+        return whole
     rows = np.zeros((n_genes, values.shape[1]), dtype=np.float32)
     rows[genes] = values
     return rows

@@ -185,6 +185,7 @@ def test_sparse_values_of_the_model_get_zero_rows_for_other_genes():
     whole = store.of_all_genes(11, genes, values)
     assert isinstance(whole, sparse.csr_matrix)
     assert whole.dtype == np.float32
+    assert whole.has_canonical_format
     np.testing.assert_array_equal(whole.toarray(), store.of_all_genes(11, genes, values.toarray()))
 
 
