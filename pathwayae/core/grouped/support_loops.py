@@ -178,14 +178,14 @@ def _gradient(  # type: ignore[no-untyped-def]  # noqa: ANN202
             outside += (sums[q, 1] + all_noise * rest[q]) * shared[q, 0] + (sums[q, 0] + g * rest[q]) * shared[q, 1]
         for p in range(len(mine)):
             _add(residual[j], mixed[mine[p]], values[p])
+            gradient[first + p] = _dot(mixed[mine[p]], profiles[j])  # while the row is near
         power[j], trace[j] = both, all_own * u * u
         outside -= 2.0 * all_own * u
         for p in range(len(mine)):
             i, w = mine[p], values[p] + u
             some = slice(gene_bounds[i], gene_bounds[i + 1])
             same, seen = _along(components[some], by_gene[some], shared)
-            along = _dot(factors[i], residual[j]) + _dot(mixed[i], profiles[j])
-            half = along + noise[i] * (same + level) + seen + level_seen
+            half = gradient[first + p] + _dot(factors[i], residual[j]) + noise[i] * (same + level) + seen + level_seen
             gradient[first + p] = 2.0 * (half - 2.0 * own[i] * w)
             outside -= half - 2.0 * own[i] * u
             trace[j] += own[i] * (w * w - u * u)
