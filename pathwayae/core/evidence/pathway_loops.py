@@ -93,7 +93,7 @@ def posterior_sums(genes: Genes, chosen: Indices, coefficients: Floats, ratio: F
     n, k = coefficients.shape
     sums = Sums(np.zeros(n), np.zeros(n), np.zeros((n, k)), np.zeros((n, k, k)), np.zeros(n))
     everything = (chosen, *genes, coefficients, np.exp(-ratio), posterior, *sums)
-    share(lambda first, last: _posterior_sums(first, last, *everything), n)
+    share(lambda first, last: _posterior_sums(first, last, *everything), n, 20.0 * n * genes.views.shape[2])
     return sums
 
 
@@ -120,7 +120,7 @@ def hidden_ranks(views: tuple[Floats, Floats], diagonals: tuple[Floats, Floats],
     """
     result = np.zeros(len(folds.bounds) - 1)
     everything = (*views, *diagonals, *folds, *strata, result)
-    share(lambda first, last: _hidden_ranks(first, last, *everything), len(result))
+    share(lambda first, last: _hidden_ranks(first, last, *everything), len(result), 20.0 * views[0].size)
     return result
 
 
@@ -136,7 +136,11 @@ def standardized_views(views: Floats, own: Floats, diagonal: Floats, labels: Flo
     labels
         Shape (p, g).
     """
-    share(lambda first, last: _standardized_views(first, last, views, own, diagonal, labels), len(views))
+    share(
+        lambda first, last: _standardized_views(first, last, views, own, diagonal, labels),
+        len(views),
+        10.0 * views.size,
+    )
 
 
 def left_out(products: Floats, own: Floats, weights: Floats) -> None:
@@ -149,7 +153,7 @@ def left_out(products: Floats, own: Floats, weights: Floats) -> None:
     own
         Diagonal of the kernel, shape (g,).
     """
-    share(lambda first, last: _left_out(first, last, products, own, weights), len(products))
+    share(lambda first, last: _left_out(first, last, products, own, weights), len(products), 10.0 * products.size)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]

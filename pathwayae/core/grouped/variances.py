@@ -6,7 +6,6 @@ few of them, or between the leading directions of a sketch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +51,7 @@ class Figures(NamedTuple):
 
 
 def figures(gram: Gram, encoder: Encoder | Floats, *others: Encoder) -> Figures:
-    """Power, variance explained and products with the scores of other encoders, column by column.
+    """Power, variance explained and products with the scores of other encoders, a few columns after the other.
 
     Parameters
     ----------
@@ -61,29 +60,60 @@ def figures(gram: Gram, encoder: Encoder | Floats, *others: Encoder) -> Figures:
     encoder
         Shape (g, k).
     others
-        Encoders of the same shape, whose columns belong to those of the first.
+        Encoders of at most as many columns, which belong to the first ones of the encoder.
     """
     encoder = encoder if isinstance(encoder, Encoder) else Encoder(encoder)
-    result = Figures(np.zeros(encoder.shape[1]), np.zeros(encoder.shape[1]), np.zeros((len(others), encoder.shape[1])))
-    for some, power, explained, crossed in _parts(gram, encoder, others):
-        result.power[some], result.explained[some], result.crossed[:, some] = power, explained, crossed
+    k = encoder.shape[1]
+    result = Figures(np.zeros(k), np.zeros(k), np.zeros((len(others), k)))
+    for first in range(0, k, CHUNK):
+        some = slice(first, first + CHUNK)
+        own = encoder.of_components(some)
+        _fill(result, some, gram, own, _image(gram, own), others)
     return result
 
 
-def _parts(gram: Gram, encoder: Encoder, others: tuple[Encoder, ...]) -> Iterator[tuple[slice, Floats, Floats, Floats]]:
-    for first in range(0, encoder.shape[1], CHUNK):
-        some = slice(first, first + CHUNK)
-        own, rest = encoder.of_components(some), [other.of_components(some) for other in others]
-        if isinstance(gram, CellsGram) and gram.through_kernel:
-            image = scores_of(gram, own)
-            powers = _dot(image, image)
-            explained = _dot(image, gram.kernel @ image)
-            crossed = [_dot(image, scores_of(gram, other)) for other in rest]
-        else:
-            image = times(gram, own)
-            powers, explained = _columns(own, image), _dot(image, image)
-            crossed = [_columns(other, image) for other in rest]
-        yield some, powers, explained, np.array(crossed).reshape(len(rest), len(powers))
+def figures_together(gram: Gram, encoder: Encoder, *others: Encoder) -> tuple[Figures, float]:
+    """:func:`figures` and :func:`variance_ratio_together` from one product with all columns."""
+    k = encoder.shape[1]
+    if isinstance(gram, LowRank) or k > encoder.shape[0]:
+        return figures(gram, encoder, *others), variance_ratio_together(gram, encoder)
+    image = _image(gram, encoder)
+    result = Figures(np.zeros(k), np.zeros(k), np.zeros((len(others), k)))
+    _fill(result, slice(0, k), gram, encoder, image, others)
+    return result, _together(gram, encoder, image)
+
+
+class _Image(NamedTuple):
+    """``G E``; between few cells ``X̃E`` and ``X̃X̃ᵀX̃E`` instead, which say the same."""
+
+    genes: Floats | None = None
+    scores: Floats | None = None
+    cells: Floats | None = None
+
+
+def _image(gram: Gram, encoder: Encoder) -> _Image:
+    if isinstance(gram, CellsGram) and gram.through_kernel:
+        scores = scores_of(gram, encoder)
+        return _Image(scores=scores, cells=gram.kernel @ scores)
+    return _Image(genes=times(gram, encoder))
+
+
+def _fill(
+    result: Figures, some: slice, gram: Gram, encoder: Encoder, image: _Image, others: tuple[Encoder, ...]
+) -> None:
+    """Figures of some columns."""
+    if image.genes is not None:
+        result.power[some], result.explained[some] = _columns(encoder, image.genes), _dot(image.genes, image.genes)
+    elif image.scores is not None and image.cells is not None:
+        result.power[some], result.explained[some] = _dot(image.scores, image.scores), _dot(image.scores, image.cells)
+    for row, other in zip(result.crossed, others, strict=True):
+        stop = min(some.stop, other.shape[1])
+        if some.start < stop:
+            part, m = other.of_components(slice(some.start, stop)), stop - some.start
+            if image.genes is not None:
+                row[some.start : stop] = _columns(part, image.genes[:, :m])
+            elif image.scores is not None and isinstance(gram, CellsGram):
+                row[some.start : stop] = _dot(image.scores[:, :m], scores_of(gram, part))
 
 
 def times(gram: Gram, encoder: Encoder) -> Floats:
@@ -109,18 +139,24 @@ def variance_ratio_together(gram: Gram, encoder: Encoder | Floats) -> float:
     what the scores span between cells.
     """
     encoder = encoder if isinstance(encoder, Encoder) else Encoder(encoder)
-    if isinstance(gram, CellsGram) and gram.through_kernel:
-        scores = _unit(scores_of(gram, encoder))
-        image = gram.kernel @ scores
-        if scores.shape[1] <= gram.n:
-            return _traced(scores.T @ scores, scores.T @ image) / float(gram.trace())
-        return _traced(scores @ scores.T, scores @ image.T) / float(gram.trace())
-    if encoder.shape[1] > encoder.shape[0]:  # what they span is what a basis of theirs does
-        encoder = Encoder(_basis(encoder))
-    inner, outer = _products(gram, encoder)
+    if not (isinstance(gram, CellsGram) and gram.through_kernel) and encoder.shape[1] > encoder.shape[0]:
+        encoder = Encoder(_basis(encoder))  # what they span is what a basis of theirs does
+    return _together(gram, encoder, _Image() if isinstance(gram, LowRank) else _image(gram, encoder))
+
+
+def _together(gram: Gram, encoder: Encoder, image: _Image) -> float:
+    total = float(gram.trace())
+    if image.scores is not None and image.cells is not None:
+        length = np.linalg.norm(image.scores, axis=0)
+        unit = 1.0 / np.where(length > 0, length, 1.0)
+        scores, cells = image.scores * unit, image.cells * unit
+        if scores.shape[1] <= len(scores):
+            return _traced(scores.T @ scores, scores.T @ cells) / total
+        return _traced(scores @ scores.T, scores @ cells.T) / total
+    inner, outer = _products(gram, encoder, image)
     length = np.sqrt(np.maximum(np.diagonal(inner), 0.0))
     unit = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-    return _traced(inner * unit * unit[:, None], outer * unit * unit[:, None]) / float(gram.trace())
+    return _traced(inner * unit * unit[:, None], outer * unit * unit[:, None]) / total
 
 
 def _basis(encoder: Encoder) -> Floats:
@@ -130,11 +166,11 @@ def _basis(encoder: Encoder) -> Floats:
     return vectors[:, values > RIDGE * max(values[-1], 1e-300)]
 
 
-def _products(gram: Gram, encoder: Encoder) -> tuple[Floats, Floats]:
+def _products(gram: Gram, encoder: Encoder, image: _Image) -> tuple[Floats, Floats]:
     """``EᵀGE`` and ``EᵀG²E``, shape (k, k) each."""
-    if not isinstance(gram, LowRank):
-        image = times(gram, encoder)
-        return encoder.transposed_times(image), image.T @ image
+    if image.genes is not None or not isinstance(gram, LowRank):
+        found = times(gram, encoder) if image.genes is None else image.genes
+        return encoder.transposed_times(found), found.T @ found
     own, factors = gram.own, gram.factors
     along = encoder.transposed_times(factors)
     mixed = along @ encoder.transposed_times(own[:, None] * factors).T
@@ -150,11 +186,6 @@ def _traced(inner: Floats, outer: Floats) -> float:
     root = scipy.linalg.cholesky(inner + RIDGE * scale * np.eye(len(inner)), lower=True, overwrite_a=True)
     inverse = np.tril(scipy.linalg.lapack.dpotri(root, lower=1, overwrite_c=1)[0])
     return float(2.0 * np.sum(inverse * outer) - np.sum(np.diagonal(inverse) * np.diagonal(outer)))
-
-
-def _unit(columns: Floats) -> Floats:
-    length = np.linalg.norm(columns, axis=0)
-    return columns / np.where(length > 0, length, 1.0)
 
 
 def _dot(first: Floats, second: Floats) -> Floats:
@@ -176,7 +207,7 @@ def _columns(encoder: Encoder, image: Floats) -> Floats:
 
 
 def agreement(found: Figures, others: Floats) -> Floats:
-    """Correlation of each score with the first other score of the same cells, shape (k,); NaN where one does not vary.
+    """Correlation of each score with the first other score of the same cells, shape (p,); NaN where one does not vary.
 
     ``eᵀG f / √(eᵀG e · fᵀG f)``; a correlation where genes are centred.
 
@@ -185,11 +216,11 @@ def agreement(found: Figures, others: Floats) -> Floats:
     found
         Figures of the scores with those of the others.
     others
-        ``fᵀG f``, shape (k,).
+        ``fᵀG f``, shape (p,), of the first p ≤ k scores.
     """
-    power = found.power * others
+    power = found.power[: len(others)] * others
     varies = power > 1e-20 * np.maximum(power.max(initial=0.0), 1e-300)
-    crossed = found.crossed[0]
+    crossed = found.crossed[0, : len(others)]
     return np.divide(crossed, np.sqrt(np.maximum(power, 0.0)), out=np.full(len(power), np.nan), where=varies)
 
 

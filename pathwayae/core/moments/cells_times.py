@@ -36,10 +36,11 @@ def cells_times(cells: sp.csr_array, weights: Any) -> Floats:
     stored = (cells.indptr, cells.indices, cells.data)
     if sp.issparse(weights):
         rows = (weights.indptr, weights.indices, weights.data)
-        share(lambda first, last: _sparse(first, last, *stored, *rows, result), len(result))
+        size = cells.nnz * max(1.0, weights.nnz / max(1, weights.shape[0]))
+        share(lambda first, last: _sparse(first, last, *stored, *rows, result), len(result), size)
     else:
         dense = np.ascontiguousarray(weights)
-        share(lambda first, last: _dense(first, last, *stored, dense, result), len(result))
+        share(lambda first, last: _dense(first, last, *stored, dense, result), len(result), cells.nnz * dense.shape[1])
     return result
 
 

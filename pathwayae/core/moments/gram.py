@@ -18,6 +18,7 @@ from scipy.linalg import blas
 # A constant, not timed at run time, so that the same data give the same digits on every machine.
 SPARSE_COST = 16.0
 STORED = 2**18  # values of a sparse block that are multiplied at a time: they stay in the cache
+SMALL = 2**20  # operations of a compiled loop, below which starting threads costs more than they save
 RANGES = 8  # of genes per thread, so that no thread waits long for the others
 
 Block = Any  # numpy array or scipy CSR, cells × genes
@@ -71,10 +72,10 @@ def threads() -> int:
     return min(n, int(asked)) if asked.isdigit() and int(asked) > 0 else n
 
 
-def share(work: Callable[[int, int], Any], n: int) -> None:
-    """``work(first, last)`` for parts of ``range(n)``, by all threads."""
+def share(work: Callable[[int, int], Any], n: int, size: float) -> None:
+    """``work(first, last)`` for parts of ``range(n)``, by all threads; by this one where `size` operations are few."""
     parts = min(4 * threads(), n)
-    if threads() == 1 or parts < 2:
+    if size < SMALL or threads() == 1 or parts < 2:
         work(0, n)
         return
     cuts = (n * np.arange(parts + 1) // parts).tolist()

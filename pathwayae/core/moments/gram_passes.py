@@ -28,7 +28,7 @@ def of_genes(gram: Floats, index: NDArray[np.intp]) -> Floats:
            [2., 0.]])
     """
     result = np.empty((len(index), len(index)))
-    share(lambda first, last: _of_genes(first, last, gram, index, result), len(index))
+    share(lambda first, last: _of_genes(first, last, gram, index, result), len(index), len(index) ** 2)
     return result
 
 
@@ -42,14 +42,14 @@ def standardized(gram: Floats, sums: Floats, mean: Floats, scale: Floats, n: flo
     """
     result = np.empty(gram.shape)
     everything = (gram, sums - n * mean, mean, 1.0 / scale, result)
-    share(lambda first, last: _standardized(first, last, sums, *everything), len(gram))
+    share(lambda first, last: _standardized(first, last, sums, *everything), len(gram), gram.size)
     return result
 
 
 def mirror(gram: Floats) -> None:
     """Copy the lower triangle onto the upper one, in place."""
     n_tiles = -(-len(gram) // TILE)
-    share(lambda first, last: _mirror(first, last, gram), n_tiles)
+    share(lambda first, last: _mirror(first, last, gram), n_tiles, gram.size)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

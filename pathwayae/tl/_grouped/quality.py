@@ -15,7 +15,7 @@ from pathwayae.core.grouped import components
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.encoder import Encoder, Weights, balanced_encoder, expression_bins
 from pathwayae.core.grouped.model import Model
-from pathwayae.core.grouped.variances import agreement, figures, share_of_part, variance_ratio_together
+from pathwayae.core.grouped.variances import agreement, figures, figures_together, share_of_part
 from pathwayae.core.moments.moments import CONSTANT
 from pathwayae.core.notice import listed, warn
 
@@ -56,29 +56,29 @@ def assess(problem: grouped.Problem, model: Model, names: Sequence[str]) -> Qual
     """
     data, p, fit = problem.data, problem.n_components, model.fit
     member = sp.csc_array(problem.membership)
-    own, free = model.encoder.of_components(slice(p)), model.encoder.of_components(slice(p, None))
+    own = model.encoder.of_components(slice(p))
     parts = [member.astype(np.float64)]
     if problem.config.scores != "members":  # whose scores are made by members alone
         # The encoder is the balanced weights up to the length of each column.
         parts.append(_beyond(fit.weights, member, own.lengths() / np.maximum(fit.encoder.lengths(), 1e-300)))
     bins = expression_bins(data.mean) if problem.config.balance else None
     others = [Encoder(part) if bins is None else balanced_encoder(part, bins) for part in parts]
-    found, plain, rest = figures(data.gram, own, *others), figures(data.gram, others[0]), figures(data.gram, free)
+    found, together = figures_together(data.gram, model.encoder, *others)
+    plain = figures(data.gram, others[0]).power
     loadings = model.loadings[:, :p]
     table = pd.DataFrame(
         {
             "n_effective": np.minimum(components.n_effective(loadings), components.n_effective(fit.weights)),
             "top_gene_share": np.maximum(components.largest_share(loadings), components.largest_share(fit.weights)),
-            "agreement": agreement(found, plain.power),
-            "outside": share_of_part(found, 1) if len(others) > 1 else np.zeros(p),
+            "agreement": agreement(found, plain),
+            "outside": share_of_part(found, 1)[:p] if len(others) > 1 else np.zeros(p),
         }
     )
     norm = model.norm[:p] if fit.history else np.ones(p)
-    table["flag"] = flags(sp.csr_matrix(member), norm, found.power / (data.total / len(data.mean)), table)
+    power = found.power[:p] / (data.total / len(data.mean))
+    table["flag"] = flags(sp.csr_matrix(member), norm, power, table)
     report(table["flag"], names)
-    ratios = np.concatenate([one.variance_ratio(data.total) for one in (found, rest)])
-    together = variance_ratio_together(data.gram, model.encoder)
-    return Quality(table, ratios, together, np.concatenate([found.power, rest.power]))
+    return Quality(table, found.variance_ratio(data.total), together, found.power)
 
 
 def _beyond(weights: Weights, member: sp.csc_array, length: NDArray[np.float64]) -> Weights:

@@ -12,7 +12,7 @@ from grouped_fits import CLASSIC, OUTSIDE, SQUARES, sets_of
 
 import pathwayae as pae
 from pathwayae.core.grouped import fit as grouped
-from pathwayae.core.grouped.encoder import balanced, expression_bins, score_weights
+from pathwayae.core.grouped.encoder import Encoder, balanced_encoder, expression_bins, score_weights
 from pathwayae.tl._grouped.quality import MEANING, flags
 
 
@@ -119,7 +119,8 @@ def test_a_column_that_the_descent_leaves_empty_scores_0_and_is_flagged(cells: a
         loadings[:, 1] = 0.0
         loadings[:, 2] *= 1e-3 / np.linalg.norm(loadings[:, 2])
         weights = score_weights(loadings, config.scores, config.ridge)
-        encoder = balanced(weights, expression_bins(data.mean)) if config.balance else weights
+        bins = expression_bins(data.mean)
+        encoder = balanced_encoder(weights, bins) if config.balance else Encoder(weights)
         return result._replace(loadings=loadings, weights=weights, encoder=encoder)
 
     monkeypatch.setattr(grouped, "fit", emptied)
