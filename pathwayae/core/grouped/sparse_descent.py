@@ -93,7 +93,8 @@ def fit_on_support(problem: Problem, progress: Progress | None = None) -> Fit:
     support, places = target.slots.support(descent.best_iteration)
     loadings = support.matrix(activate(descent.best[places], config.activation)[0].numpy())
     encoder = balanced_encoder(loadings, expression_bins(problem.data.mean)) if config.balance else Encoder(loadings)
-    return Fit(loadings, loadings, encoder, descent.history, descent.best_iteration, descent.converged)
+    found = (descent.history, descent.best_iteration, descent.converged)
+    return Fit(loadings, loadings, encoder, *found, directions=target.cells.factors)
 
 
 class Slots:
@@ -274,7 +275,7 @@ def _start(problem: Problem, support: Support, prepared: Prepared) -> tuple[Floa
     values, total, squares = np.ones(len(columns)), np.zeros(k), np.zeros(k)
     for j, column in enumerate(_columns(problem, prepared)):
         values[ends[j] : ends[j + 1]] = column[support.genes[ends[j] : ends[j + 1]]]
-        total[j], squares[j] = np.abs(column).sum(), column @ column
+        total[j], squares[j] = np.abs(column).sum(), (column**2).sum()
     n_rest = g - support.sizes
 
     def beyond(of_all: Floats, of_support: Floats) -> Floats:
