@@ -5,7 +5,7 @@ import pandas as pd
 from fitted import PATHWAYS, fitted_adata
 from scipy.special import expit
 
-from pathwayae.core.evidence.refine import CALLS, calls
+from pathwayae.core.evidence.calls import CALLS, calls
 
 
 def refined_adata(**options):

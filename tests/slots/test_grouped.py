@@ -60,7 +60,7 @@ def test_the_settings_read_back_give_the_fit_again(options):
     unit = again.loadings / np.linalg.norm(again.loadings, axis=0)
     np.testing.assert_allclose(unit, model.loadings, atol=1e-6)
     length = np.linalg.norm(again.loadings, axis=0) if model.config().scores == "projection" else 1.0
-    np.testing.assert_allclose(again.encoder / length, model.encoder, atol=1e-6)
+    np.testing.assert_allclose(again.encoder.toarray() / length, model.encoder, atol=1e-6)
 
 
 def test_the_encoder_is_that_of_the_slot_or_the_loadings_where_they_are_tied(cells):

@@ -1,6 +1,6 @@
 """Which genes belong to a pathway: the annotation and the cells weighed against each other, with error control.
 
-membership + association (+ covariates) → two groups per pathway → prior, evidence, posterior, local FDR → calls
+membership + association (+ covariates) → two groups per pathway → prior, evidence, posterior, local FDR
 
 The model of pathway j, gene by gene: it is truly a member or not (z); the annotation A says yes to a member with
 probability α and to another gene with probability β; the association x with the rest of the pathway has density f₀
@@ -24,9 +24,6 @@ from scipy.special import expit, logit, logsumexp
 from pathwayae.core.evidence.pathway_loops import Genes, Sums, posterior_sums
 
 Floats = NDArray[np.float64]
-
-CALLS = ("undecided", "confirmed", "added", "dropped")
-UNDECIDED, CONFIRMED, ADDED, DROPPED = range(4)
 
 ANNOTATED = (8.0, 2.0)  # Beta prior: of ten true members about eight are annotated,
 FALSE = (2.0, 8.0)  # and of ten annotated genes about two are no members; ten genes' worth of belief
@@ -186,71 +183,6 @@ def _refined(
         parts.append(_weighed(some, _part(state, part)))
     prior, evidence, posterior, local_fdr = (np.concatenate(values) for values in zip(*parts, strict=True))
     return (prior, evidence, posterior, local_fdr), state, taken
-
-
-def calls(
-    membership: NDArray[np.bool_], posterior: Floats, *, evidence: Floats | None = None, fdr: float = 0.05
-) -> NDArray[np.int8]:
-    """Decide under a false-discovery rate: codes into ``CALLS``.
-
-    Three families of decisions, over all pathways together: annotated genes are *confirmed* in the order of
-    1 − posterior or *dropped* in the order of the posterior, others are *added* in the order of 1 − posterior, each as
-    long as the mean of these local error rates stays at or below `fdr` (Sun & Cai 2007, 10.1198/016214507000000545).
-    The rest is *undecided*. No gene is confirmed or added below a posterior of 0.5, none dropped above it; and where
-    the evidence is given, none is confirmed or added that it does not speak for, none dropped that it does not speak
-    against: an annotation is not confirmed by itself.
-
-    Parameters
-    ----------
-    membership, posterior
-        Annotation and probability of membership, shape (g, p).
-    evidence
-        Log-likelihood ratio of the association, shape (g, p).
-    fdr
-        Expected share of wrong ones among the decisions of each kind, from 0 to 1.
-
-    Returns
-    -------
-    int8, shape (g, p).
-
-    Raises
-    ------
-    ValueError
-        If `fdr` is not between 0 and 1.
-
-    Examples
-    --------
-    >>> given = np.array([[True], [True], [True], [False], [False]])
-    >>> codes = calls(given, np.array([[0.99], [0.7], [0.01], [0.98], [0.001]]))
-    >>> [CALLS[code] for code in codes.ravel()]
-    ['confirmed', 'undecided', 'dropped', 'added', 'undecided']
-    """
-    if not 0.0 <= fdr <= 1.0:
-        msg = f"fdr={fdr!r} is no share of wrong decisions; choose a value from 0 to 1, for instance 0.05."
-        raise ValueError(msg)
-    codes = np.full(membership.shape, UNDECIDED, dtype=np.int8)
-    likely = posterior >= 0.5
-    speaks = np.ones_like(posterior) if evidence is None else np.where(likely, evidence, -evidence)
-    for code, family, error in (
-        (CONFIRMED, membership & likely, 1.0 - posterior),
-        (ADDED, ~membership & likely, 1.0 - posterior),
-        (DROPPED, membership & ~likely, posterior),
-    ):
-        family = family & (speaks > 0)
-        codes[family & (error <= _threshold(error[family], fdr))] = code
-    return codes
-
-
-def _threshold(error: Floats, fdr: float) -> float:
-    """Largest local error rate that may be accepted so that the mean of the accepted ones is at most `fdr`."""
-    ordered = np.sort(error)
-    mean = np.cumsum(ordered) / np.arange(1, len(ordered) + 1)
-    accepted = np.flatnonzero(mean <= fdr)
-    if not len(accepted):
-        return -1.0
-    last = ordered[accepted[-1]]
-    with_ties = mean[np.searchsorted(ordered, last, side="right") - 1]  # which stand or fall together
-    return float(last if with_ties <= fdr else np.nextafter(last, -1.0))
 
 
 def _checked(

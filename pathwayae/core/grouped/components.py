@@ -149,5 +149,5 @@ def largest_share(loadings: Weights) -> Floats:
 
 def _squares(loadings: Weights) -> Weights:
     if sp.issparse(loadings):
-        return sp.csc_array(loadings, dtype=np.float64).power(2)
+        return sp.csc_array(loadings, dtype=np.float64, copy=True).power(2)
     return np.asarray(loadings, dtype=np.float64) ** 2

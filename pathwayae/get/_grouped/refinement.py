@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from pathwayae._slots import keys, lookup
-from pathwayae.core.evidence.refine import CALLS
+from pathwayae.core.evidence.calls import CALLS
 from pathwayae.core.genesets.collection import GeneSetCollection
 from pathwayae.get._common import component_names
 

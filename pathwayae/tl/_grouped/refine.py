@@ -14,7 +14,7 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import keys, store
 from pathwayae._slots.grouped import Fitted, fitted
-from pathwayae.core.evidence import association
+from pathwayae.core.evidence import association, calls
 from pathwayae.core.evidence import refine as core
 from pathwayae.core.fdr import adjusted
 from pathwayae.core.moments.gram_product import Gram
@@ -189,7 +189,7 @@ def _weigh(model: Fitted, data: AnyMoments, *, within: bool, fdr: float, random_
         chance = heldout.against_chance(prepared, sets, auc, strata=strata, n_sets=N_RANDOM, random_state=random_state)
         bar.update()
     call = np.zeros(member.shape, dtype=np.int8)
-    call[:, possible] = core.calls(sets, result.posterior, evidence=result.evidence, fdr=fdr)
+    call[:, possible] = calls.calls(sets, result.posterior, evidence=result.evidence, fdr=fdr)
     columns = {
         "annotated_share": result.annotated_share,
         "false_share": result.false_share,
@@ -206,8 +206,8 @@ def _weigh(model: Fitted, data: AnyMoments, *, within: bool, fdr: float, random_
         ["not weighed", "too small", "carried"],
         "not carried",
     ).astype(object)
-    for code, name in enumerate(core.CALLS):
-        decided = (call == code) & member if code == core.UNDECIDED else call == code
+    for code, name in enumerate(calls.CALLS):
+        decided = (call == code) & member if code == calls.UNDECIDED else call == code
         report[f"n_{name}"] = decided.sum(axis=0)
     return _Weighed(
         _spread(result.prior, possible),

@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from pathwayae import datasets
 from pathwayae.core.evidence import association as assoc
+from pathwayae.core.evidence import calls as deciding
 from pathwayae.core.evidence import refine as refining
 from pathwayae.core.moments.accumulate import accumulate
 from pathwayae.core.trust import heldout
@@ -87,14 +88,14 @@ def test_an_annotation_raises_the_prior_and_with_it_the_posterior(weighed):
 
 @pytest.mark.parametrize(("fdr", "shift"), [(0.05, 4.0), (0.2, 3.0)])
 def test_calls_are_wrong_about_as_often_as_the_rate_says(fdr, shift):
-    kinds = (refining.CONFIRMED, refining.ADDED, refining.DROPPED)
+    kinds = (deciding.CONFIRMED, deciding.ADDED, deciding.DROPPED)
     wrong, total, possible = np.zeros(4), np.zeros(4), np.zeros(4)
     for seed in range(6):
         x, true, given = planted(p=8, seed=seed, shift=shift)
-        codes = refining.calls(given, refining.refine(x, given).posterior, fdr=fdr)
-        best = refining.calls(given, exact(x, true, given, shift)[0], fdr=fdr)
-        assert not (codes[given] == refining.ADDED).any()
-        assert not np.isin(codes[~given], (refining.CONFIRMED, refining.DROPPED)).any()
+        codes = deciding.calls(given, refining.refine(x, given).posterior, fdr=fdr)
+        best = deciding.calls(given, exact(x, true, given, shift)[0], fdr=fdr)
+        assert not (codes[given] == deciding.ADDED).any()
+        assert not np.isin(codes[~given], (deciding.CONFIRMED, deciding.DROPPED)).any()
         for code, error in zip(kinds, (~true, ~true, true), strict=True):
             wrong[code] += error[codes == code].sum()
             total[code] += (codes == code).sum()
@@ -114,8 +115,8 @@ def test_nothing_is_added_or_dropped_where_the_data_know_nothing(seed):
     x -= x.mean(axis=0)
     given = rng.random((400, 10)) < 0.08
     prepared = assoc.prepare(x.T @ x)
-    codes = refining.calls(given, refining.refine(assoc.association(prepared, given), given).posterior)
-    assert (codes == refining.UNDECIDED).all()
+    codes = deciding.calls(given, refining.refine(assoc.association(prepared, given), given).posterior)
+    assert (codes == deciding.UNDECIDED).all()
     # 32 genes against 368, every pair of hidden genes counting twice: a standard deviation of 0.075 per pathway.
     assert abs(heldout.held_out_auc(prepared, given).mean() - 0.5) < 3 * 0.075 / np.sqrt(10)
 
@@ -151,9 +152,9 @@ def test_planted_programs_are_recovered_from_moments_alone(seed):
     result = refining.refine(assoc.association(prepared, given), given, covariates=covariates)
     precision = [average_precision_score(true[:, j], result.posterior[:, j]) for j in range(8)]
     assert np.mean(precision) >= 0.98
-    codes = refining.calls(given, result.posterior)
-    assert (~true[codes == refining.ADDED]).mean() <= 0.05
-    assert (true & (codes == refining.ADDED)).sum() >= 0.8 * (true & ~given).sum()
+    codes = deciding.calls(given, result.posterior)
+    assert (~true[codes == deciding.ADDED]).mean() <= 0.05
+    assert (true & (codes == deciding.ADDED)).sum() >= 0.8 * (true & ~given).sum()
     # A set in which three of ten genes are false reaches 1 · 0.7 + 0.5 · 0.3 at best.
     assert np.median(heldout.held_out_auc(prepared, given)) > 0.8
 
@@ -317,9 +318,9 @@ def test_without_a_step_the_start_is_weighed():
 def naive_calls(member, posterior, fdr):
     codes = np.zeros(member.shape, dtype=int)
     families = (
-        (refining.CONFIRMED, member & (posterior >= 0.5), 1 - posterior),
-        (refining.ADDED, ~member & (posterior >= 0.5), 1 - posterior),
-        (refining.DROPPED, member & (posterior < 0.5), posterior),
+        (deciding.CONFIRMED, member & (posterior >= 0.5), 1 - posterior),
+        (deciding.ADDED, ~member & (posterior >= 0.5), 1 - posterior),
+        (deciding.DROPPED, member & (posterior < 0.5), posterior),
     )
     for code, family, error in families:
         pairs = sorted(zip(*np.nonzero(family), strict=True), key=lambda pair: error[pair])
@@ -336,20 +337,20 @@ def test_calls_take_as_many_as_keep_the_mean_error_at_the_rate():
     rng = np.random.default_rng(7)
     member, posterior = rng.random((60, 5)) < 0.4, rng.beta(0.3, 0.3, size=(60, 5))
     for fdr in (0.0, 0.01, 0.1, 0.5, 1.0):
-        np.testing.assert_array_equal(refining.calls(member, posterior, fdr=fdr), naive_calls(member, posterior, fdr))
+        np.testing.assert_array_equal(deciding.calls(member, posterior, fdr=fdr), naive_calls(member, posterior, fdr))
     with pytest.raises(ValueError, match=r"fdr=1\.5"):
-        refining.calls(member, posterior, fdr=1.5)
+        deciding.calls(member, posterior, fdr=1.5)
 
 
 def test_evidence_against_the_decision_leaves_it_undecided_and_equal_posteriors_get_equal_calls():
     # One 0.8 would do (mean error 0.1), all three do not (0.15): none is taken.
-    codes = refining.calls(np.ones((4, 1), dtype=bool), np.array([[1.0], [0.8], [0.8], [0.8]]), fdr=0.12)
-    assert codes.ravel().tolist() == [refining.CONFIRMED, 0, 0, 0]
+    codes = deciding.calls(np.ones((4, 1), dtype=bool), np.array([[1.0], [0.8], [0.8], [0.8]]), fdr=0.12)
+    assert codes.ravel().tolist() == [deciding.CONFIRMED, 0, 0, 0]
     member = np.array([[True], [True], [True], [True], [False], [False]])
     posterior = np.array([[0.99], [0.99], [0.01], [0.01], [0.99], [0.99]])
     evidence = np.array([[2.0], [-0.1], [0.1], [-3.0], [9.0], [0.0]])
-    codes = refining.calls(member, posterior, evidence=evidence)
-    assert [refining.CALLS[code] for code in codes.ravel()] == [
+    codes = deciding.calls(member, posterior, evidence=evidence)
+    assert [deciding.CALLS[code] for code in codes.ravel()] == [
         "confirmed", "undecided", "undecided", "dropped", "added", "undecided"
     ]  # fmt: skip
 

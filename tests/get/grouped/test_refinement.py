@@ -9,7 +9,7 @@ from scipy.special import expit
 
 import pathwayae as pae
 from pathwayae import get
-from pathwayae.core.evidence.refine import CALLS
+from pathwayae.core.evidence.calls import CALLS
 
 
 @pytest.fixture(scope="module")

@@ -214,4 +214,6 @@ def test_bad_arguments_are_refused(cells: ad.AnnData) -> None:
         ({"pathways": {"A": [], "B": []}}, ValueError, "none of its 2 sets has a gene"),
     ]:
         assert_refused(cells.copy(), error, match, **options)
-    assert_refused(cells[:8].copy(), ValueError, "6 pathways and 20 free components are more than the 8 cells")
+    few = cells[:8].copy()
+    assert_refused(few, ValueError, "n_extra=20 free components .* 8 cells .* room for 7. Pass n_extra=7 or fewer")
+    assert_refused(few, ValueError, "6 pathways and 20 free components .* 8 cells .*scores='members'", scores="projection")

@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import pathwayae as pae
 from pathwayae.core.evidence import association
+from pathwayae.core.evidence import calls as deciding
 from pathwayae.core.evidence import refine as core
 from pathwayae.core.trust import heldout
 
@@ -57,14 +58,14 @@ def test_slots_hold_what_the_core_makes_of_the_cells():
             np.testing.assert_allclose(adata.varm[slot][genes], values, rtol=2e-4, atol=1e-4)
             assert adata.varm[slot].dtype == np.float32
             assert (adata.varm[slot][~adata.var["keep"]] == 0).all()
-        calls = core.calls(given, expected.posterior, evidence=expected.evidence)
+        calls = deciding.calls(given, expected.posterior, evidence=expected.evidence)
         np.testing.assert_array_equal(adata.varm["pae_call"][genes], calls)
         strata = heldout.expression_strata(np.asarray(adata.X[:, genes].mean(axis=0), dtype=float).ravel())
         auc = heldout.held_out_auc(prepared, given, strata=strata, random_state=3)
         table = pae.get.refinement(adata, of="pathways")
         np.testing.assert_allclose(table["heldout_auc"], auc, atol=1e-9)
         np.testing.assert_allclose(table["false_share"], expected.false_share, rtol=1e-4)
-        for code, name in enumerate(core.CALLS):
+        for code, name in enumerate(deciding.CALLS):
             here = (calls == code) & given if name == "undecided" else calls == code
             np.testing.assert_array_equal(table[f"n_{name}"], here.sum(axis=0))
         assert adata.uns["pae"]["refinement_params"]["within"] == (sample_key is not None)
