@@ -216,4 +216,5 @@ def test_bad_arguments_are_refused(cells: ad.AnnData) -> None:
         assert_refused(cells.copy(), error, match, **options)
     few = cells[:8].copy()
     assert_refused(few, ValueError, "n_extra=20 free components .* 8 cells .* room for 7. Pass n_extra=7 or fewer")
-    assert_refused(few, ValueError, "6 pathways and 20 free components .* 8 cells .*scores='members'", scores="projection")
+    more = "6 pathways and 20 free components .* 8 cells .*scores='members'"
+    assert_refused(few, ValueError, more, scores="projection")

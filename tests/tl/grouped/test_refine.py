@@ -180,9 +180,9 @@ def test_planted_programs_are_found():
         assert np.mean([roc_auc_score(t[q], x[q]) for t, q, x in columns]) >= 0.99
         call = adata.varm["pae_call"]
         wrong = (
-            (~true[call == core.CONFIRMED]).mean(),
-            (~true[call == core.ADDED]).mean(),
-            true[call == core.DROPPED].mean(),
+            (~true[call == deciding.CONFIRMED]).mean(),
+            (~true[call == deciding.ADDED]).mean(),
+            true[call == deciding.DROPPED].mean(),
         )
         assert max(wrong) <= 0.05
         assert (pae.get.refinement(adata, of="pathways")["verdict"] == "carried").all()
@@ -204,7 +204,7 @@ def noise(shift=0.0):
 def test_without_any_signal_nothing_is_decided():
     adata = noise()
     pae.tl.refine(adata, progress=False)
-    assert not np.isin(adata.varm["pae_call"], [core.ADDED, core.DROPPED]).any()
+    assert not np.isin(adata.varm["pae_call"], [deciding.ADDED, deciding.DROPPED]).any()
     assert (pae.get.refinement(adata, of="pathways")["verdict"] == "not carried").all()
 
 
