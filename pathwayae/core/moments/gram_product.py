@@ -70,10 +70,15 @@ class CellsGram:
         Of the genes, shape (g,); a scale of infinity makes a gene 0.
     genes
         Columns of the matrix, in the order wanted; by default all.
+
+    Attributes
+    ----------
+    cells, genes
+        The matrix as it is held, and the columns of it that count; None for all.
     """
 
     def __init__(self, matrix: Matrix, mean: Floats, scale: Floats, genes: Genes = None) -> None:
-        self._matrix, self._genes = _columns(matrix, genes)
+        self.cells, self.genes = _columns(matrix, genes)
         self._mean, self._scale = mean, scale
         self.n, self.shape = matrix.shape[0], (len(mean), len(mean))
 
@@ -103,7 +108,7 @@ class CellsGram:
     def rescaled(self, unit: Floats) -> CellsGram:
         """The Gram matrix with every gene times its unit, shape (g,)."""
         scale = np.divide(self._scale, unit, out=np.full_like(unit, np.inf), where=unit > 0)
-        return CellsGram(self._matrix, self._mean, scale, self._genes)
+        return CellsGram(self.cells, self._mean, scale, self.genes)
 
     def left(self, values: Floats) -> Floats:
         """``X̃ @ values`` for values of shape (g, m), dense or sparse; dense, shape (n, m)."""
@@ -137,7 +142,7 @@ class CellsGram:
         def blocks() -> Iterator[Tensor]:
             step = moments.block_rows(self.shape[0])
             for first in range(0, self.n, step):
-                block = moments.dense_block(self._matrix, first, first + step, self._genes)
+                block = moments.dense_block(self.cells, first, first + step, self.genes)
                 yield torch.as_tensor((block - self._mean) / (self._scale * root), dtype=dtype, device=device)
 
         held = list(blocks()) if self._fits() else None
@@ -154,11 +159,11 @@ class CellsGram:
     def _standard(self) -> tuple[Matrix, Floats]:
         """``S`` and ``m`` with ``X̃ = S − 1 mᵀ``: sparse cells divided, or dense ones standardised and m = 0."""
         shift = self._mean / self._scale
-        if sp.issparse(self._matrix):
-            scaled = self._matrix.copy()
+        if sp.issparse(self.cells):
+            scaled = self.cells.copy()
             scaled.data /= self._scale[scaled.indices]
             return scaled, shift
-        cells = moments.dense_block(self._matrix, 0, self.n, self._genes)
+        cells = moments.dense_block(self.cells, 0, self.n, self.genes)
         return (cells - self._mean) / self._scale, np.zeros_like(shift)
 
     @cached_property
@@ -168,21 +173,21 @@ class CellsGram:
     @cached_property
     def _sparse_parts(self) -> list[Tensor]:
         """``S = X / scale``, its transpose and ``m = mean / scale`` as a row; held once for all products."""
-        scaled = self._matrix.copy()
+        scaled = self.cells.copy()
         scaled.data /= self._scale[scaled.indices]
         return [_torch_csr(scaled), _torch_csr(scaled.T.tocsr()), torch.as_tensor(self._mean / self._scale)[None]]
 
     @cached_property
     def _squares(self) -> Floats:
-        return _squares(self._matrix, self._genes, self._mean) / self._scale**2
+        return _squares(self.cells, self.genes, self._mean) / self._scale**2
 
     def _fits(self) -> bool:
         return 8 * self.n * self.shape[0] <= moments.MAX_GRAM_BYTES
 
     def _is_sparse(self) -> bool:
-        if not sp.issparse(self._matrix):
+        if not sp.issparse(self.cells):
             return False
-        return self._matrix.nnz <= SPARSE_SHARE * self.n * self.shape[0] or not self._fits()
+        return self.cells.nnz <= SPARSE_SHARE * self.n * self.shape[0] or not self._fits()
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,13 +15,15 @@ from tqdm import tqdm
 from pathwayae._slots import grouped as slots
 from pathwayae._slots import keys, store
 from pathwayae.core.grouped import fit as grouped
-from pathwayae.core.grouped.model import complete
+from pathwayae.core.grouped.model import Model, complete
+from pathwayae.core.grouped.project import project as projected
 from pathwayae.core.moments.batches import variance
 from pathwayae.core.moments.gram_product import StandardizedCells
 from pathwayae.core.moments.moments import Moments
 from pathwayae.tl._grouped import batches, quality, selection
-from pathwayae.tl._grouped.prepare import prepare
+from pathwayae.tl._grouped.prepare import Prepared, prepare
 from pathwayae.tl._grouped.settings import Asked, FitSettings, check, check_size, config_of, on_support, stored
+from pathwayae.tl._grouped.standardize import solver_of
 from pathwayae.tl._project import project
 
 logger = logging.getLogger("pathwayae")
@@ -208,12 +210,11 @@ def fit(
     problem = cells.problem(config)
     model = complete(cells.data.gram, _descend(problem, progress=progress), n_free, config)
     found = quality.assess(problem, model, cells.kept["pathway"].tolist())
-    values = None if cells.source is None else project(cells.source, cells.projection(model), progress=progress)
-    solver = "cells" if isinstance(cells.data, StandardizedCells) else "gram"
+    values = _scores(cells, model, progress=progress)
     entries = paths | {
         keys.VARIANCE_RATIO: found.variance_ratio,
         keys.VARIANCE_RATIO_TOTAL: found.together,
-        keys.PARAMS: stored(asked, config, n_extra=n_free, solver=solver),
+        keys.PARAMS: stored(asked, config, n_extra=n_free, solver=solver_of(cells.data)),
         keys.PATHWAYS: pd.concat([cells.kept, found.pathways], axis=1),
         keys.DROPPED: cells.dropped,
     }
@@ -224,6 +225,18 @@ def fit(
     slots.write(target, key_added, cells.genes, cells.data, cells.membership, model, values, entries, cells.batches)
     logger.info("Fitted %d pathways and %d free components on %d genes.", len(cells.kept), n_free, len(cells.genes))
     return target if copy else None
+
+
+def _scores(cells: Prepared, model: Model, *, progress: bool) -> NDArray[np.float32] | None:
+    """Scores of the cells, which are not read again where the fit holds them."""
+    if cells.source is None:
+        return None
+    data = cells.data
+    if isinstance(data, StandardizedCells) and not cells.source.finite:
+        return projected(data.gram.cells, data.mean, data.scale, model.encoder, genes=data.gram.genes).astype(
+            np.float32
+        )
+    return project(cells.source, cells.projection(model), progress=progress)
 
 
 def _descend(problem: grouped.Problem, *, progress: bool) -> grouped.Fit:
