@@ -24,7 +24,16 @@ from pathwayae.core.grouped.loss import activate
 from pathwayae.core.grouped.problem import Fit, Problem
 from pathwayae.core.grouped.reconstruction import hiding
 from pathwayae.core.grouped.start import NOISE, SMALL, deactivate
-from pathwayae.core.grouped.support import CHUNK, Support, highest, low_rank, support_of, with_outside
+from pathwayae.core.grouped.support import (
+    CHUNK,
+    Support,
+    chosen,
+    correlations,
+    highest,
+    low_rank,
+    n_outside,
+    support_of,
+)
 from pathwayae.core.grouped.support_loops import Gradient, reconstruction, relative
 from pathwayae.core.grouped.support_penalties import Pairs, entropy, pairs_of, structure, zero_component
 from pathwayae.core.moments.gram import threads
@@ -43,11 +52,11 @@ def fit_on_support(problem: Problem, progress: Progress | None = None) -> Fit:
 
     The objective is that of :func:`pathwayae.core.grouped.fit.objective` with ``G ≈ F Fᵀ + diag(d)`` in the place of
     the Gram matrix, the diagonal of which is exact, on a support: the members of each pathway and the genes outside
-    that go with it most (:func:`pathwayae.core.grouped.support.with_outside`; all genes for free components). All other
-    genes of a component have one loading between them, the *rest*, which starts at the mean of theirs. It counts in
-    the structural terms as often as there are such genes, for letting go of them is what the penalty does with most of
-    its force; in the error and in the result it is 0. At ``GROW_AT`` the gradient is looked at outside the support, and
-    genes whose loading would grow leave the rest.
+    that are most likely its members too (with ``start="membership"`` those with the highest correlation with the sum
+    of its members; all genes for free components). All other genes of a component have one loading between them, the
+    *rest*, which starts at the mean of theirs. It counts in error and penalties as often as there are such genes, for
+    letting go of them is what the penalty does with most of its force; in the result it is 0. At ``GROW_AT`` the
+    gradient is looked at outside the support, and genes whose loading would grow leave the rest.
 
     A step costs some ``nnz r + Σ_i |J_i|²`` operations, r columns of F and J_i the components of gene i, in the place
     of ``g² k``. Always on the CPU, in float64.
@@ -241,69 +250,65 @@ def _begin(problem: Problem, pool: Executor | None = None) -> tuple[OnSupport, T
     gram = low_rank(problem.data.gram, prepared)
     member = sp.csc_array(problem.membership, dtype=bool, copy=True)
     member.sort_indices()
-    problem, k, (g, p) = replace(problem, membership=member), problem.n_components, member.shape
-    genes, components = with_outside(gram, member)
-    genes = np.concatenate([genes, np.tile(np.arange(g), k - p)])
-    components = np.concatenate([components, np.repeat(np.arange(p, k), g)])
-    support, _ = support_of(genes, components, (g, k))
-    outside = support.sizes
-    outside[:p] -= np.diff(member.indptr)
-    spare = np.minimum(np.ceil(GROWTH * outside).astype(np.intp), g - support.sizes)
-    values, rest = _start(problem, support, prepared)
+    problem = replace(problem, membership=member)
+    support, values, rest = _start(problem, gram, prepared)
     if problem.init is None:
-        cells = relative(gram, hiding(problem.config.dropout))
-        found = reconstruction(values, rest, support, cells, pool)
+        found = reconstruction(values, rest, support, relative(gram, hiding(problem.config.dropout)), pool)
         scale = np.sqrt(found.trace / found.power) if found.power > 0 else 1.0
         values, rest = values * scale, rest * scale
+    outside = np.zeros(problem.n_components)
+    outside[: member.shape[1]] = n_outside(member)
+    spare = np.minimum(np.ceil(GROWTH * outside).astype(np.intp), member.shape[0] - support.sizes)
     slots = Slots(support, spare)
     point = np.concatenate([values, rest[slots.components[len(values) :]]])
     point = deactivate(point, problem.config.activation)
     return OnSupport(problem, gram, slots, pool), torch.from_numpy(point)[None]
 
 
-def _start(problem: Problem, support: Support, prepared: Prepared) -> tuple[Floats, Floats]:
-    """Loadings to start from, on the support and of the rest, but for the scale of all of them.
+def _start(problem: Problem, gram: LowRank, prepared: Prepared) -> tuple[Support, Floats, Floats]:
+    """The support, loadings to start from there and of the rest, but for the scale of all of them.
 
     Those of :func:`pathwayae.core.grouped.start.start`, as they are where the problem has some.
     """
-    columns, ends, (g, p), k = (
-        support.columns,
-        support.bounds.astype(np.intp),
-        problem.membership.shape,
-        problem.n_components,
-    )
-    values, total, squares = np.ones(len(columns)), np.zeros(k), np.zeros(k)
-    for j, column in enumerate(_columns(problem, prepared)):
-        values[ends[j] : ends[j + 1]] = column[support.genes[ends[j] : ends[j + 1]]]
+    member, k, (g, p) = problem.membership, problem.n_components, problem.membership.shape
+    n, total, squares = n_outside(member), np.zeros(k), np.zeros(k)
+    genes, parts = [], []
+    for j, (likely, column) in enumerate(_columns(problem, gram, prepared)):
+        members_of = member.indices[member.indptr[j] : member.indptr[j + 1]] if j < p else np.arange(g)
+        genes.append(chosen(members_of, likely, int(n[j]) if j < p else 0))
+        parts.append(column[genes[j]])
         total[j], squares[j] = np.abs(column).sum(), (column**2).sum()
+    components = np.repeat(np.arange(k), [len(part) for part in genes])
+    values, (support, _) = np.concatenate(parts), support_of(np.concatenate(genes), components, (g, k))
     n_rest = g - support.sizes
 
     def beyond(of_all: Floats, of_support: Floats) -> Floats:
-        return np.where(n_rest > 0, np.maximum(of_all - np.bincount(columns, of_support, minlength=k), 0.0), 0.0)
+        return np.where(n_rest > 0, np.maximum(of_all - np.bincount(components, of_support, minlength=k), 0.0), 0.0)
 
     rest, squares = beyond(total, np.abs(values)) / np.maximum(n_rest, 1), beyond(squares, values**2)
     if problem.init is not None:
-        return values, rest
+        return support, values, rest
     rng = np.random.default_rng(problem.config.random_state)
     values *= 1.0 + NOISE * rng.uniform(-1.0, 1.0, size=len(values))
-    values[ends[p] :] *= rng.uniform(size=len(values) - ends[p])
-    length = np.sqrt(np.maximum(squares + np.bincount(columns, values**2, minlength=k), 1e-300))
-    return values / length[columns], rest / length
+    free = components >= p
+    values[free] *= rng.uniform(size=int(free.sum()))
+    length = np.sqrt(np.maximum(squares + np.bincount(components, values**2, minlength=k), 1e-300))
+    return support, values / length[components], rest / length
 
 
-def _columns(problem: Problem, prepared: Prepared) -> Iterator[Floats]:
-    """Start of all genes, before it is scaled: of one component after the other, or of the pathways alone."""
-    member = problem.membership
-    if problem.init is not None:
-        yield from np.asarray(problem.init, dtype=np.float64).T
-    elif problem.config.start == "evidence":
+def _columns(problem: Problem, gram: LowRank, prepared: Prepared) -> Iterator[tuple[Floats, Floats]]:
+    """How much each gene goes with one component after the other, and its start before it is scaled."""
+    member, (g, p) = problem.membership, problem.membership.shape
+    if problem.init is None and problem.config.start == "evidence":
         for _, believed in members.posteriors(problem.data, member, prepared):
-            yield from np.maximum(believed, SMALL)
+            yield from zip(believed, np.maximum(believed, SMALL), strict=True)
     else:
-        for j in range(member.shape[1]):
-            column = np.full(member.shape[0], SMALL)
+        for j, likely in enumerate(correlations(gram, member)):
+            column = np.full(g, SMALL)
             column[member.indices[member.indptr[j] : member.indptr[j + 1]]] = 1.0
-            yield column
+            yield likely, column if problem.init is None else problem.init[:, j].astype(np.float64)
+    for j in range(p, problem.n_components):
+        yield np.ones(g), np.ones(g) if problem.init is None else problem.init[:, j].astype(np.float64)
 
 
 @contextmanager

@@ -1,10 +1,8 @@
-"""Which loadings may be other than 0: the members of each pathway, and the genes outside that go with it most.
-
-moments → low rank and a diagonal → correlation of all genes with the score of each pathway → support
-"""
+"""Which loadings may be other than 0: the members of each pathway, and the genes outside that go with it most."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,43 +95,43 @@ def low_rank(gram: Gram, prepared: Prepared) -> LowRank:
     return LowRank(np.maximum(variance - np.einsum("ij,ij->i", factors, factors), 0.0), factors)
 
 
-def with_outside(gram: LowRank, member: sp.csc_array) -> tuple[Indices, Indices]:
-    """Members of each pathway, and genes outside with the highest correlation with the sum of its members.
+def n_outside(member: sp.csc_array) -> Indices:
+    """How many genes outside each pathway are in its support: as many as it has members, ``OUTSIDE`` at least.
 
-    Outside are as many as a pathway has members, ``OUTSIDE`` at least, and no more than there are; a pathway without
-    members has none.
-
-    Parameters
-    ----------
-    gram
-        ``X̃ᵀX̃`` of the genes.
-    member
-        Boolean, shape (g, p).
-
-    Returns
-    -------
-    Gene and pathway of each pair.
+    No more than there are, and none of a pathway without members.
 
     Examples
     --------
-    >>> gram = LowRank(np.ones(40), np.arange(40.0)[:, None])
-    >>> genes, pathways = with_outside(gram, sp.csc_array(np.arange(40)[:, None] == 0))
-    >>> np.sort(genes).tolist() == [0, *range(10, 40)]
-    True
+    >>> n_outside(sp.csc_array(np.arange(100)[:, None] < [0, 5, 40, 90])).tolist()
+    [0, 30, 40, 10]
     """
-    g, p = member.shape
     size = np.diff(member.indptr).astype(np.intp)
-    n_outside = np.where(size > 0, np.minimum(np.maximum(size, OUTSIDE), g - size), 0)
+    return np.where(size > 0, np.minimum(np.maximum(size, OUTSIDE), member.shape[0] - size), 0)
+
+
+def correlations(gram: LowRank, member: sp.csc_array) -> Iterator[Floats]:
+    """Of all genes with the sum of the members of one pathway after the other, but for a factor of the pathway.
+
+    Those of members count what they say of themselves for what they share with others alone.
+    """
     length = np.sqrt(gram.diagonal())[:, None]
     unit = np.divide(gram.factors, length, out=np.zeros_like(gram.factors), where=length > 0)
-    genes: list[Indices] = []
-    for first in range(0, p, CHUNK):
+    for first in range(0, member.shape[1], CHUNK):
         sums = member[:, first : first + CHUNK].astype(np.float64).T @ gram.factors
-        for j, row in enumerate(sums @ unit.T, start=first):
-            inside = member.indices[member.indptr[j] : member.indptr[j + 1]]
-            row[inside] = -np.inf
-            genes += [inside, highest(row, int(n_outside[j]))]
-    return np.concatenate([*genes, np.empty(0, dtype=np.intp)]), np.repeat(np.arange(p), size + n_outside)
+        yield from sums @ unit.T
+
+
+def chosen(members: Indices, values: Floats, n: int) -> Indices:
+    """The members of a pathway and the n other genes with the highest values, ascending.
+
+    Examples
+    --------
+    >>> chosen(np.array([0, 1]), np.array([9.0, 9.0, 0.5, 0.1, 0.7]), 1).tolist()
+    [0, 1, 4]
+    """
+    others = values.copy()
+    others[members] = -np.inf
+    return np.sort(np.concatenate([members, highest(others, n)]))
 
 
 def highest(values: Floats, n: int) -> Indices:

@@ -181,14 +181,13 @@ def test_a_gene_of_the_program_that_the_support_left_out_comes_in(activation, mo
     data, truth = planted(n=1000, seed=5)
     given, lost = truth.copy(), np.array([3, 15, 27, 39])
     given[lost, np.arange(4)] = False
-    choose = sparse_descent.with_outside
+    choose = sparse_descent.chosen
 
-    def without(gram, member):
-        genes, pathways = choose(gram, member)
-        kept = genes != lost[pathways]
-        return genes[kept], pathways[kept]
+    def without(members, values, n):
+        j = int(np.flatnonzero([np.array_equal(np.flatnonzero(column), members) for column in given.T])[0])
+        return np.setdiff1d(choose(members, values, n), lost[j])
 
-    monkeypatch.setattr(sparse_descent, "with_outside", without)
+    monkeypatch.setattr(sparse_descent, "chosen", without)
     case = problem(data, given, activation=activation, theta=0.1, epsilon=0.0, max_iter=100)
     found = fit_on_support(case).loadings.toarray()
     others = np.array([np.median(found[~truth[:, j], j]) for j in range(4)])
