@@ -8,6 +8,7 @@ from anndata import AnnData
 from pathwayae import pp
 from pathwayae._slots.grouped import Fitted
 from pathwayae.core.moments import batches
+from pathwayae.core.moments.accumulate import MAX_GRAM_BYTES
 from pathwayae.core.moments.gram_product import Data
 from pathwayae.core.moments.moments import Standardized
 from pathwayae.core.moments.sketch import AnyMoments, Sketch, StandardizedSketch
@@ -27,6 +28,9 @@ def moments_of(
 ) -> AnyMoments:
     """Moments of the genes of the model in their order, per stratum: those given, or from one pass over the cells.
 
+    What is read is what the fit was made from, so that the two can be compared: Gram matrices, while they take at most
+    4 GiB, where it was no sketch.
+
     Raises
     ------
     ValueError
@@ -35,6 +39,9 @@ def moments_of(
     """
     normalize = str(model.params.get("normalize", ""))
     if moments is None:
+        keys = [name for name in (batch_key, sample_key) if name is not None]
+        n_bytes = 8 * len(model.names) ** 2 * _n_strata(adata, keys, n_folds)
+        exact = model.params.get("solver") != "sketch" and n_bytes <= MAX_GRAM_BYTES
         return pp.moments(
             adata,
             layer=model.params["layer"] or None,
@@ -45,6 +52,7 @@ def moments_of(
             n_folds=n_folds,
             normalize="log1p" if normalize else None,
             target_sum=float(normalize.split()[1]) if normalize else 1e4,
+            sketch=False if exact else "auto",
             random_state=random_state,
             progress=progress,
         )
@@ -54,6 +62,13 @@ def moments_of(
     chosen = moments.subset(model.names)
     check_finite(chosen)
     return chosen
+
+
+def _n_strata(adata: AnnData, keys: list[str], n_folds: int | None) -> int:
+    """Strata that will be read: folds, else values of a column of ``obs`` or pairs of values of two, else one."""
+    if n_folds is not None or not keys or any(key not in adata.obs for key in keys):
+        return n_folds or 1
+    return len(set(zip(*(np.asarray(adata.obs[key], dtype=object).astype(str) for key in keys), strict=True)))
 
 
 def standardize(model: Fitted, moments: AnyMoments) -> Standardized | StandardizedSketch:

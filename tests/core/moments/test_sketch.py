@@ -295,6 +295,14 @@ def test_products_added_up_elsewhere_are_the_same(whole):
         np.testing.assert_allclose(products.numpy(), whole.pool().products[0], atol=1e-4)
 
 
+def test_an_accelerator_adds_up_the_same(whole):
+    """The same way through torch, on the processor by another name."""
+    added = SketchAccumulator(Probes.of(GENES, rank=RANK), STRATA, device="cpu:0")
+    for first in range(0, N, 25):
+        added.add(sp.csr_matrix(cells()[first : first + 25].astype(np.float32)), CODES[first : first + 25])
+    assert_same(added.result(GENES), read(cells().astype(np.float32)))
+
+
 def test_inputs_are_not_changed(whole):
     before = {name: getattr(whole, name).copy() for name in core.ARRAYS}
     whole.standardize(within=True)

@@ -156,6 +156,24 @@ def test_a_fit_that_chooses_reads_a_sketch_where_gram_matrices_are_large(cells, 
     assert len(adata.uns["pae"]["n_extra_path"]) > 5
 
 
+def test_tools_read_what_the_fit_was_made_from(cells, fits, monkeypatch):
+    """Gram matrices while they fit, and a sketch where the fit was made from one."""
+    from pathwayae._cells import strata
+    from pathwayae._slots.grouped import fitted
+    from pathwayae.tl._grouped import moments
+
+    monkeypatch.setattr(strata, "EXACT_BYTES", 8 * 400**2)
+    model = fitted(fits["exact"], "pae")
+    options = {"sample_key": "donor", "batch_key": "batch", "progress": False}
+    assert hasattr(moments.moments_of(cells, model, None, **options), "grams")
+    from_sketch = model._replace(params=model.params | {"solver": "sketch"})
+    assert moments.moments_of(cells, from_sketch, None, **options).rank == 100
+    monkeypatch.setattr(moments, "MAX_GRAM_BYTES", 8 * 8 * 400**2 - 1)  # of four donors in two batches
+    assert moments.moments_of(cells, model, None, **options).rank == 100
+    for n_folds in (3, None):
+        assert hasattr(moments.moments_of(cells, model, None, n_folds=n_folds, progress=False), "grams")
+
+
 def test_solvers_that_the_moments_given_do_not_hold_are_refused(cells, read):
     for name, solver, what in (
         ("sketch", "gram", "needs their Gram matrix, but moments= stands in their place and holds a sketch of it"),
