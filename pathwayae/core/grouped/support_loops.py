@@ -17,7 +17,7 @@ from pathwayae.core.grouped.support import Support
 from pathwayae.core.moments.low_rank import LowRank
 
 FAST = {"reassoc", "nsz", "contract"}  # sums may be split over the lanes of a processor, always in the same way
-PARTS = 32  # of like size, so that no thread waits long for the others
+PARTS = 16  # of like size, so that no thread waits long for the others
 SMALL = 2**20  # products of two loadings of a gene, and of a loading and a factor; fewer are left to one thread
 
 Floats = NDArray[np.float64]
