@@ -43,8 +43,8 @@ class Config:
         Take from the weights of a score their mean over genes of like mean, see
         :func:`pathwayae.core.grouped.encoder.balanced`; genes must be centred.
     support
-        Keep loadings of the genes of a pathway and of some others alone; all others are exactly 0. A descent is then that
-        of :func:`pathwayae.core.grouped.sparse_descent.fit_on_support`, on the CPU whatever the ``device``.
+        Keep loadings of the genes of a pathway and of some others alone; all others are exactly 0. A descent is then
+        that of :func:`pathwayae.core.grouped.sparse_descent.fit_on_support`, on the CPU whatever the ``device``.
     relative
         Divide the RMSE by ``RMS(X̃)``, so that θ means the same on every data set.
     learning_rate, max_iter, min_delta, early_stopping_patience, scheduler_patience, scheduler_factor
