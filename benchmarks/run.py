@@ -53,12 +53,14 @@ def main(names: list[str]) -> None:
     import relevance
     import restarts
     import scale
+    import sketch
     import sparse_ae
     import speed
     import theta
     import torch
 
-    modules = (archetypes, defaults, gpu, gram, invariance, refine, relevance, restarts, scale, sparse_ae, speed, theta)
+    modules = (archetypes, defaults, gpu, gram, invariance, refine, relevance, restarts, scale, sketch, sparse_ae)
+    modules += (speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]
     for name in names or usual:

@@ -85,8 +85,9 @@ def moments(
         bytes): its largest directions as a matrix of low rank, and its diagonal exactly. ``"auto"``: Gram matrices as
         long as those of all strata fit in 1 GiB (and in `memory`), else sketches. Which was read is logged.
     rank
-        Directions of a sketch that are kept. With 100 names, genes and embedding are those of the Gram matrix
-        (``benchmarks/sketch.md``). No more than the genes are taken; a rank above the cells makes the sketch exact.
+        Directions of a sketch that are kept. With 100, scores and genes of pathways are those of the Gram matrix; free
+        components of few, noisy cells are less sharp (``benchmarks/sketch.md``). No more than the genes are taken; a
+        rank above the cells makes the sketch exact.
     memory
         Upper bound in GiB for all Gram matrices, or all sketches; more strata than fit are pooled into folds, with a
         warning. A block

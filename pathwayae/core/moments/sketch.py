@@ -23,7 +23,7 @@ from pathwayae.core.moments.moments import CONSTANT, Floats, Moments, Scale, uni
 from pathwayae.core.moments.probes import Probes
 from pathwayae.core.moments.strata import WHOLE, Stack
 
-RANK = 100  # of a sketch: the loss to 1e-4, the same names and genes as with the Gram matrix, see benchmarks/sketch.md
+RANK = 100  # of a sketch: scores and genes of pathways as with the Gram matrix, see benchmarks/sketch.md
 EXACT_BYTES = 2**30  # of Gram matrices; beyond, they are sketched unless asked for
 ROUNDING = 1e-12  # an eigenvalue of the core below this share of its trace, before centring, is rounding
 ARRAYS = ("counts", "sums", "squares", "products", "core", "shadow")
