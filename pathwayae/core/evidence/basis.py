@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 TINY = 1e-7  # singular value, relative to the largest, below which a direction is rounding
 BEYOND = 10  # directions followed beside those that are asked for
 DEPTH, LAST = 8, 4  # products of one cycle on the way, and of one at the end
-CYCLES = 30  # at most; expression takes one to three
+CYCLES = 3  # at most; of directions that noise alone tells apart no more come to anything
 ROUGH, TOLERANCE = 1e-5, 1e-6  # of a residual, relative to the largest eigenvalue
 
 

@@ -123,7 +123,7 @@ def test_a_matrix_that_needs_no_change_is_shared_and_not_modified(monkeypatch, g
     expected = explicit(dense, dense.mean(axis=0), dense.std(axis=0))
     np.testing.assert_allclose(data.gram @ np.eye(dense.shape[1]), expected.T @ expected, rtol=0, atol=1e-11)
     if genes is None:
-        assert np.shares_memory(data.gram._matrix.data, x.data)
+        assert np.shares_memory(data.gram.cells.data, x.data)
     for name in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(x, name), getattr(before, name))
 
