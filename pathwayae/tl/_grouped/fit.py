@@ -67,6 +67,10 @@ def fit(
     Free components are the leading eigenvectors of gene space beside the encoders of the pathways; their scores may
     still go with those of pathways (:func:`pathwayae.get.free_components`).
 
+    Any number of pathways can be scored, more than there are cells or genes too. How redundant they are is logged,
+    with what ``merge_similar`` would leave of them; nothing is merged here. What the fit reads of the cells follows
+    from their size (``settings.solver``) and is stored in ``params``.
+
     With ``scores="projection"`` or ``"least_squares"`` the pathways compete in a descent instead: the loadings
     :math:`W \ge 0` minimise
 
@@ -138,8 +142,11 @@ def fit(
       pathways say the same, so that distances between cells count what pathways share once.
       ``pae.get.scores(adata, standardize=True)`` gives every score the same spread.
     - ``varm["pae_loadings"]``: float32, genes × components, columns of unit length; zero for genes outside the model.
-    - ``varm["pae_encoder"]``: float32, genes × components, the matrix from standardised cells to scores; not there with
-      ``scores="projection"`` and without balance, whose loadings it is.
+      From 2²³ loadings on a sparse matrix (CSR): those of the genes of a pathway and of as many others, at least 30,
+      that go with it most; the rest is exactly 0 (:class:`pathwayae.tl.FitSettings`, ``support``).
+    - ``varm["pae_encoder"]``: float32, genes × components, the matrix E from standardised cells to scores; not there
+      with ``scores="projection"`` and without balance, whose loadings it is. Where loadings are sparse it is too, and
+      balance is apart: row i of E is row i of it less row ``var["pae_bin"][i]`` of ``uns["pae"]["level"]``.
     - ``varm["pae_membership"]``: sparse boolean, genes × pathways.
     - ``varm["pae_batch_means"]``: with `batch_key`, genes × batches; zero for genes outside the model.
     - ``var["pae_mean"]``, ``var["pae_scale"]``: standardisation; NaN for genes outside the model.
@@ -155,8 +162,8 @@ def fit(
     KeyError
         If a layer or column does not exist.
     ValueError
-        If no gene matches, gene names repeat, values are not finite, there are fewer cells than components, neither
-        the Gram matrix nor the cells fit in memory, a cell has no batch, there is only one stratum to hold out,
+        If no gene matches, gene names repeat, values are not finite, there is no room for so many free components (or,
+        in a descent, for so many pathways), a cell has no batch, there is only one stratum to hold out,
         another model has the key, or a parameter is out of range.
 
     Warns
