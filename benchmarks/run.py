@@ -49,6 +49,7 @@ def main(names: list[str]) -> None:
     import gpu
     import gram
     import invariance
+    import large_collections
     import refine
     import relevance
     import restarts
@@ -59,8 +60,8 @@ def main(names: list[str]) -> None:
     import theta
     import torch
 
-    modules = (archetypes, defaults, gpu, gram, invariance, refine, relevance, restarts, scale, sketch, sparse_ae)
-    modules += (speed, theta)
+    modules = (archetypes, defaults, gpu, gram, invariance, large_collections, refine, relevance, restarts, scale)
+    modules += (sketch, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]
     for name in names or usual:

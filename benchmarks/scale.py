@@ -1,134 +1,310 @@
-"""Time and peak memory against the number of cells: ``tl.fit``, PCA and NMF, each in a process of its own."""
+"""Time and memory against cells, genes and sets: ``tl.fit``, PCA, NMF and scores of gene sets, each run a process.
+
+``python benchmarks/run.py scale``, within 25 minutes on two cores; it goes on where it was cut off.
+``python benchmarks/scale.py --quick`` for two minutes of small sizes, which writes scale_quick.md, .json and .png.
+"""
 
 from __future__ import annotations
 
-import json
-import subprocess
+import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cells_on_disk import GENES, PATHWAYS, write
+import pandas as pd
+from cells_on_disk import GENES, PATHWAYS, SIZE, density, write
+from measuring import FOLDER, Journal, Row, decoupler, one
 
-FOLDER = Path(__file__).parent
-CELLS = (3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
-LARGEST = {"nmf": 100_000, "minibatch_nmf": 300_000}  # beyond, a run takes many minutes
-METHODS = ("fit_in_memory", "fit_from_disk", "pca", "minibatch_nmf", "nmf")
+WORKER = FOLDER / "scale_worker.py"
+LIMIT = 120  # seconds of a process
+NEXT = 40  # a method that took longer is not run on more cells, genes or sets
+QUICK, REPEATED, MANY = 12, 3, 100_000  # in turns: what took less, so often, up to so many cells
+WITH_SETS = ("fit_in_memory", "fit_from_disk", "stages", "ulm", "aucell", "score_genes")
 LABELS = {
     "fit_in_memory": "tl.fit, in memory",
     "fit_from_disk": "tl.fit, from disk",
     "pca": "sc.pp.pca",
+    "ulm": "decoupler ulm",
+    "aucell": "decoupler aucell",
+    "score_genes": "sc.tl.score_genes",
     "minibatch_nmf": "MiniBatchNMF",
     "nmf": "NMF",
 }
-MANY, REPEATS = 100_000, 3  # up to so many cells every method is run so often, in turns; the slow ones below it
-SLOW = ("nmf", "minibatch_nmf")
+IN_TURNS = ("fit_in_memory", "fit_from_disk", "pca", "ulm", "minibatch_nmf")
+COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#E69F00", "#F0E442", "#CC79A7", "#444444")
+MARKERS = "osD^vPX*"
+Point = tuple[int, int, int]  # cells, genes, sets
+AXES = ("cells", "genes", "sets")
 
 
-def one(method: str, path: Path) -> dict[str, float]:
-    """One run."""
-    command = [sys.executable, str(FOLDER / "scale_worker.py"), method, str(path)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+@dataclass
+class Plan:
+    """Points along each axis, the seconds that all may take, and what the files are called."""
+
+    cells: tuple[int, ...] = (3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
+    genes: tuple[int, ...] = (2_000, 8_000, 20_000, 33_000)
+    sets: tuple[int, ...] = (50, 300, 1_200, 5_000)
+    centre: tuple[int, int] = (10_000, 8_000)  # cells where genes or sets vary, genes where sets vary
+    seconds: float = 24 * 60
+    name: str = "scale"
+
+    def along(self, axis: str) -> list[Point]:
+        n, g = self.centre
+        points = {
+            "cells": [(cells, GENES, PATHWAYS) for cells in self.cells],
+            "genes": [(n, genes, self.sets[1]) for genes in self.genes],
+            "sets": [(n, g, sets) for sets in self.sets],
+        }
+        return points[axis]
+
+    def files(self) -> Iterator[tuple[int, int, list[int]]]:
+        """Cells, genes, and the numbers of sets asked of them; the largest file last."""
+        points = {point for axis in AXES for point in self.along(axis)}
+        for n, g in sorted({point[:2] for point in points}, key=lambda shape: (shape[0] > MANY, np.prod(shape))):
+            yield n, g, sorted(point[2] for point in points if point[:2] == (n, g))
 
 
-def runs(n_cells: int, path: Path) -> list[dict[str, float | str]]:
-    """All methods in turns on the same file."""
-    rows = []
-    for i in range(REPEATS if n_cells <= MANY else 1):
-        for method in METHODS:
-            once = i > 0 and n_cells == MANY and method in SLOW
-            if n_cells <= LARGEST.get(method, n_cells) and not once:
-                rows.append({"cells": n_cells, "method": method} | one(method, path))
-                print(rows[-1], flush=True)
-    return rows
+QUICK_PLAN = Plan((1_000, 2_000), (1_000, 2_000), (50, 100), (1_000, 2_000), 150, "scale_quick")
 
 
-def kernel_seconds(path: Path, n_cells: int) -> float:
-    """Seconds that the products alone of all cells would take: best of BLAS, our sparse and scipy's on one block."""
-    import anndata as ad
-    import gram as benchmark
-
-    from pathwayae.core.moments import accumulate as moments
-
-    block = ad.read_h5ad(path, backed="r").X[: min(n_cells, moments.block_rows(GENES))]
-    best = min(benchmark.seconds(block, np.inf), benchmark.seconds(block, 0.0), benchmark.scipy_seconds(block))
-    return best / block.shape[0] * n_cells
+# Runs.
 
 
-def plot(medians: object) -> None:
-    """``benchmarks/scale.png``."""
+def key_of(method: str, n: int, g: int, sets: int, turn: int = 0) -> Row:
+    """What a row is found by; the number of sets is 0 where it does not matter."""
+    sets = sets if method in WITH_SETS else 0
+    return {"method": method, "cells": n, "genes": g, "sets": sets, "turn": turn}
+
+
+def slower(journal: Journal, key: Row) -> str:
+    """Why a run is left out: a smaller one took too long already."""
+    for row in journal.rows:
+        smaller = all(row[axis] <= key[axis] for axis in AXES) and row["method"] == key["method"]
+        if smaller and row.get("timed_s", row.get("seconds", 0.0)) > NEXT:
+            return f"not run: {row['seconds']:.0f} s before"
+        if smaller and "note" in row and row["note"] != "no time left":
+            return "not run: a smaller one failed"
+    return ""
+
+
+def measure(journal: Journal, path: Path, key: Row, python: str) -> None:
+    """One row, unless it is there or can be told to take too long."""
+    why = "no decoupler" if key["method"] in ("ulm", "aucell") and not python else slower(journal, key)
+    own = python if key["method"] in ("ulm", "aucell") else sys.executable
+    command = (own, WORKER, key["method"], path, key["sets"])
+    journal.ask(key, lambda limit: {"note": why} if why and not journal.has(key) else one(command, limit), LIMIT)
+
+
+def runs(journal: Journal, path: Path, file: tuple[int, int, list[int]], python: str) -> None:
+    """All methods in turns on one file."""
+    n, g, numbers = file
+    for turn in range(REPEATED):
+        for method in (*LABELS, *(("limit", "stages") if turn == 0 else ())):
+            for sets in numbers if method in WITH_SETS else (0,):
+                first = next((row for row in journal.rows if key_of(method, n, g, sets).items() <= row.items()), {})
+                again = method in IN_TURNS and n <= MANY and g == GENES and sets in (0, PATHWAYS)
+                if turn == 0 or (again and first.get("seconds", np.inf) < QUICK):
+                    if method == "stages" and (g, sets) != (GENES, PATHWAYS):
+                        continue
+                    measure(journal, path, key_of(method, n, g, sets, turn), python)
+
+
+def done(journal: Journal, file: tuple[int, int, list[int]]) -> bool:
+    """Whether the last row of a file is there, so that the file need not be written again."""
+    n, g, numbers = file
+    wanted = [key_of(method, n, g, sets) for method in (*LABELS, "limit") for sets in numbers]
+    over = n > MANY or g != GENES or journal.has(key_of("fit_in_memory", n, g, PATHWAYS, REPEATED - 1))
+    return over and all(journal.has(key) for key in wanted)
+
+
+def rows_of(plan: Plan) -> tuple[pd.DataFrame, str]:
+    """All rows, and a sentence on decoupler."""
+    python, note = decoupler()
+    journal = Journal(plan.name, plan.seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        for file in plan.files():
+            if done(journal, file) or time.monotonic() > journal.end:
+                continue
+            path, begin = Path(folder) / "cells.h5ad", time.perf_counter()
+            write(path, *file[:2])
+            print(f"{file[0]} cells × {file[1]} genes written in {time.perf_counter() - begin:.0f} s", flush=True)
+            runs(journal, path, file, python)
+            path.unlink()
+    if not any(row.get("note") == "no time left" for row in journal.rows):
+        journal.close()
+    return pd.DataFrame(journal.rows), note
+
+
+# Tables and the plot.
+
+
+def at(rows: pd.DataFrame, method: str, point: Point) -> pd.DataFrame:
+    """Rows of a method at a point, turn by turn."""
+    key = key_of(method, *point)
+    return rows[np.logical_and.reduce([rows[name] == key[name] for name in ("method", *AXES)])].sort_values("turn")
+
+
+def cell(rows: pd.DataFrame, method: str, point: Point, columns: tuple[str, ...]) -> str:
+    """Medians of some columns; of a run that has none, why."""
+    found = at(rows, method, point)
+    values = [found[column].median() if column in found else np.nan for column in columns]
+    if np.isfinite(values).all():
+        return " / ".join(f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values)
+    note = str(found["note"].iloc[0]) if len(found) and "note" in found else ""
+    return note if note.startswith((">", "no decoupler")) else "" if note in ("", "nan") else "–"
+
+
+def table(rows: pd.DataFrame, plan: Plan, axis: str, columns: tuple[str, ...]) -> str:
+    """Markdown with a line per point and a column per method."""
+    place = AXES.index(axis)
+    lines = [
+        {axis: f"{point[place]:,}"} | {label: cell(rows, name, point, columns) for name, label in LABELS.items()}
+        for point in plan.along(axis)
+    ]
+    return _markdown(lines)
+
+
+def _markdown(lines: list[Row]) -> str:
+    return pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True, stralign="right")
+
+
+def ratios(rows: pd.DataFrame, plan: Plan) -> str:
+    """The whole fit in memory over each other method, within turns, median."""
+    lines = []
+    for axis in AXES:
+        for point in plan.along(axis):
+            line: Row = dict(zip(AXES, (f"{number:,}" for number in point), strict=True))
+            fit = at(rows, "fit_in_memory", point).set_index("turn")["seconds"]
+            for method in (name for name in LABELS if name != "fit_in_memory"):
+                ratio = (fit / at(rows, method, point).set_index("turn")["seconds"]).median()
+                line[LABELS[method]] = "" if np.isnan(ratio) else f"{ratio:.2g}"
+            lines.append(line)
+    return _markdown(lines)
+
+
+def limits(rows: pd.DataFrame, plan: Plan) -> str:
+    """What of a fit's time reading and the matrix product alone would take."""
+    lines = []
+    for point in [point for axis in AXES for point in plan.along(axis)]:
+        found = at(rows, "limit", point)
+        memory, disk = (at(rows, method, point)["seconds"].median() for method in ("fit_in_memory", "fit_from_disk"))
+        if not len(found) or found.get("reading_s", pd.Series([np.nan])).isna().all():
+            continue
+        reading, product = float(found["reading_s"].iloc[0]), float(found["product_s"].iloc[0])
+        solver = at(rows, "fit_in_memory", point).get("solver", pd.Series([""])).iloc[0]
+        line: Row = dict(zip(AXES, (f"{number:,}" for number in point), strict=True))
+        line |= {"solver": solver, "reading once, s": f"{reading:.2g}", "product": found["product"].iloc[0]}
+        line |= {"product, s": f"{product:.2g}", "fit in memory, s": f"{memory:.3g}", "fit from disk, s": f"{disk:.3g}"}
+        line |= {
+            "share in memory": f"{product / memory:.0%}",
+            "share from disk": f"{(2 * reading + product) / disk:.0%}",
+        }
+        lines.append({name: "" if "nan" in str(value) else value for name, value in line.items()})
+    return _markdown(lines)
+
+
+def stages(rows: pd.DataFrame, plan: Plan) -> str:
+    """The pass, the fit from moments and the scores, one by one."""
+    names = {"pass": "the pass", "refit": "fit from moments", "scores": "scores to zarr"}
+    lines = []
+    for point in plan.along("cells"):
+        line = {"cells": f"{point[0]:,}"}
+        for name, label in names.items():
+            line |= {f"{label}, s / MiB": cell(rows, "stages", point, (f"{name}_s", f"{name}_peak_mib"))}
+        lines.append(line)
+    return _markdown(lines)
+
+
+def plot(rows: pd.DataFrame, plan: Plan) -> None:
+    """``benchmarks/scale.png``: seconds above, memory below, an axis of the data in each column."""
     import matplotlib.pyplot as plt
 
-    colours = dict(zip(METHODS, ("#0072B2", "#56B4E9", "#D55E00", "#CC79A7", "#444444"), strict=True))
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for axis, column, label in zip(axes, ("seconds", "peak_mib"), ("Wall time, s", "Peak memory, MiB"), strict=True):
-        for method in METHODS:
-            rows = medians[medians["method"] == method]
-            axis.plot(rows["cells"], rows[column], marker="o", color=colours[method], label=LABELS[method])
-        axis.set(xscale="log", yscale="log", xlabel=f"Cells (× {GENES} genes, 8 % not zero)", ylabel=label)
-        axis.grid(color="0.9")
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False)
-    figure.savefig(FOLDER / "scale.png", dpi=150)
+    n, g = plan.centre
+    titles = (f"{GENES:,} genes, {PATHWAYS} sets", f"{n:,} cells, {plan.sets[1]} sets", f"{n:,} cells, {g:,} genes")
+    figure, axes = plt.subplots(2, 3, figsize=(13, 7.6), sharex="col", sharey="row", layout="constrained")
+    for j, axis in enumerate(AXES):
+        points = plan.along(axis)
+        for i, column in enumerate(("seconds", "peak_mib")):
+            panel = axes[i, j]
+            for method, colour, marker in zip(LABELS, COLOURS, MARKERS, strict=True):
+                values = [at(rows, method, point).get(column, pd.Series(dtype=float)).median() for point in points]
+                style = {"color": colour, "marker": marker, "markeredgecolor": "0.25", "markeredgewidth": 0.5}
+                width = 2.4 if method.startswith("fit") else 1.4
+                panel.plot([point[j] for point in points], values, label=LABELS[method], linewidth=width, **style)
+            panel.set(xscale="log", yscale="log")
+            panel.set_xticks([point[j] for point in points], [_short(point[j]) for point in points])
+            panel.minorticks_off()
+            panel.grid(color="0.9")
+            panel.spines[["top", "right"]].set_visible(False)
+        axes[0, j].set_title(titles[j], fontsize=11)
+        axes[1, j].set_xlabel(axis.capitalize())
+    axes[0, 0].set_ylabel("Wall time, s")
+    axes[1, 0].set_ylabel("Peak memory beyond the cells, MiB")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=4, frameon=False)
+    figure.savefig(FOLDER / f"{plan.name}.png", dpi=150)
+    plt.close(figure)
 
 
-def run() -> tuple[str, str, object]:
+def _short(number: int) -> str:
+    return f"{number / 1e6:g}M" if number >= 1e6 else f"{number / 1e3:g}k" if number >= 1e3 else str(number)
+
+
+def text(rows: pd.DataFrame, plan: Plan, note: str) -> str:
+    """What was measured, and the tables."""
+    n, g = plan.centre
+    shares = ", ".join(f"{density(genes):.0%} of {genes:,}" for genes in plan.genes)
+    left = int((rows["note"] == "no time left").sum()) if "note" in rows else 0
+    over = f" The time of the benchmark was over before {left} runs, which are missing." if left else ""
+    parts = [
+        f"Sparse random cells (not zero: {shares} genes), sets of {SIZE} random genes. One number varies at a time: "
+        f"cells at {GENES:,} genes × {PATHWAYS} sets; genes at {n:,} cells × {plan.sets[1]} sets; sets at {n:,} cells "
+        f"× {g:,} genes. `tl.fit` with its defaults (20 free components); {PATHWAYS} components of PCA and of the "
+        f"NMFs, defaults throughout. {note}{over} `sc.tl.score_genes` is called once per set; beyond 100 sets it is "
+        "timed on 100 and the rest reckoned.",
+        f"Every run is a process of its own, stopped after {LIMIT} s with its imports and the reading of its cells "
+        f"(“> {LIMIT}”); a dash stands where a smaller size took over {NEXT} s or failed. Runs along the cells of less "
+        f"than {QUICK} s, up to {MANY:,} cells ({', '.join(LABELS[name] for name in IN_TURNS)}): medians of {REPEATED} "
+        "in turns; others once. The clock starts with the cells in memory, but for “from disk”.",
+    ]
+    for axis in AXES:
+        parts += [f"## {axis.capitalize()}", "Seconds, wall / processor (user and system, all threads):"]
+        parts += [table(rows, plan, axis, ("seconds", "processor_s"))]
+        parts += ["Peak memory beyond the interpreter with its imports (and the cells, but for “from disk”), MiB:"]
+        parts += [table(rows, plan, axis, ("peak_mib",))]
+    parts += [
+        "## `tl.fit` in memory over the others, wall seconds",
+        "Below 1 the fit is the faster one. Medians of ratios within turns.",
+        ratios(rows, plan),
+        "## Share of the machine's limit",
+        "Reading: every stored value of the file once, from the page cache, best of 3. Product: all cells, reckoned "
+        "from the best of some ways on one block (BLAS, ours, scipy's); `XᵀX` up to 11 585 genes, beyond the product "
+        "of a sketch. Share in memory: product / fit. From disk, where cells are read twice (moments, scores): "
+        "(2 readings + product) / fit.",
+        limits(rows, plan),
+        f"## A fit from disk, part by part ({GENES:,} genes × {PATHWAYS} sets)",
+        stages(rows, plan),
+        f"![Time and memory against cells, genes and sets]({plan.name}.png)",
+    ]
+    return "\n\n".join(parts)
+
+
+def run(plan: Plan | None = None) -> tuple[str, str, object]:
     """Title, text and figures."""
-    import pandas as pd
-
-    rows, split = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for n_cells in CELLS:
-            path = Path(folder) / "cells.h5ad"
-            begin = time.perf_counter()
-            write(path, n_cells)
-            print(f"{n_cells} cells written in {time.perf_counter() - begin:.0f} s", flush=True)
-            found = runs(n_cells, path)
-            rows += found
-            disk = pd.DataFrame(found).query("method == 'fit_from_disk'").median(numeric_only=True)
-            products = kernel_seconds(path, n_cells)
-            split.append(
-                {
-                    "cells": n_cells,
-                    "whole fit, s": disk["seconds"],
-                    "the pass, s": disk["pass_s"],
-                    "products alone, s": products,
-                    "products / pass": products / disk["pass_s"],
-                    "refit from saved moments, s": disk["refit_s"],
-                    "scores to zarr, s": disk["scores_s"],
-                    "peak of fit, MiB": disk["peak_mib"],
-                    "peak of pass, MiB": disk["pass_peak_mib"],
-                    "peak of scores, MiB": disk["scores_peak_mib"],
-                }
-            )
-            path.unlink()
-    medians = pd.DataFrame(rows).groupby(["cells", "method"], as_index=False).median(numeric_only=True)
-    plot(medians)
-    return "Cells against time and memory", _text(medians, pd.DataFrame(split)), {"runs": rows, "split": split}
+    plan = plan or Plan()
+    rows, note = rows_of(plan)
+    plot(rows, plan)
+    return "Cells, genes and sets against time and memory", text(rows, plan, note), rows.to_dict("records")
 
 
-def _text(medians: object, split: object) -> str:
-    wide = medians.pivot_table(index="cells", columns="method", values="seconds").reindex(columns=METHODS)
-    ratios = wide.div(wide["fit_in_memory"], axis=0).drop(columns=["fit_in_memory", "fit_from_disk"])
-    memory = medians.pivot_table(index="cells", columns="method", values="peak_mib").reindex(columns=METHODS)
-    return "\n\n".join(
-        [
-            f"{GENES} genes, about 8 % of the values not zero, {PATHWAYS} pathways and 20 free components against "
-            f"{PATHWAYS} components of the others, defaults throughout. Every run is a process of its own; up to "
-            f"{MANY} cells the median of {REPEATS} in turns (there one of the NMFs), "
-            f"beyond a single run. NMF stops at {LARGEST['nmf']} cells, "
-            f'MiniBatchNMF at {LARGEST["minibatch_nmf"]}. All but "from disk" have the cells in memory before the '
-            "clock starts; from disk, cells are read twice (moments, scores).",
-            "Seconds:\n\n" + wide.rename(columns=LABELS).to_markdown(floatfmt=".3g", intfmt=","),
-            "Times as long as `tl.fit` in memory:\n\n"
-            + ratios.rename(columns=LABELS).to_markdown(floatfmt=".3g", intfmt=","),
-            'Peak memory beyond the interpreter with its imports (and the cells, but for "from disk"), MiB:\n\n'
-            + memory.rename(columns=LABELS).to_markdown(floatfmt=".3g", intfmt=","),
-            'From disk, divided. "Products alone" is the best of BLAS, our sparse and scipy\'s sparse product on one '
-            "block of the same file, times the number of blocks:\n\n"
-            + split.to_markdown(index=False, floatfmt=".3g", intfmt=","),
-            "![Time and memory against the number of cells](scale.png)",
-        ]
-    )
+if __name__ == "__main__":
+    from run import write as write_results
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    chosen = QUICK_PLAN if parser.parse_args().quick else Plan()
+    write_results(chosen.name, *run(chosen))
