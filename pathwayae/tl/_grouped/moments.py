@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from anndata import AnnData
 
@@ -41,7 +43,7 @@ def moments_of(
     if moments is None:
         keys = [name for name in (batch_key, sample_key) if name is not None]
         n_bytes = 8 * len(model.names) ** 2 * _n_strata(adata, keys, n_folds)
-        exact = model.params.get("solver") != "sketch" and n_bytes <= MAX_GRAM_BYTES
+        as_it_fits: bool | Literal["auto"] = False if n_bytes <= MAX_GRAM_BYTES else "auto"
         return pp.moments(
             adata,
             layer=model.params["layer"] or None,
@@ -52,7 +54,7 @@ def moments_of(
             n_folds=n_folds,
             normalize="log1p" if normalize else None,
             target_sum=float(normalize.split()[1]) if normalize else 1e4,
-            sketch=False if exact else "auto",
+            sketch=True if model.params.get("solver") == "sketch" else as_it_fits,
             random_state=random_state,
             progress=progress,
         )
