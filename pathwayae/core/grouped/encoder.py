@@ -81,8 +81,7 @@ class Encoder:
 
     def lengths(self) -> Floats:
         """Length of each column, shape (k,)."""
-        squares = self.weights.power(2) if sp.issparse(self.weights) else self.weights**2
-        whole = np.asarray(squares.sum(axis=0)).ravel()
+        whole = np.asarray(_squares(self.weights).sum(axis=0)).ravel()
         if self.bins is None or self.level is None:
             return np.sqrt(whole)
         sums = _dense(self._indicator() @ self.weights)
@@ -91,8 +90,7 @@ class Encoder:
 
     def power_of_genes(self) -> Floats:
         """Sum of the squares of each row, shape (g,)."""
-        squares = self.weights.power(2) if sp.issparse(self.weights) else self.weights**2
-        whole = np.asarray(squares.sum(axis=1)).ravel()
+        whole = np.asarray(_squares(self.weights).sum(axis=1)).ravel()
         if self.bins is None or self.level is None:
             return whole
         crossed = np.asarray(self.weights @ self.level.T)[np.arange(len(whole)), self.bins]
@@ -151,6 +149,11 @@ def balanced_encoder(weights: Weights, bins: NDArray[np.intp]) -> Encoder:
 
 def _rows_times(weights: Weights, values: Floats) -> Weights:
     return sp.diags_array(values) @ weights if sp.issparse(weights) else values[:, None] * weights
+
+
+def _squares(weights: Weights) -> Weights:
+    """Of every weight; of a copy, since scipy sorts in place what it raises to a power."""
+    return weights.copy().power(2) if sp.issparse(weights) else weights**2
 
 
 def _dense(values: Any) -> Floats:

@@ -1,10 +1,10 @@
-"""A basis against scipy's."""
+"""Bases and leading eigenvectors against scipy's."""
 
 import numpy as np
 import pytest
 import scipy.linalg
 
-from pathwayae.core.evidence.basis import orthonormal
+from pathwayae.core.evidence.basis import krylov, leading, orthonormal
 
 
 @pytest.mark.parametrize(("g", "k", "rank"), [(40, 7, 7), (40, 9, 5), (6, 6, 6), (5, 9, 3)])
@@ -29,3 +29,95 @@ def test_nearly_dependent_columns_stay_orthonormal():
 def test_nothing_has_no_basis():
     assert orthonormal(np.zeros((4, 0))).shape == (4, 0)
     assert orthonormal(np.zeros((4, 2))).shape == (4, 0)
+
+
+def symmetric(g, seed=2, decay=0.9, rank=None):
+    """A matrix of known eigenvalues, from the largest, and its vectors."""
+    vectors = np.linalg.qr(np.random.default_rng(seed).normal(size=(g, g)))[0]
+    values = 10.0 * decay ** np.arange(g)
+    if rank is not None:
+        values[rank:] = 0.0
+    return (vectors * values) @ vectors.T, values, vectors
+
+
+@pytest.mark.parametrize(("g", "m", "depth"), [(60, 3, 1), (60, 3, 4), (60, 5, 8), (12, 5, 8), (4, 4, 3)])
+def test_a_krylov_space_spans_the_powers_and_comes_with_its_image(g, m, depth):
+    matrix = symmetric(g)[0]
+    block = np.linalg.qr(np.random.default_rng(3).normal(size=(g, m)))[0]
+    basis, image = krylov(lambda columns: matrix @ columns, block, depth)
+    assert basis.shape == (g, min(m * depth, g))
+    np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
+    np.testing.assert_allclose(image, matrix @ basis, atol=1e-12 * np.abs(matrix).max())
+    power = block
+    for _ in range(depth):
+        np.testing.assert_allclose(basis @ (basis.T @ power), power, atol=1e-7)
+        power = matrix @ power
+        power /= np.linalg.norm(power, axis=0)
+
+
+def test_a_krylov_space_ends_where_the_operator_leads_no_further():
+    matrix = symmetric(40, rank=5)[0]
+    block = np.linalg.qr(np.random.default_rng(4).normal(size=(40, 4)))[0]
+    basis, image = krylov(lambda columns: matrix @ columns, block, 6)
+    assert basis.shape[1] <= 4 + 5
+    np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
+    np.testing.assert_allclose(image, matrix @ basis, atol=1e-12)
+    basis, image = krylov(np.zeros_like, block, 6)
+    np.testing.assert_array_equal(basis, block)
+    assert not image.any()
+
+
+def assert_leading(found, values, vectors, n, atol=1e-8):
+    np.testing.assert_allclose(found[0], values[:n], rtol=1e-8)
+    np.testing.assert_allclose(np.linalg.norm(found[1], axis=0), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(np.abs((found[1] * vectors[:, :n]).sum(axis=0)), 1.0, atol=atol)
+
+
+@pytest.mark.parametrize("n", [1, 6, 20])
+@pytest.mark.parametrize("g", [25, 300])
+def test_leading_vectors_are_those_of_all_eigenvectors_and_always_the_same(g, n):
+    matrix, values, vectors = symmetric(g)
+    found, again = (leading(lambda block: matrix @ block, g, n) for _ in range(2))
+    assert_leading(found, values, vectors, n)
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("n_start", [3, 40])
+def test_where_it_starts_and_what_is_rough_on_the_way_do_not_matter_in_the_end(n_start):
+    matrix, values, vectors = symmetric(300)
+    rng = np.random.default_rng(5)
+    start = np.linalg.qr(vectors[:, :n_start] + 0.1 * rng.normal(size=(300, n_start)))[0]
+    before, calls = start.copy(), []
+
+    def rough(block):
+        calls.append(block.shape)
+        return (matrix.astype(np.float32) @ block.astype(np.float32)).astype(float)
+
+    for options in ({"start": start}, {"rough": rough}, {"start": start, "rough": rough}):
+        assert_leading(leading(lambda block: matrix @ block, 300, 6, **options), values, vectors, 6)
+    assert calls
+    np.testing.assert_array_equal(start, before)
+
+
+@pytest.mark.parametrize("g", [30, 200])
+def test_more_vectors_than_the_rank_are_completed_by_ones_of_nothing(g):
+    matrix, values, vectors = symmetric(g, rank=4)
+    found, inside = leading(lambda block: matrix @ block, g, 9)
+    np.testing.assert_allclose(found, values[:9], atol=1e-10)
+    np.testing.assert_allclose(inside.T @ inside, np.eye(9), atol=1e-10)
+    np.testing.assert_allclose(inside[:, :4] @ inside[:, :4].T, vectors[:, :4] @ vectors[:, :4].T, atol=1e-9)
+    np.testing.assert_allclose(matrix @ inside[:, 4:], 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("g", "n"), [(1, 1), (3, 2), (3, 3), (8, 8)])
+def test_few_rows_give_all_their_vectors(g, n):
+    matrix, values, vectors = symmetric(g, decay=0.5)
+    assert_leading(leading(lambda block: matrix @ block, g, n), values, vectors, n)
+
+
+def test_values_below_zero_come_last():
+    diagonal = np.r_[-50.0, np.arange(60.0)]
+    values, vectors = leading(lambda block: diagonal[:, None] * block, 61, 3)
+    np.testing.assert_allclose(values, [59.0, 58.0, 57.0], rtol=1e-9)
+    np.testing.assert_array_equal(np.abs(vectors).argmax(axis=0), [60, 59, 58])

@@ -2,9 +2,159 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
-from pathwayae.core.grouped.encoder import balanced, expression_bins, multiplicity, score_weights
+from pathwayae.core.grouped import encoder as module
+from pathwayae.core.grouped.encoder import (
+    Encoder,
+    balanced,
+    balanced_encoder,
+    expression_bins,
+    multiplicity,
+    score_weights,
+)
+
+FORMS = [np.asarray, sp.csc_array, sp.csr_array]
+every_form = pytest.mark.parametrize("make", FORMS, ids=["dense", "csc", "csr"])
+with_and_without_bins = pytest.mark.parametrize("binned", [True, False])
+
+
+def weights_of(g=30, k=7, seed=10):
+    """Few weights: a column of zeros, a row of zeros, and two equal columns."""
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=(g, k)) * (rng.random((g, k)) < 0.3)
+    weights[:, 2], weights[4], weights[:, 5] = 0.0, 0.0, weights[:, 1]
+    return weights
+
+
+def encoder_and_matrix(make, *, binned, seed=10):
+    """An encoder, and the matrix that it stands for by a naive loop."""
+    weights = weights_of(seed=seed)
+    g, k = weights.shape
+    if not binned:
+        return Encoder(make(weights)), weights
+    bins, level = np.arange(g) * 7 % 4, np.random.default_rng(seed).normal(size=(4, k))
+    return Encoder(make(weights), bins, level), np.array([weights[i] - level[bins[i]] for i in range(g)])
+
+
+def unsorted(weights, make):
+    """Sparse weights whose indices are stored from the last to the first."""
+    matrix = make(weights)
+    for place in (slice(*matrix.indptr[i : i + 2]) for i in range(len(matrix.indptr) - 1)):
+        matrix.indices[place], matrix.data[place] = matrix.indices[place][::-1].copy(), matrix.data[place][::-1].copy()
+    matrix.has_sorted_indices = False
+    return matrix
+
+
+def parts_of(encoder):
+    weights = encoder.weights
+    stored = (weights.data, weights.indices, weights.indptr) if sp.issparse(weights) else (weights,)
+    return [part.copy() for part in (*stored, encoder.bins, encoder.level) if part is not None]
+
+
+def assert_equal(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@every_form
+@with_and_without_bins
+def test_an_encoder_does_what_its_matrix_does(make, binned):
+    encoder, matrix = encoder_and_matrix(make, binned=binned)
+    g, k = matrix.shape
+    rng = np.random.default_rng(11)
+    assert encoder.shape == (g, k)
+    assert encoder.is_sparse == (make is not np.asarray)
+    assert_equal(encoder.toarray(), matrix)
+    for chosen in (slice(2, 5), np.array([6, 0, 3])):
+        assert_equal(encoder.of_components(chosen).toarray(), matrix[:, chosen])
+    for genes in (np.array([9, 2, 20]), np.arange(g) % 3 == 0, np.arange(0)):
+        assert_equal(encoder.of_genes(genes).toarray(), matrix[genes])
+    factors = rng.normal(size=k)
+    assert_equal(encoder.scaled(factors).toarray(), matrix * factors)
+    assert_equal(encoder.lengths(), [np.sqrt(sum(value**2 for value in column)) for column in matrix.T])
+    assert_equal(encoder.power_of_genes(), [sum(value**2 for value in row) for row in matrix])
+    for shape in ((), (3,), (0,)):
+        components, genes = rng.normal(size=(k, *shape)), rng.normal(size=(g, *shape))
+        assert_equal(encoder.times(components), matrix @ components)
+        assert_equal(encoder.transposed_times(genes), matrix.T @ genes)
+    cells = rng.normal(size=(5, g))
+    assert isinstance(cells @ encoder, np.ndarray)
+    assert_equal(cells @ encoder, cells @ matrix)
+
+
+@every_form
+@with_and_without_bins
+def test_products_of_encoders_are_those_of_their_matrices(make, binned):
+    encoder, matrix = encoder_and_matrix(make, binned=binned)
+    _, other = encoder_and_matrix(make, binned=binned, seed=12)
+    others = [form(weights_of(seed=12)) for form in FORMS]
+    level = np.random.default_rng(12).normal(size=(4, 7)) if binned else None
+    of_genes = np.random.default_rng(13).uniform(size=len(matrix))
+    for weights in others:
+        theirs = Encoder(weights, encoder.bins, level).of_components(slice(5))
+        assert_equal(encoder.cross(theirs), matrix.T @ other[:, :5])
+        assert_equal(encoder.cross(theirs, of_genes), matrix.T @ np.diag(of_genes) @ other[:, :5])
+    assert_equal(encoder.overlap(), matrix.T @ matrix)
+    assert_equal(encoder.overlap(of_genes), matrix.T @ np.diag(of_genes) @ matrix)
+
+
+@every_form
+@with_and_without_bins
+def test_rounded_is_what_float32_holds(make, binned):
+    encoder, matrix = encoder_and_matrix(make, binned=binned)
+    rounded = encoder.rounded()
+    assert rounded.weights.dtype == np.float64
+    for part in (rounded.weights, rounded.level):
+        if part is not None:
+            dense = part.toarray() if sp.issparse(part) else part
+            np.testing.assert_array_equal(dense, dense.astype(np.float32))
+    np.testing.assert_allclose(rounded.toarray(), matrix, rtol=1e-6, atol=1e-6)
+
+
+@every_form
+def test_a_balanced_encoder_is_the_balance_of_its_weights(make):
+    weights, bins = weights_of(), np.arange(30) * 7 % 4
+    encoder = balanced_encoder(make(weights), bins)
+    assert encoder.is_sparse == (make is not np.asarray)
+    assert_equal(encoder.toarray(), balanced(weights, bins))
+    # A bin that no gene is in is nothing to divide by.
+    assert_equal(balanced_encoder(make(weights), 2 * bins).toarray(), balanced(weights, bins))
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7, 100])
+@every_form
+@with_and_without_bins
+def test_multiplicity_is_a_sum_over_all_others_in_any_chunks(monkeypatch, make, binned, chunk):
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    encoder, matrix = encoder_and_matrix(make, binned=binned)
+    expected = [sum((matrix[:, j] @ matrix[:, k]) ** 2 for k in range(7)) for j in range(7)]
+    np.testing.assert_allclose(multiplicity(encoder), expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(multiplicity(matrix), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", FORMS[1:], ids=["csc", "csr"])
+@with_and_without_bins
+def test_an_encoder_is_left_as_it_is_by_all_it_does_in_whatever_order_it_is_stored(make, binned):
+    plain, matrix = encoder_and_matrix(make, binned=binned)
+    encoder = Encoder(unsorted(weights_of(), make), plain.bins, plain.level)
+    before = parts_of(encoder)
+    g, k = matrix.shape
+    assert_equal(encoder.lengths(), np.linalg.norm(matrix, axis=0))
+    assert_equal(encoder.power_of_genes(), (matrix**2).sum(axis=1))
+    assert_equal(encoder.of_genes(np.arange(g)[::-1]).toarray(), matrix[::-1])
+    assert_equal(encoder.of_components(slice(3)).toarray(), matrix[:, :3])
+    assert_equal(encoder.scaled(np.full(k, 2.0)).toarray(), 2.0 * matrix)
+    assert_equal(encoder.overlap(np.ones(g)), matrix.T @ matrix)
+    assert_equal(encoder.times(np.eye(k)), matrix)
+    assert_equal(encoder.transposed_times(np.eye(g)), matrix.T)
+    np.testing.assert_allclose(encoder.rounded().toarray(), matrix, rtol=1e-6, atol=1e-6)
+    multiplicity(encoder)
+    if binned:
+        balanced_encoder(encoder.weights, encoder.bins)
+    for part, own in zip(parts_of(encoder), before, strict=True):
+        np.testing.assert_array_equal(part, own)
+    assert_equal(encoder.toarray(), matrix)
 
 
 @pytest.mark.parametrize(("g", "n_bins"), [(10, 1), (300, 5), (1500, 25), (6000, 25)])
