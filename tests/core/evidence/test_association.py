@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy import stats
 
 from pathwayae.core.evidence import association as assoc
-from pathwayae.core.moments.gram_product import standardize
+from pathwayae.core.moments import gram
+from pathwayae.core.moments.gram_product import CellsGram, standardize
 from pathwayae.core.moments.low_rank import LowRank
 
 
@@ -192,3 +194,107 @@ def test_visibility_is_the_normal_score_of_mean_variance_and_shared_correlation(
     for column, values in zip(result.T, (mean, variance, shared), strict=True):
         np.testing.assert_array_equal(np.argsort(column), np.argsort(values))
         np.testing.assert_allclose(np.sort(column), stats.norm.ppf(np.arange(1, 10) / 10.0), rtol=1e-12)
+
+
+# Few weights, and few cells.
+
+
+def kernels(g=24, r=4, seed=7):
+    """Operators with a gene that does not vary and one that goes with none."""
+    rng = np.random.default_rng(seed)
+    own, factors = rng.uniform(0.1, 1.0, size=g), rng.normal(size=(g, r))
+    own[3], factors[[3, 8]] = 0.0, 0.0
+    return [LowRank(own, factors), LowRank(np.zeros(g), factors), LowRank(own + 3.0 * r * g, factors, -1.0)]
+
+
+@pytest.mark.parametrize("stored", [5, assoc.STORED])
+def test_correlations_of_members_are_the_stored_ones_among_all(monkeypatch, stored):
+    monkeypatch.setattr(assoc, "STORED", stored)
+    rng = np.random.default_rng(8)
+    weights = np.where(sets(24, 9), rng.uniform(-1.0, 2.0, size=(24, 9)), 0.0)
+    weights[:, 2], weights[:, 4] = 0.0, 0.0
+    weights[5, 4] = 1.0  # one gene alone
+    matrix = sp.csc_array(weights)
+    shuffled = matrix[:, ::-1][::-1].tocsr().tocsc()
+    for operator in kernels():
+        whole = assoc.leave_one_out(operator, weights)
+        rows, columns = matrix.indices, np.repeat(np.arange(9), np.diff(matrix.indptr))
+        found = assoc.of_members(operator, matrix)
+        np.testing.assert_allclose(found, whole[rows, columns], rtol=0, atol=1e-12)
+        turned = LowRank(operator.own[::-1], operator.factors[::-1], operator.sign)
+        again = sp.csc_array((assoc.of_members(turned, shuffled), shuffled.indices, shuffled.indptr), shape=(24, 9))
+        np.testing.assert_allclose(again.toarray()[::-1, ::-1], np.where(weights, whole, 0.0), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(matrix.toarray(), weights)
+    assert assoc.of_members(kernels()[0], sp.csc_array((24, 3))).shape == (0,)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_correlations_pathway_by_pathway_are_those_of_genes_by_pathways(monkeypatch, n_threads):
+    monkeypatch.setattr(gram, "threads", lambda: n_threads)
+    monkeypatch.setattr(gram, "SMALL", 0)
+    rng = np.random.default_rng(9)
+    weights = rng.normal(size=(24, 9))
+    weights[:, 2], weights[:, 4] = 0.0, 0.0
+    weights[5, 4] = 1.0
+    for operator in kernels():
+        given = np.ascontiguousarray(weights.T)
+        found = assoc.correlations_left_out(operator, given)
+        np.testing.assert_allclose(found, assoc.leave_one_out(operator, weights).T, rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(given, weights.T)
+
+
+@pytest.mark.parametrize("g", [24, 600])
+def test_views_are_the_correlation_and_the_ridge_prediction_in_standard_units(g):
+    x, member = cells(n=100, g=g), sets(g, 5)
+    member[:, 1], member[:, 2] = False, True
+    prepared = assoc.prepare(x.T @ x, rank=10)
+    labels = member.astype(float)
+    similarity = prepared.similarity @ np.eye(g)
+    expected = [assoc.leave_one_out(similarity, labels), assoc.leave_one_out_ridge(prepared.inverse, labels)]
+    found = assoc.views_of(prepared, member)
+    assert found.shape == (5, 2, g)
+    for view, values in enumerate(expected):
+        deviation = values.std(axis=0)
+        naive = (values - values.mean(axis=0)) / np.where(deviation > 1e-10, deviation, np.inf)
+        np.testing.assert_allclose(found[:, view].T, naive, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(assoc.association(prepared, member), found.transpose(2, 0, 1))
+
+
+def few_cells(n=60, g=700, seed=10):
+    """Few cells of many genes, whose leading directions are well apart; one gene is constant."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 8)) * 3.0 * 0.6 ** np.arange(8) @ rng.normal(size=(8, g)) + 0.1 * rng.normal(size=(n, g))
+    x[:, 5] = 2.0
+    return x
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("rank", [6, 59, 100])
+def test_directions_from_few_cells_are_those_of_the_genes(make, rank):
+    x = few_cells()
+    operator = standardize(make(x), center=True, scale=None).gram
+    assert isinstance(operator, CellsGram)
+    assert operator.through_kernel
+    centred = x - x.mean(axis=0)
+    centred[:, 5] = 0.0
+    factors = assoc.leading_factors(operator, rank)
+    assert factors.shape == (700, min(rank, 59))  # centred cells span one direction less than they are
+    dense = assoc.leading_factors(centred.T @ centred, rank)
+    leads = [np.linalg.svd(found, full_matrices=False)[0][:, :6] for found in (factors, dense)]
+    np.testing.assert_allclose(*(lead @ lead.T for lead in leads), rtol=0, atol=1e-8)
+    inside = np.linalg.qr(factors)[0]
+    inside = inside @ inside.T
+    correlations = assoc.correlation(centred.T @ centred)
+    np.testing.assert_allclose(factors @ factors.T, inside @ correlations @ inside, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(factors[5], 0.0, atol=1e-10)
+    if rank >= 59:
+        np.testing.assert_allclose(factors @ factors.T, correlations, rtol=0, atol=1e-8)
+
+
+def test_the_order_of_few_cells_does_not_matter():
+    x = few_cells()
+    order = np.random.default_rng(11).permutation(60)
+    one, other = (
+        assoc.leading_factors(standardize(values, center=True, scale=None).gram, 20) for values in (x, x[order])
+    )
+    np.testing.assert_allclose(one @ one.T, other @ other.T, rtol=0, atol=1e-8)

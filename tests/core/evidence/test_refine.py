@@ -372,3 +372,16 @@ def test_what_cannot_be_weighed_is_refused(change, message):
     change(arguments)
     with pytest.raises(ValueError, match=message):
         refining.refine(**arguments)
+
+
+@pytest.mark.parametrize("n_covariates", [0, 2])
+def test_the_posterior_alone_is_that_of_the_whole_refinement_without_a_pool(n_covariates):
+    rng = np.random.default_rng(11)
+    x, member, seen = rng.normal(size=(700, 9, 2)), rng.random((700, 9)) < 0.1, rng.normal(size=(700, n_covariates))
+    views, sets = np.ascontiguousarray(x.transpose(1, 2, 0)), np.ascontiguousarray(member.T)
+    before = views.copy()
+    whole = refining.refine(x, member, covariates=seen, pooled=False).posterior
+    np.testing.assert_allclose(refining.posterior_alone(views, sets, seen), whole.T, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(views, before)
+    one = refining.posterior_alone(views[4:5], sets[4:5], seen)
+    np.testing.assert_allclose(one[0], whole[:, 4], rtol=0, atol=1e-12)

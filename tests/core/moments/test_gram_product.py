@@ -11,6 +11,7 @@ from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments import gram_product
 from pathwayae.core.moments.gram_product import CellsGram, prefer_cells, standardize, standardize_with
+from pathwayae.core.moments.low_rank import LowRank
 
 N, G, K = 23, 60, 4
 WAYS = ["dense", "dense in blocks", "sparse", "sparse made dense", "sparse, too large"]
@@ -155,6 +156,67 @@ def test_the_cells_are_preferred_where_they_cost_less_or_the_gram_matrix_does_no
     by_moments = moments.accumulate(x).standardize(center=True, scale=None)
     assert gram_product.operations(by_moments) == 2 * G * G
     assert gram_product.operations(standardize(x, center=True, scale=None)) == 4 * N * G
+
+
+# Between cells.
+
+
+@pytest.mark.parametrize(
+    ("make", "genes", "infinite"),
+    pairwise(
+        make=[np.asarray, sp.csr_matrix, sp.csr_array, sp.csc_array],
+        genes=[None, np.array([7, 0, 59, 11, 30])],
+        infinite=[False, True],
+    ),
+)
+def test_products_of_the_cells_are_those_of_the_standardised_cells(make, genes, infinite):
+    x, rng = cells(), np.random.default_rng(3)
+    chosen = x if genes is None else x[:, genes]
+    g = chosen.shape[1]
+    mean, scale = rng.normal(size=g), rng.uniform(0.5, 2, size=g)
+    if infinite:
+        scale[2] = np.inf
+    given = make(x)
+    operator, standard = CellsGram(given, mean, scale, genes), explicit(chosen, mean, scale)
+    np.testing.assert_allclose(operator.kernel, standard @ standard.T, rtol=0, atol=1e-11 * np.abs(standard).max() ** 2)
+    assert operator.kernel is operator.kernel  # made once
+    few = rng.normal(size=(g, 4)) * (rng.random((g, 4)) < 0.3)
+    for values in (few, sp.csr_array(few), sp.csc_array(few)):
+        np.testing.assert_allclose(operator.left(values), standard @ few, rtol=0, atol=1e-11)
+    of_cells = rng.normal(size=(N, 3))
+    np.testing.assert_allclose(operator.right(of_cells), standard.T @ of_cells, rtol=0, atol=1e-11)
+    unit = rng.uniform(0.0, 2.0, size=g)
+    unit[1] = 0.0
+    scaled, expected = operator.rescaled(unit), standard * unit
+    assert scaled.shape == operator.shape
+    np.testing.assert_allclose(scaled.kernel, expected @ expected.T, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(scaled @ np.eye(g), expected.T @ expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(scaled.diagonal(), (expected**2).sum(axis=0), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(operator @ np.eye(g), standard.T @ standard, rtol=0, atol=1e-10)  # as before
+    np.testing.assert_array_equal(given.toarray() if sp.issparse(given) else given, x)
+
+
+def test_the_cells_are_the_smaller_matrix_where_they_are_few_and_fit(monkeypatch):
+    for n, expected in ((29, True), (30, False)):
+        assert standardize(cells(n=n), center=True, scale=None).gram.through_kernel is expected
+    monkeypatch.setattr(gram_product, "KERNEL_BYTES", 8 * 29 * 29 - 1)
+    assert not standardize(cells(n=29), center=True, scale=None).gram.through_kernel
+
+
+@pytest.mark.parametrize("kind", ["numpy", "cells", "low rank"])
+def test_fast_products_are_products_to_the_precision_of_float32(kind):
+    x, v = cells(offset=3.0), np.random.default_rng(4).normal(size=(G, 5))
+    data = standardize(x, center=True, scale="unit")
+    gram = {
+        "numpy": lambda: data.gram @ np.eye(G),
+        "cells": lambda: data.gram,
+        "low rank": lambda: LowRank(np.ones(G), v),
+    }[kind]()
+    exact = gram @ v
+    found = gram_product.fast_product(gram)(v)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
+    np.testing.assert_array_equal(gram_product.fast_product(np.zeros((G, G)))(v), 0.0)
 
 
 # Fits.
