@@ -27,18 +27,21 @@ NAMES = {  # set of PanglaoDB → cells that must have more of it than all other
     "dendritic cells": ("panglao_Dendritic_cells", ("DC",)),
     "T cells": ("panglao_T_cells", ("Naive CD4 T", "Memory CD4 T", "CD8 T")),
 }
+NEIGHBOURS = ("kNN", "kNN, sets alone")
 
 
-def quality(scores: pd.DataFrame, cell_types: np.ndarray) -> Row:
-    """AUROC of the sets that name a population, and balanced accuracy of the 15 nearest neighbours by the scores."""
+def quality(scores: pd.DataFrame, n_sets: int, cell_types: np.ndarray) -> Row:
+    """AUROC of the sets that name a population; accuracy of neighbours by all scores, and by the sets' alone."""
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.neighbors import KNeighborsClassifier
 
     areas = {label: roc_auc_score(np.isin(cell_types, cells), scores[name]) for label, (name, cells) in NAMES.items()}
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    found = cross_val_predict(KNeighborsClassifier(15), scores.to_numpy(), cell_types, cv=folds)
-    return areas | {"kNN": balanced_accuracy_score(cell_types, found)}
+    for label, n in zip(NEIGHBOURS, (scores.shape[1], n_sets), strict=True):
+        found = cross_val_predict(KNeighborsClassifier(15), scores.to_numpy()[:, :n], cell_types, cv=folds)
+        areas[label] = balanced_accuracy_score(cell_types, found)
+    return areas
 
 
 def fit(adata: ad.AnnData, sets: Any, options: Row) -> Row:
@@ -46,7 +49,7 @@ def fit(adata: ad.AnnData, sets: Any, options: Row) -> Row:
     import pathwayae as pae
 
     own = {"scores": options["scores"]} if "scores" in options else {}
-    for more in ({}, {"solver": "sketch"}, {"support": True}):
+    for more in ({}, {"solver": "cells"}, {"solver": "sketch"}, {"support": True}):
         few = few_cells()
         with suppress(TypeError, ValueError):  # of an older package
             settings = pae.tl.FitSettings(**more)
@@ -61,7 +64,7 @@ def pbmc(folder: Path, options: Row) -> Row:
 
     adata = ad.read_h5ad(folder / "pbmc.h5ad")
     row = fit(adata, json.loads((folder / "sets.json").read_text()), options)
-    return row | quality(pae.get.scores(adata), adata.obs["cell_type"].astype(str).to_numpy())
+    return row | quality(pae.get.scores(adata), row["sets"], adata.obs["cell_type"].astype(str).to_numpy())
 
 
 def ulm(folder: Path, options: Row) -> Row:
@@ -74,7 +77,11 @@ def ulm(folder: Path, options: Row) -> Row:
     net = net_of(json.loads((folder / "sets.json").read_text()))
     row = measured(lambda: dc.mt.ulm(adata, net, **options))
     scores = adata.obsm["score_ulm"]
-    return row | {"sets": scores.shape[1]} | quality(scores, adata.obs["cell_type"].astype(str).to_numpy())
+    return (
+        row
+        | {"sets": scores.shape[1]}
+        | quality(scores, scores.shape[1], adata.obs["cell_type"].astype(str).to_numpy())
+    )
 
 
 def go(folder: Path, options: Row) -> Row:

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from cells_on_disk import GENES, PATHWAYS, SIZE, density, write
-from measuring import FOLDER, Journal, Row, decoupler, one
+from measuring import FOLDER, NO_TIME, Journal, Row, decoupler, one
 
 WORKER = FOLDER / "scale_worker.py"
 LIMIT = 120  # seconds of a process
-NEXT = 40  # a method that took longer is not run on more cells, genes or sets
+NEXT, NEXT_OF = 40, {"nmf": 15, "aucell": 25}  # a method that took longer is not run on more cells, genes or sets
 QUICK, REPEATED, MANY = 12, 3, 100_000  # in turns: what took less, so often, up to so many cells
 WITH_SETS = ("fit_in_memory", "fit_from_disk", "stages", "ulm", "aucell", "score_genes")
 LABELS = {
@@ -34,7 +34,7 @@ LABELS = {
     "minibatch_nmf": "MiniBatchNMF",
     "nmf": "NMF",
 }
-IN_TURNS = ("fit_in_memory", "fit_from_disk", "pca", "ulm", "minibatch_nmf")
+IN_TURNS = ("fit_in_memory", "pca", "ulm", "minibatch_nmf")
 COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#009E73", "#E69F00", "#F0E442", "#CC79A7", "#444444")
 MARKERS = "osD^vPX*"
 Point = tuple[int, int, int]  # cells, genes, sets
@@ -61,14 +61,18 @@ class Plan:
         }
         return points[axis]
 
+    def points(self) -> list[Point]:
+        """Of all axes, each once."""
+        return list(dict.fromkeys(point for axis in AXES for point in self.along(axis)))
+
     def files(self) -> Iterator[tuple[int, int, list[int]]]:
         """Cells, genes, and the numbers of sets asked of them; the largest file last."""
-        points = {point for axis in AXES for point in self.along(axis)}
+        points = self.points()
         for n, g in sorted({point[:2] for point in points}, key=lambda shape: (shape[0] > MANY, np.prod(shape))):
             yield n, g, sorted(point[2] for point in points if point[:2] == (n, g))
 
 
-QUICK_PLAN = Plan((1_000, 2_000), (1_000, 2_000), (50, 100), (1_000, 2_000), 150, "scale_quick")
+QUICK_PLAN = Plan((500, 1_000), (1_000, 12_000), (50, 100), (500, 1_000), 240, "scale_quick")
 
 
 # Runs.
@@ -84,9 +88,9 @@ def slower(journal: Journal, key: Row) -> str:
     """Why a run is left out: a smaller one took too long already."""
     for row in journal.rows:
         smaller = all(row[axis] <= key[axis] for axis in AXES) and row["method"] == key["method"]
-        if smaller and row.get("timed_s", row.get("seconds", 0.0)) > NEXT:
+        if smaller and row.get("timed_s", row.get("seconds", 0.0)) > NEXT_OF.get(row["method"], NEXT):
             return f"not run: {row['seconds']:.0f} s before"
-        if smaller and "note" in row and row["note"] != "no time left":
+        if smaller and "note" in row and row["note"] != NO_TIME:
             return "not run: a smaller one failed"
     return ""
 
@@ -134,8 +138,7 @@ def rows_of(plan: Plan) -> tuple[pd.DataFrame, str]:
             print(f"{file[0]} cells × {file[1]} genes written in {time.perf_counter() - begin:.0f} s", flush=True)
             runs(journal, path, file, python)
             path.unlink()
-    if not any(row.get("note") == "no time left" for row in journal.rows):
-        journal.close()
+    journal.close()
     return pd.DataFrame(journal.rows), note
 
 
@@ -148,14 +151,20 @@ def at(rows: pd.DataFrame, method: str, point: Point) -> pd.DataFrame:
     return rows[np.logical_and.reduce([rows[name] == key[name] for name in ("method", *AXES)])].sort_values("turn")
 
 
+def median(found: pd.DataFrame, column: str) -> float:
+    """NaN where there is nothing."""
+    values = found[column].dropna() if column in found else []
+    return float(np.median(values)) if len(values) else np.nan
+
+
 def cell(rows: pd.DataFrame, method: str, point: Point, columns: tuple[str, ...]) -> str:
     """Medians of some columns; of a run that has none, why."""
     found = at(rows, method, point)
-    values = [found[column].median() if column in found else np.nan for column in columns]
+    values = [median(found, column) for column in columns]
     if np.isfinite(values).all():
         return " / ".join(f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in values)
     note = str(found["note"].iloc[0]) if len(found) and "note" in found else ""
-    return note if note.startswith((">", "no decoupler")) else "" if note in ("", "nan") else "–"
+    return note if note.startswith((">", "no decoupler")) else "–" if note.startswith("not run") else ""
 
 
 def table(rows: pd.DataFrame, plan: Plan, axis: str, columns: tuple[str, ...]) -> str:
@@ -175,26 +184,25 @@ def _markdown(lines: list[Row]) -> str:
 def ratios(rows: pd.DataFrame, plan: Plan) -> str:
     """The whole fit in memory over each other method, within turns, median."""
     lines = []
-    for axis in AXES:
-        for point in plan.along(axis):
-            line: Row = dict(zip(AXES, (f"{number:,}" for number in point), strict=True))
-            fit = at(rows, "fit_in_memory", point).set_index("turn")["seconds"]
-            for method in (name for name in LABELS if name != "fit_in_memory"):
-                ratio = (fit / at(rows, method, point).set_index("turn")["seconds"]).median()
-                line[LABELS[method]] = "" if np.isnan(ratio) else f"{ratio:.2g}"
-            lines.append(line)
+    for point in plan.points():
+        line: Row = dict(zip(AXES, (f"{number:,}" for number in point), strict=True))
+        fit = at(rows, "fit_in_memory", point).set_index("turn")["seconds"]
+        for method in (name for name in LABELS if name != "fit_in_memory"):
+            ratio = (fit / at(rows, method, point).set_index("turn")["seconds"]).dropna()
+            line[LABELS[method]] = f"{ratio.median():.2g}" if len(ratio) else ""
+        lines.append(line)
     return _markdown(lines)
 
 
 def limits(rows: pd.DataFrame, plan: Plan) -> str:
     """What of a fit's time reading and the matrix product alone would take."""
     lines = []
-    for point in [point for axis in AXES for point in plan.along(axis)]:
+    for point in plan.points():
         found = at(rows, "limit", point)
-        memory, disk = (at(rows, method, point)["seconds"].median() for method in ("fit_in_memory", "fit_from_disk"))
-        if not len(found) or found.get("reading_s", pd.Series([np.nan])).isna().all():
+        memory, disk = (median(at(rows, method, point), "seconds") for method in ("fit_in_memory", "fit_from_disk"))
+        reading, product = (median(found, column) for column in ("reading_s", "product_s"))
+        if np.isnan(reading):
             continue
-        reading, product = float(found["reading_s"].iloc[0]), float(found["product_s"].iloc[0])
         solver = at(rows, "fit_in_memory", point).get("solver", pd.Series([""])).iloc[0]
         line: Row = dict(zip(AXES, (f"{number:,}" for number in point), strict=True))
         line |= {"solver": solver, "reading once, s": f"{reading:.2g}", "product": found["product"].iloc[0]}
@@ -231,7 +239,7 @@ def plot(rows: pd.DataFrame, plan: Plan) -> None:
         for i, column in enumerate(("seconds", "peak_mib")):
             panel = axes[i, j]
             for method, colour, marker in zip(LABELS, COLOURS, MARKERS, strict=True):
-                values = [at(rows, method, point).get(column, pd.Series(dtype=float)).median() for point in points]
+                values = [median(at(rows, method, point), column) for point in points]
                 style = {"color": colour, "marker": marker, "markeredgecolor": "0.25", "markeredgewidth": 0.5}
                 width = 2.4 if method.startswith("fit") else 1.4
                 panel.plot([point[j] for point in points], values, label=LABELS[method], linewidth=width, **style)
@@ -258,7 +266,7 @@ def text(rows: pd.DataFrame, plan: Plan, note: str) -> str:
     """What was measured, and the tables."""
     n, g = plan.centre
     shares = ", ".join(f"{density(genes):.0%} of {genes:,}" for genes in plan.genes)
-    left = int((rows["note"] == "no time left").sum()) if "note" in rows else 0
+    left = int((rows["note"] == NO_TIME).sum()) if "note" in rows else 0
     over = f" The time of the benchmark was over before {left} runs, which are missing." if left else ""
     parts = [
         f"Sparse random cells (not zero: {shares} genes), sets of {SIZE} random genes. One number varies at a time: "
@@ -267,9 +275,10 @@ def text(rows: pd.DataFrame, plan: Plan, note: str) -> str:
         f"NMFs, defaults throughout. {note}{over} `sc.tl.score_genes` is called once per set; beyond 100 sets it is "
         "timed on 100 and the rest reckoned.",
         f"Every run is a process of its own, stopped after {LIMIT} s with its imports and the reading of its cells "
-        f"(“> {LIMIT}”); a dash stands where a smaller size took over {NEXT} s or failed. Runs along the cells of less "
-        f"than {QUICK} s, up to {MANY:,} cells ({', '.join(LABELS[name] for name in IN_TURNS)}): medians of {REPEATED} "
-        "in turns; others once. The clock starts with the cells in memory, but for “from disk”.",
+        f"(“> {LIMIT}”); a dash stands where a smaller size failed or took over {NEXT} s (aucell {NEXT_OF['aucell']}, "
+        f"NMF {NEXT_OF['nmf']}). Runs along the cells of less than {QUICK} s, up to {MANY:,} cells "
+        f"({', '.join(LABELS[name] for name in IN_TURNS)}): medians of {REPEATED} in turns; others once. The clock "
+        "starts with the cells in memory, but for “from disk”.",
     ]
     for axis in AXES:
         parts += [f"## {axis.capitalize()}", "Seconds, wall / processor (user and system, all threads):"]

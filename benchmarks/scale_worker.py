@@ -36,7 +36,7 @@ def warm_up() -> None:
     """Imports and compiles what a fit needs."""
     import pathwayae as pae
 
-    for solver in ("auto", "gram", "sketch"):
+    for solver in ("gram", "cells", "sketch"):
         few = few_cells()
         settings = pae.tl.FitSettings(solver=solver)
         pae.tl.fit(few, {"a": few.var_names[:20].tolist()}, n_extra=2, settings=settings, progress=False)
