@@ -115,7 +115,8 @@ def scores_of(gram: CellsGram, encoder: Encoder) -> Floats:
     scores = gram.left(sp.csr_array(encoder.weights) if encoder.is_sparse else encoder.weights)
     if encoder.bins is None or encoder.level is None:
         return scores
-    indicator = sp.csr_array((np.ones(len(encoder.bins)), (np.arange(len(encoder.bins)), encoder.bins)))
+    n_genes, n_bins = len(encoder.bins), len(encoder.level)
+    indicator = sp.csr_array((np.ones(n_genes), (np.arange(n_genes), encoder.bins)), shape=(n_genes, n_bins))
     return scores - gram.left(indicator) @ encoder.level
 
 

@@ -41,7 +41,7 @@ def project(
     unit = 1.0 / scale
     offset = encoder.transposed_times(mean * unit)
     weights = _rows_times(encoder.weights, unit)
-    bins = None if encoder.bins is None else _of_bins(encoder.bins, unit)
+    bins = None if encoder.bins is None or encoder.level is None else _of_bins(encoder.bins, unit, len(encoder.level))
     if sp.issparse(matrix):
         rows = matrix.tocsr()
         weights, bins = (_among(one, genes, rows.shape[1]) for one in (weights, bins))
@@ -66,9 +66,9 @@ def _rows_times(weights: Weights, unit: Floats) -> Weights:
     return sp.csr_array(sp.diags_array(unit) @ weights) if sp.issparse(weights) else weights * unit[:, None]
 
 
-def _of_bins(bins: NDArray[np.intp], unit: Floats) -> sp.csr_array:
-    """Genes × bins: the unit of a gene in its bin."""
-    return sp.csr_array((unit, (np.arange(len(bins)), bins)), shape=(len(bins), int(bins.max(initial=0)) + 1))
+def _of_bins(bins: NDArray[np.intp], unit: Floats, n_bins: int) -> sp.csr_array:
+    """Genes × bins: the unit of a gene in its bin; of the last bins there may be no gene."""
+    return sp.csr_array((unit, (np.arange(len(bins)), bins)), shape=(len(bins), n_bins))
 
 
 def _among(weights: Weights, genes: NDArray[Any] | None, n_columns: int) -> Weights:

@@ -122,7 +122,8 @@ def times(gram: Gram, encoder: Encoder) -> Floats:
         return np.asarray(gram @ encoder.toarray())
     product: Floats = np.ascontiguousarray((sp.csr_array(encoder.weights.T) @ gram).T)
     if encoder.bins is not None and encoder.level is not None:
-        indicator = sp.csr_array((np.ones(len(encoder.bins)), (encoder.bins, np.arange(len(encoder.bins)))))
+        n_genes, n_bins = len(encoder.bins), len(encoder.level)
+        indicator = sp.csr_array((np.ones(n_genes), (encoder.bins, np.arange(n_genes))), shape=(n_bins, n_genes))
         product -= (indicator @ gram).T @ encoder.level
     return product
 
