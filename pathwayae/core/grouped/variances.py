@@ -153,7 +153,8 @@ def _together(gram: Gram, encoder: Encoder, image: _Image) -> float:
         scores, cells = image.scores * unit, image.cells * unit
         if scores.shape[1] <= len(scores):
             return _traced(scores.T @ scores, scores.T @ cells) / total
-        return _traced(scores @ scores.T, scores @ cells.T) / total
+        outer = scores @ cells.T  # SSᵀK, of which the trace is that of its symmetric part
+        return _traced(scores @ scores.T, (outer + outer.T) / 2.0) / total
     inner, outer = _products(gram, encoder, image)
     length = np.sqrt(np.maximum(np.diagonal(inner), 0.0))
     unit = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
