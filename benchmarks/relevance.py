@@ -16,8 +16,8 @@ from run import FOLDER
 from scipy.stats import false_discovery_control, kstest
 
 import pathwayae as pae
-from pathwayae.core.grouped import components, variances
 from pathwayae.core.grouped import fit as grouped
+from pathwayae.core.grouped import variances
 from pathwayae.core.trust import relevance as core
 
 GENES, SHUFFLES, SEEDS, DRAWS, REFITS = 3000, 20, 5, 1000, 99
