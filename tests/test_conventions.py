@@ -48,6 +48,7 @@ THIRD_PARTY = {
     "tl": {"anndata", "numpy", "pandas", "pyarrow", "scipy", "torch", "tqdm", "zarr"},
 }
 ODDITIES = {
+    "core/blas.py": {"threadpoolctl"},
     "core/enrichment.py": {"gseapy"},
     "core/genesets/ontology.py": {"obonet"},
     "core/moments/gram.py": {"numba"},

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from pathwayae.core.blas import one_thread
+
 Floats = NDArray[np.float64]
 
 TINY = 1e-7  # singular value, relative to the largest, below which a direction is rounding
@@ -30,12 +32,13 @@ def orthonormal(columns: Floats) -> Floats:
     ((3, 2), True)
     """
     basis = np.asarray(columns, dtype=np.float64)
-    for _ in range(2):
-        if not basis.size:
-            return basis[:, :0]
-        values, vectors = np.linalg.eigh(basis.T @ basis)
-        kept = values > TINY**2 * max(values[-1], 1e-300)
-        basis = basis @ (vectors[:, kept] / np.sqrt(values[kept]))
+    with one_thread(4.0 * basis.size * basis.shape[1]):
+        for _ in range(2):
+            if not basis.size:
+                return basis[:, :0]
+            values, vectors = np.linalg.eigh(basis.T @ basis)
+            kept = values > TINY**2 * max(values[-1], 1e-300)
+            basis = basis @ (vectors[:, kept] / np.sqrt(values[kept]))
     return basis
 
 
@@ -44,15 +47,16 @@ def krylov(product: Callable[[Floats], Floats], block: Floats, depth: int) -> tu
     basis, image = block, product(block)
     images = image
     for _ in range(1, depth):
-        rest = image
-        for _ in range(2):  # once leaves what rounding makes of it
-            rest = rest - basis @ (basis.T @ rest)
-        length = np.linalg.norm(rest, axis=0)
-        new = orthonormal(rest[:, length > 1e-10 * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)])
-        new = new[:, : len(basis) - basis.shape[1]]
-        if not new.size:
-            break
-        new = orthonormal(new - basis @ (basis.T @ new))
+        with one_thread(4.0 * basis.size * image.shape[1]):
+            rest = image
+            for _ in range(2):  # once leaves what rounding makes of it
+                rest = rest - basis @ (basis.T @ rest)
+            length = np.linalg.norm(rest, axis=0)
+            new = orthonormal(rest[:, length > 1e-10 * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)])
+            new = new[:, : len(basis) - basis.shape[1]]
+            if not new.size:
+                break
+            new = orthonormal(new - basis @ (basis.T @ new))
         image = product(new)
         basis, images = np.hstack([basis, new]), np.hstack([images, image])
     return basis, images
@@ -113,7 +117,9 @@ def leading(
 def _cycle(product: Callable[[Floats], Floats], block: Floats, depth: int, n: int) -> tuple[Floats, Floats, float]:
     """The best of the Krylov space of a block: values, vectors, and the largest residual of the first n of them."""
     basis, images = krylov(product, block, depth)
-    found, inner = np.linalg.eigh(basis.T @ images)
+    inside = basis.T @ images
+    with one_thread(10.0 * len(inside) ** 3):
+        found, inner = np.linalg.eigh(inside)
     best = slice(None, -block.shape[1] - 1, -1)
     values, vectors, image = found[best], basis @ inner[:, best], images @ inner[:, best]
     rest = np.linalg.norm(image[:, :n] - vectors[:, :n] * values[:n], axis=0).max(initial=0.0)
