@@ -19,6 +19,8 @@ Bools = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
 BLOCK = 512  # genes at a time, so that all about them stays in the nearest cache
+LOG2_E, LN_2 = 1.4426950408889634, (6.93147180369123816490e-01, 1.90821492927058770002e-10)  # the latter in two parts
+FACTORS = tuple(1.0 / c for c in range(11, 0, -1))  # of Horner's scheme: the polynomial has degree 11
 FAST = {"reassoc", "nsz", "contract"}  # sums may be split over the lanes of a processor, always in the same way
 
 
@@ -163,7 +165,7 @@ def _posterior_sums(  # type: ignore[no-untyped-def]  # noqa: ANN202
 ):  # fmt: skip
     """Pathways ``start:stop`` of the chosen ones, block of genes by block."""
     f, k, g = views.shape[1], coefficients.shape[1], views.shape[2]
-    x, error, weight = np.ones((k, BLOCK)), np.empty(BLOCK), np.empty(BLOCK)
+    x, error, weight, bits = np.ones((k, BLOCK)), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK, np.int64)
     for q in range(start, stop):
         j = chosen[q]
         for first in range(0, g, BLOCK):
@@ -173,7 +175,7 @@ def _posterior_sums(  # type: ignore[no-untyped-def]  # noqa: ANN202
             for a in range(f, k - 1):
                 x[a, :m] = covariates[a - f, first : first + m]
             annotated, row = member[j, first : first + m], posterior[j, first : first + m]
-            moved = _responsible(x, m, coefficients[q], against[q], annotated, row, error, weight)
+            moved = _responsible(x, m, coefficients[q], against[q], annotated, row, error, weight, bits)
             change[q] = max(change[q], moved)
             some, yes = 0.0, 0.0
             for i in range(m):
@@ -184,30 +186,55 @@ def _posterior_sums(  # type: ignore[no-untyped-def]  # noqa: ANN202
             _add_products(x, m, error, weight, gradient[q], hessian[q])
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True, fastmath=FAST | {"nnan"}, error_model="numpy")  # type: ignore[untyped-decorator]
 def _responsible(  # type: ignore[no-untyped-def]  # noqa: ANN202
-    x: Any, m: Any, coefficients: Any, against: Any, annotated: Any, row: Any, error: Any, weight: Any
+    x: Any, m: Any, coefficients: Any, against: Any, annotated: Any, row: Any, error: Any, weight: Any, bits: Any
 ):
     """Posteriors ``row`` of m genes, their error and weight in the regression; the largest change.
 
     One exponential serves both: odds of membership are ``exp(b·x)`` without the annotation, and times its ratio with.
+    Every loop is one that a processor does for several genes at a time.
     """
     k = len(coefficients)
     error[:m] = coefficients[k - 1]
     for a in range(k - 1):
         for i in range(m):
             error[i] += coefficients[a] * x[a, i]
-    for i in range(m):
-        error[i] = np.exp(-error[i])
-    moved = 0.0
+    _exponential(error, bits, m)
+    no, yes = against[0], against[1] - against[0]
     for i in range(m):
         fitted = 1.0 / (1.0 + error[i])
-        responsible = 1.0 / (1.0 + error[i] * against[np.intp(annotated[i])])
-        moved = max(moved, abs(responsible - row[i]))
+        responsible = 1.0 / (1.0 + error[i] * (no + yes * annotated[i]))
+        weight[i] = abs(responsible - row[i])
         row[i] = responsible
         error[i] = responsible - fitted
+    moved = 0.0
+    for i in range(m):
+        moved = max(moved, weight[i])
+    for i in range(m):
+        fitted = row[i] - error[i]
         weight[i] = fitted * (1.0 - fitted)
     return moved
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST | {"nnan"}, error_model="numpy")  # type: ignore[untyped-decorator]
+def _exponential(values: Any, bits: Any, m: Any) -> None:
+    """``exp(−v)`` of the first m values in place, to 1e-14 of itself.
+
+    ``2ᵏ eʳ`` with ``|r| ≤ ½ ln 2`` and a Taylor polynomial; the power of two is put together from its bits.
+    """
+    for i in range(m):
+        value = min(max(-values[i], -700.0), 709.9)  # whose power of two is infinite
+        k = np.floor(value * LOG2_E + 0.5)
+        r = (value - k * LN_2[0]) - k * LN_2[1]
+        power = 1.0
+        for c in range(len(FACTORS)):
+            power = 1.0 + r * FACTORS[c] * power
+        values[i] = power
+        bits[i] = (np.int64(k) + 1023) << 52
+    scale = bits.view(np.float64)
+    for i in range(m):
+        values[i] *= scale[i]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]

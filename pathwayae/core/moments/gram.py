@@ -18,7 +18,7 @@ from scipy.linalg import blas
 # A constant, not timed at run time, so that the same data give the same digits on every machine.
 SPARSE_COST = 16.0
 STORED = 2**18  # values of a sparse block that are multiplied at a time: they stay in the cache
-SMALL = 2**20  # operations of a compiled loop, below which starting threads costs more than they save
+SMALL = 2**23  # operations of a compiled loop, below which starting threads costs more than they save
 RANGES = 8  # of genes per thread, so that no thread waits long for the others
 
 Block = Any  # numpy array or scipy CSR, cells × genes
