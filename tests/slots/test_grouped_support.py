@@ -2,8 +2,10 @@
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
+from anndata.experimental import read_lazy
 from grouped_fits import OUTSIDE
 
 import pathwayae as pae
@@ -221,3 +223,35 @@ def test_order_of_genes_and_cells_does_not_matter_with_or_without_a_support(shap
     one, other = (each.varm["pae_loadings"][:, :6] for each in (found, shuffled))
     one, other = (each.toarray() if support else each for each in (one, other))
     np.testing.assert_allclose(other, one[genes], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["gram", "sketch"])
+@pytest.mark.parametrize("batch_key", ["batch", None])
+def test_within_batches_and_from_a_sketch_scores_are_those_of_the_dense_fit(solver, batch_key):
+    adata = pae.datasets.simulate(250, 300, 6, n_batches=2, batch_effect=1.0, random_state=2)
+    options = {"n_extra": 2, "batch_key": batch_key, "progress": False, "copy": True}
+    dense, some = (
+        pae.tl.fit(adata, "pathways", settings=pae.tl.FitSettings(support=support, solver=solver), **options)
+        for support in (False, True)
+    )
+    np.testing.assert_allclose(some.obsm["X_pae"], dense.obsm["X_pae"], rtol=0, atol=1e-5)
+    pae.tl.transform(adata, some)
+    np.testing.assert_allclose(adata.obsm["X_pae"], some.obsm["X_pae"], rtol=0, atol=1e-5)
+    if batch_key:
+        tables = [pae.get.batch_variance(found) for found in (dense, some)]
+        pd.testing.assert_frame_equal(*tables, rtol=1e-5, atol=1e-6)
+
+
+def test_references_on_disk_and_scores_from_file_to_file(sparse, tmp_path):
+    sparse.write_h5ad(tmp_path / "fit.h5ad")
+    cells().write_h5ad(tmp_path / "cells.h5ad")
+    backed, lazy = ad.read_h5ad(tmp_path / "fit.h5ad", backed="r"), read_lazy(tmp_path / "fit.h5ad")
+    for reference in (backed, lazy):
+        again = cells()
+        pae.tl.transform(again, reference)
+        np.testing.assert_allclose(again.obsm["X_pae"], sparse.obsm["X_pae"], rtol=0, atol=1e-5)
+        assert pae.get.top_genes(reference).equals(pae.get.top_genes(sparse))
+    backed.file.close()
+    pae.tl.transform(str(tmp_path / "cells.h5ad"), sparse, out=tmp_path / "scores.zarr", progress=False)
+    scores = ad.read_zarr(tmp_path / "scores.zarr")
+    np.testing.assert_allclose(scores.X, sparse.obsm["X_pae"], rtol=0, atol=1e-5)
