@@ -15,7 +15,7 @@ TINY = 1e-7  # singular value, relative to the largest, below which a direction 
 BEYOND = 10  # directions followed beside those that are asked for
 DEPTH, LAST = 8, 4  # products of one cycle on the way, and of one at the end
 CYCLES = 3  # at most; of directions that noise alone tells apart no more come to anything
-ROUGH, TOLERANCE = 1e-5, 1e-6  # of a residual, relative to the largest eigenvalue
+ROUGH, TOLERANCE = 1e-4, 1e-6  # of a residual, relative to the largest eigenvalue
 
 
 def orthonormal(columns: Floats) -> Floats:
@@ -44,22 +44,24 @@ def orthonormal(columns: Floats) -> Floats:
 
 def krylov(product: Callable[[Floats], Floats], block: Floats, depth: int) -> tuple[Floats, Floats]:
     """Orthonormal basis of ``V, MV, …, M^(d−1) V`` for an orthonormal V, as far as there are rows, and its image."""
-    basis, image = block, product(block)
-    images = image
+    g, width = block.shape
+    basis, images = np.empty((2, g, min(depth * width, g)), order="C")
+    image, n = product(block), width
+    basis[:, :n], images[:, :n] = block, image
     for _ in range(1, depth):
-        with one_thread(4.0 * basis.size * image.shape[1]):
-            rest = image
-            for _ in range(2):  # once leaves what rounding makes of it
-                rest = rest - basis @ (basis.T @ rest)
+        before = basis[:, :n]
+        with one_thread(4.0 * before.size * image.shape[1]):
+            rest = image - before @ (before.T @ image)
             length = np.linalg.norm(rest, axis=0)
             new = orthonormal(rest[:, length > 1e-10 * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)])
-            new = new[:, : len(basis) - basis.shape[1]]
+            new = new[:, : g - n]
             if not new.size:
                 break
-            new = orthonormal(new - basis @ (basis.T @ new))
+            new = orthonormal(new - before @ (before.T @ new))  # once leaves what rounding makes of it
         image = product(new)
-        basis, images = np.hstack([basis, new]), np.hstack([images, image])
-    return basis, images
+        basis[:, n : n + new.shape[1]], images[:, n : n + new.shape[1]] = new, image
+        n += new.shape[1]
+    return basis[:, :n], images[:, :n]
 
 
 def leading(

@@ -257,13 +257,8 @@ def fast_product(gram: Gram) -> Callable[[Floats], Floats]:
     """``V ↦ G V`` to the precision of float32, for subspaces that are looked for step by step."""
     if not isinstance(gram, np.ndarray):
         return lambda values: np.asarray(gram @ values)
-    size = float(np.abs(gram.diagonal()).max(initial=0.0)) or 1.0
-    rounded = (gram / size).astype(np.float32)
-
-    def product(values: Floats) -> Floats:
-        return (rounded @ values.astype(np.float32)).astype(np.float64) * size
-
-    return product
+    rounded = gram.astype(np.float32)
+    return lambda values: (rounded @ values.astype(np.float32)).astype(np.float64)
 
 
 def relative_product(data: Data, device: str) -> Product:
