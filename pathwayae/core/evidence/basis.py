@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 TINY = 1e-7  # singular value, relative to the largest, below which a direction is rounding
 BEYOND = 10  # directions followed beside those that are asked for
 DEPTH, LAST = 8, 4  # products of one cycle on the way, and of one at the end
-CYCLES = 3  # at most; of directions that noise alone tells apart no more come to anything
+CYCLES = 3  # at most, one where directions are known; of those that noise alone tells apart no more come to anything
 ROUGH, TOLERANCE = 1e-4, 1e-6  # of a residual, relative to the largest eigenvalue
 
 
@@ -103,13 +103,15 @@ def leading(
     """
     width = min(n + BEYOND, n_rows)
     rough = product if rough is None else rough
-    if start is None or start.shape[1] < width:
+    known = start is not None and start.shape[1] >= width
+    if start is None or not known:
         block = orthonormal(np.random.default_rng(0).normal(size=(n_rows, width)))
     else:
         block = start @ np.linalg.eigh(start.T @ rough(start))[1][:, : -width - 1 : -1]
     values = np.zeros(0)
-    for times, depth, tolerance in ((rough, DEPTH, ROUGH), (product, LAST, TOLERANCE)):
-        for _ in range(CYCLES):
+    far = 1 if known else CYCLES
+    for times, depth, tolerance, most in ((rough, DEPTH, ROUGH, far), (product, LAST, TOLERANCE, CYCLES)):
+        for _ in range(most):
             values, block, rest = _cycle(times, block, depth, n)
             if rest <= tolerance:
                 break
