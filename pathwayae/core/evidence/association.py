@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
@@ -215,7 +214,7 @@ def prepare(gram: Gram, *, rank: int = RANK, ridge: float = RIDGE) -> Prepared:
     rest = np.maximum(varies - squares, 0.0) + ridge
     scaled = factors / rest[:, None]
     root = np.linalg.cholesky(np.eye(factors.shape[1]) + factors.T @ scaled)
-    inner = scipy.linalg.solve_triangular(root, scaled.T, lower=True).T
+    inner = scaled @ np.linalg.inv(root).T  # few columns, and a diagonal of 1 or more
     nothing = np.zeros(len(factors))
     return Prepared(factors, LowRank(nothing, directions), LowRank(1.0 / rest, inner, -1.0))
 

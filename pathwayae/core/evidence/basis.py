@@ -110,7 +110,7 @@ def leading(
         block = start @ np.linalg.eigh(start.T @ rough(start))[1][:, : -width - 1 : -1]
     values = np.zeros(0)
     far = 1 if known else CYCLES
-    for times, depth, tolerance, most in ((rough, DEPTH, ROUGH, far), (product, LAST, TOLERANCE, CYCLES)):
+    for times, depth, tolerance, most in ((rough, DEPTH, ROUGH, far), (product, LAST, TOLERANCE, 1)):
         for _ in range(most):
             values, block, rest = _cycle(times, block, depth, n)
             if rest <= tolerance:
