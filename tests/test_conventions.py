@@ -54,6 +54,7 @@ ODDITIES = {
     "core/moments/gram.py": {"numba"},
     "core/moments/gram_passes.py": {"numba"},
     "core/moments/sketch_product.py": {"numba"},
+    "core/evidence/newton_loops.py": {"numba"},
     "core/evidence/pathway_loops.py": {"numba"},
     "core/grouped/support_loops.py": {"numba"},
     "core/moments/cells_times.py": {"numba"},

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, logsumexp
 
+from pathwayae.core.evidence.newton_loops import steps_alone
 from pathwayae.core.evidence.pathway_loops import Genes, Sums, posterior_sums
 
 Floats = NDArray[np.float64]
@@ -321,11 +322,11 @@ def _pooled(current: Floats, sums: Sums, precision: Floats, n_views: int) -> tup
 
 def _alone(current: Floats, sums: Sums, n_views: int) -> Floats:
     """One step of every pathway by itself, drawn to what is usual."""
-    precision = np.full(current.shape[1] - 1, COVARIATE_PRECISION, dtype=np.float64)
-    precision[:n_views] = WORTH_PRECISION
-    centre = np.zeros(current.shape[1])
+    precision, centre = np.full((2, current.shape[1]), COVARIATE_PRECISION)
+    precision[:n_views], precision[-1] = WORTH_PRECISION, 0.0
+    centre[:] = 0.0
     centre[:n_views] = WORTH
-    return _newton(current, sums, precision, n_views, lambda *_: centre)
+    return steps_alone(current, sums, n_views, precision, centre, STEP)
 
 
 def _weighed(genes: Genes, state: _State) -> tuple[Floats, Floats, Floats, Floats]:

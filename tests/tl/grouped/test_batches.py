@@ -304,8 +304,8 @@ def test_files_and_shards_are_corrected_by_the_column_of_each(fitted: ad.AnnData
 def test_every_block_of_cells_is_corrected_by_its_own_batches(fitted: ad.AnnData, monkeypatch) -> None:
     monkeypatch.setattr(_project, "BLOCK_BYTES", 30_000)
     calls = []
-    original = _project.components.project
-    monkeypatch.setattr(_project.components, "project", lambda *a, **k: calls.append(1) or original(*a, **k))
+    original = _project.projected
+    monkeypatch.setattr(_project, "projected", lambda *a, **k: calls.append(1) or original(*a, **k))
     new = bare(fitted)
     pae.tl.transform(new, fitted, progress=False)
     assert len(calls) > 4
