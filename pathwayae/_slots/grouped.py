@@ -16,10 +16,8 @@ from pathwayae._slots import keys, lookup, store
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.grouped.model import Model
-from pathwayae.core.moments import batches
 from pathwayae.core.moments.batches import Batches
 from pathwayae.core.moments.gram_product import Data
-from pathwayae.core.moments.moments import Moments, Standardized
 
 
 class Fitted(NamedTuple):
@@ -51,31 +49,6 @@ class Fitted(NamedTuple):
         own = {name: None if value == "" else value for name, value in self.params.items() if name in known}
         settings: dict[str, Any] = own | {"device": _checks.device("auto")} | changes
         return grouped.Config(**settings)
-
-    def standardize(self, moments: Moments) -> Standardized:
-        """Moments of some or all strata, centred and scaled by themselves as the fit did, within its batches.
-
-        Raises
-        ------
-        ValueError
-            If a stratum is of no batch of the fit.
-        """
-        scale = self.params["scale"] or None
-        if not self.batches:
-            return moments.standardize(center=bool(self.params["center"]), scale=scale)
-        own = batches.of_strata(moments, self.batches)
-        batches.check_known(own.names, self.batches, moments.strata)
-        return moments.standardize_within(own.counts, own.sums, scale=scale)
-
-    def left_out(self, moments: Moments, train: Standardized) -> Standardized:
-        """Moments of strata that took no part in ``train``, in its units, centred as new cells would be.
-
-        With batches these are centred at their own means: cells of a batch are left out of all others with it.
-        """
-        if not self.batches:
-            return moments.standardize_with(train.mean, train.scale)
-        own = batches.of_strata(moments, self.batches)
-        return moments.standardize_within(own.counts, own.sums, unit=train.scale)
 
 
 def fitted(adata: AnnData, key: str) -> Fitted:

@@ -8,7 +8,7 @@ import pathwayae as pae
 from pathwayae._slots.grouped import fitted
 from pathwayae.core.grouped.fit import Config
 from pathwayae.core.grouped.fit import fit as fit_again
-from pathwayae.tl._grouped.moments import moments_of
+from pathwayae.tl._grouped.moments import moments_of, standardize
 
 CLASSIC = {"scores": "projection", "balance": False, "init": "membership", "dropout": 0.0}
 KINDS = [{}, {"scores": "least_squares", "balance": False}, CLASSIC]
@@ -55,7 +55,7 @@ def test_the_settings_read_back_give_the_fit_again(options):
     adata = pae.datasets.simulate(400, 150, 3)
     flat.fit(adata, "pathways", n_extra=0, progress=False, device="cpu", **options)
     model = fitted(adata, "pae")
-    data = model.standardize(moments_of(adata, model, None, progress=False))
+    data = standardize(model, moments_of(adata, model, None, progress=False))
     again = fit_again(data, model.membership.toarray(), np.ones(150, bool), 3, model.config(device="cpu"))
     unit = again.loadings / np.linalg.norm(again.loadings, axis=0)
     np.testing.assert_allclose(unit, model.loadings, atol=1e-6)
@@ -133,12 +133,12 @@ def test_moments_are_standardised_as_those_of_the_fit_were(options):
         part = part / model.scale
         return part.T @ part
 
-    whole = model.standardize(moments)
+    whole = standardize(model, moments)
     np.testing.assert_allclose(whole.gram, expected(np.full(400, fill_value=True)), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(whole.scale, model.scale, rtol=1e-9)
     some = [name for name in moments.strata if name.endswith("donor_1")][:1]
     rows = (adata.obs["batch"].astype(str) + " | " + adata.obs["donor"].astype(str)).isin(some).to_numpy()
-    part = model.standardize(moments.select(*some))  # in units of its own
+    part = standardize(model, moments.select(*some))  # in units of its own
     units = part.scale / model.scale
     np.testing.assert_allclose(part.gram * units * units[:, None], expected(rows), rtol=1e-6, atol=1e-6)
 
@@ -147,4 +147,4 @@ def test_moments_of_batches_that_the_fit_does_not_have_are_refused():
     adata = pae.datasets.simulate(300, 150, 3, n_batches=2)
     pae.tl.fit(adata, "pathways", n_extra=1, batch_key="batch", progress=False)
     with pytest.raises(ValueError, match="'all'"):
-        fitted(adata, "pae").standardize(pae.pp.moments(adata, progress=False))
+        standardize(fitted(adata, "pae"), pae.pp.moments(adata, progress=False))

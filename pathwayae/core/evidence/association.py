@@ -142,6 +142,9 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
     if g <= EXACT:
         values, vectors = np.linalg.eigh(unit[:, None] * np.asarray(gram @ np.diag(unit)))
         values, vectors = values[g - rank :], vectors[:, g - rank :]
+    elif isinstance(gram, LowRank) and gram.sign > 0 and gram.factors.shape[1] <= rank:
+        factors = unit[:, None] * gram.factors  # R = FFᵀ and a diagonal: there is nothing to look for
+        return np.asarray(factors @ np.linalg.eigh(factors.T @ factors)[1])
     elif isinstance(gram, CellsGram) and gram.through_kernel:
         return _factors_of_cells(gram.rescaled(unit), rank)
     else:

@@ -102,6 +102,7 @@ def leading(
     (array([99., 98.]), [[0.0, 1.0], [1.0, 0.0]])
     """
     width = min(n + BEYOND, n_rows)
+    near = rough is None  # no cheaper way to come near than the product itself
     rough = product if rough is None else rough
     known = start is not None and start.shape[1] >= width
     if start is None or not known:
@@ -109,7 +110,7 @@ def leading(
     else:
         block = start @ np.linalg.eigh(start.T @ rough(start))[1][:, : -width - 1 : -1]
     values = np.zeros(0)
-    far = 1 if known else CYCLES
+    far = CYCLES if not known else int(not near)
     for times, depth, tolerance, most in ((rough, DEPTH, ROUGH, far), (product, LAST, TOLERANCE, 1)):
         for _ in range(most):
             values, block, rest = _cycle(times, block, depth, n)

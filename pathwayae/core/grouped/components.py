@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pathwayae.core.evidence.basis import BEYOND, leading, orthonormal
 from pathwayae.core.grouped.encoder import Encoder, Weights
 from pathwayae.core.moments.gram_product import CellsGram, Gram, fast_product
+from pathwayae.core.moments.low_rank import LowRank
 
 FEW = 256  # genes or columns up to which dense decompositions are as fast
 RIDGE = 1e-11  # of the largest product of columns with each other: directions below it are combinations of others
@@ -65,7 +66,7 @@ def residual_components(
             vectors = np.linalg.eigh(product(np.eye(g)))[1][:, ::-1][:, :n_extra]
         else:
             start = None if directions is None else orthonormal(_unit_columns(beside(directions)))
-            rough = partial(product, times=fast_product(gram))
+            rough = None if isinstance(gram, LowRank) else partial(product, times=fast_product(gram))
             vectors = leading(product, g, n_extra, start=start, rough=rough)[1]
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(n_extra)]
     return vectors * np.where(largest < 0, -1.0, 1.0)

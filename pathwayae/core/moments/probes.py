@@ -27,6 +27,8 @@ class Probes:
         Genes that were read, and a fingerprint of their sorted names; ``""`` for genes without names.
     places
         Place of each gene among the sorted names, shape (g,).
+    given
+        Ω itself where it was not drawn, of all genes that were read, shape (g, m).
 
     Examples
     --------
@@ -40,6 +42,13 @@ class Probes:
     n_genes: int
     names: str
     places: NDArray[np.int32]
+    given: Floats | None = None
+
+    @classmethod
+    def along(cls, directions: Floats) -> Probes:
+        """Directions that are known, shape (g, m), for genes without names."""
+        g, m = directions.shape
+        return cls(0, m, g, "", np.arange(g, dtype=np.int32), directions)
 
     @classmethod
     def of(cls, genes: tuple[str, ...] | int, *, rank: int, seed: int = 0) -> Probes:
@@ -65,7 +74,7 @@ class Probes:
     @property
     def size(self) -> int:
         """Number of directions m."""
-        return min(OVERSAMPLING * self.rank, self.n_genes)
+        return min(OVERSAMPLING * self.rank, self.n_genes) if self.given is None else self.given.shape[1]
 
     @property
     def whole(self) -> bool:
@@ -74,7 +83,8 @@ class Probes:
 
     def matrix(self) -> Floats:
         """Ω of these genes, shape (g, m)."""
-        return _drawn(self.seed, self.n_genes, self.size)[self.places]
+        drawn = _drawn(self.seed, self.n_genes, self.size) if self.given is None else self.given
+        return drawn[self.places]
 
     def subset(self, index: NDArray[Any]) -> Probes:
         """Of some of the genes; the directions stay as they are."""

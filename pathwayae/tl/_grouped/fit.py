@@ -20,6 +20,7 @@ from pathwayae.core.grouped.project import project as projected
 from pathwayae.core.moments.batches import variance
 from pathwayae.core.moments.gram_product import StandardizedCells
 from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.sketch import Sketch
 from pathwayae.tl._grouped import batches, quality, selection
 from pathwayae.tl._grouped.prepare import Prepared, prepare
 from pathwayae.tl._grouped.settings import Asked, FitSettings, check, check_size, config_of, on_support, stored
@@ -33,7 +34,7 @@ def fit(
     adata: AnnData,
     pathways: Any,
     *,
-    moments: Moments | None = None,
+    moments: Moments | Sketch | None = None,
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
     gene_symbols: str | None = None,

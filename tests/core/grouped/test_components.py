@@ -119,9 +119,7 @@ def test_the_inputs_of_residual_components_are_not_modified():
 
 
 def agreement(gram, encoder, others):
-    return variances.agreement(
-        variances.figures(gram, encoder, Encoder(others)), variances.figures(gram, others).power
-    )
+    return variances.agreement(variances.figures(gram, encoder, Encoder(others)), variances.figures(gram, others).power)
 
 
 def share_of_part(gram, encoder, part):

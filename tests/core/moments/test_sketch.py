@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from pathwayae.core.moments import sketch as core
 from pathwayae.core.moments.accumulate import accumulate
-from pathwayae.core.moments.accumulate_sketch import SketchAccumulator, accumulator, sketch
+from pathwayae.core.moments.accumulate_sketch import SketchAccumulator, accumulator, along, sketch
 from pathwayae.core.moments.batches import of_strata
 from pathwayae.core.moments.gram_product import operations, relative_product
 from pathwayae.core.moments.moments import Moments
@@ -309,3 +309,20 @@ def test_inputs_are_not_changed(whole):
     _ = whole + whole, whole - whole.select("x"), whole.weighted([2, 1, 1]), whole.pool(), whole.subset(GENES[:3])
     for name, values in before.items():
         np.testing.assert_array_equal(getattr(whole, name), values)
+
+
+def test_moments_along_the_leading_directions_of_all_strata_are_nearly_those_of_strata_drawn_again():
+    rng = np.random.default_rng(3)
+    codes = np.arange(600) % 4
+    x = rng.normal(size=(600, 5)) @ rng.normal(size=(5, 40)) + rng.normal(size=(4, 40))[codes] * 0.5
+    noisy = x + 0.05 * rng.normal(size=x.shape)
+    strata, weights = ("a", "b", "c", "d"), [2.0, 0.0, 1.0, 1.0]
+    for cells, atol in ((x, 1e-9), (noisy, 1e-3)):  # of rank 5 and three differences of strata; and nearly so
+        moments = accumulate(cells, codes=codes, strata=strata)
+        directions = np.linalg.svd(cells - cells.mean(axis=0), full_matrices=False)[2][:9].T
+        found = along(moments, directions)
+        drawn, exact = (one.weighted(weights).pool().standardize() for one in (found, moments))
+        size = np.abs(exact.gram).max()
+        np.testing.assert_allclose(drawn.gram @ np.eye(40), exact.gram, rtol=0, atol=atol * size)
+        np.testing.assert_allclose(drawn.gram.diagonal(), np.diagonal(exact.gram), rtol=1e-9)
+        np.testing.assert_allclose(drawn.mean, exact.mean)
