@@ -64,7 +64,7 @@ def stability(
     (1979, 10.1214/aos/1176344552) over donors, whose cells resemble each other.
 
     With ``scores="members"`` and more than 512 genes draws share the 100 leading directions of all cells, and what lies
-    beside them is kept gene by gene: a draw takes a sixth of a fit. Pathways agree with refits of whole Gram matrices
+    beside them is kept gene by gene: a draw takes a fifth of a fit. Pathways agree with refits of whole Gram matrices
     to 0.01; free components, which take their order from what little tells them apart, seem steadier by up to 0.1.
 
     Parameters
