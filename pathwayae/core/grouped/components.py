@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from pathwayae.core.evidence.basis import BEYOND, leading, orthonormal
-from pathwayae.core.grouped.encoder import Encoder, Weights
+from pathwayae.core.grouped.encoder import Encoder, Weights, indicator
 from pathwayae.core.moments.gram_product import CellsGram, Gram, fast_product
 from pathwayae.core.moments.low_rank import LowRank
 
@@ -116,9 +116,7 @@ def scores_of(gram: CellsGram, encoder: Encoder) -> Floats:
     scores = gram.left(sp.csr_array(encoder.weights) if encoder.is_sparse else encoder.weights)
     if encoder.bins is None or encoder.level is None:
         return scores
-    n_genes, n_bins = len(encoder.bins), len(encoder.level)
-    indicator = sp.csr_array((np.ones(n_genes), (np.arange(n_genes), encoder.bins)), shape=(n_genes, n_bins))
-    return scores - gram.left(indicator) @ encoder.level
+    return scores - gram.left(sp.csr_array(indicator(encoder.bins, len(encoder.level)).T)) @ encoder.level
 
 
 def residual_sum_of_squares(gram: Gram, encoder: Floats, decoder: Floats) -> float:

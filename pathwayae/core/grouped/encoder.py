@@ -132,18 +132,23 @@ class Encoder:
 
     def _indicator(self) -> Any:
         """Bins × genes, 1 where a gene is in a bin."""
-        bins, level = self.bins, self.level
-        if bins is None or level is None:
+        if self.bins is None or self.level is None:
             return sp.csr_array((0, self.shape[0]))
-        return sp.csr_array((np.ones(len(bins)), (bins, np.arange(len(bins)))), shape=(len(level), len(bins)))
+        return indicator(self.bins, len(self.level))
+
+
+def indicator(bins: NDArray[np.intp], n_bins: int) -> sp.csr_array:
+    """Bins × genes, 1 where a gene is in a bin."""
+    return sp.csr_array((np.ones(len(bins)), (bins, np.arange(len(bins)))), shape=(n_bins, len(bins)))
 
 
 def balanced_encoder(weights: Weights, bins: NDArray[np.intp]) -> Encoder:
     """Weights less, within each bin, their mean over its genes, as :func:`balanced`, without forming it."""
     n_bins = int(bins.max(initial=0)) + 1
-    indicator = sp.csr_array((np.ones(len(bins)), (bins, np.arange(len(bins)))), shape=(n_bins, len(bins)))
     return Encoder(
-        weights, bins, _dense(indicator @ weights) / np.maximum(np.bincount(bins, minlength=n_bins), 1)[:, None]
+        weights,
+        bins,
+        _dense(indicator(bins, n_bins) @ weights) / np.maximum(np.bincount(bins, minlength=n_bins), 1)[:, None],
     )
 
 

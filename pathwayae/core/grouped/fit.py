@@ -176,17 +176,7 @@ def _fit_slice(problems: Sequence[Problem], progress: Progress | None = None) ->
     point = torch.stack(starts).to(config.device).mT
     work = sum(operations(problem.data) * problem.n_components for problem in problems)
     with threads_for(work):
-        descents = minimize(
-            target,
-            point,
-            learning_rate=config.learning_rate,
-            max_iter=config.max_iter,
-            min_delta=config.min_delta,
-            early_stopping_patience=config.early_stopping_patience,
-            scheduler_patience=config.scheduler_patience,
-            scheduler_factor=config.scheduler_factor,
-            progress=progress,
-        )
+        descents = minimize(target, point, **config.descent, progress=progress)
     return [_fit_of(descent, problem) for descent, problem in zip(descents, problems, strict=True)]
 
 

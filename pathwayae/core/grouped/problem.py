@@ -78,6 +78,12 @@ class Config:
     random_state: int = 0
     device: str = "cpu"
 
+    @property
+    def descent(self) -> dict[str, Any]:
+        """What :func:`pathwayae.core.descent.minimize` is told."""
+        rules = ("min_delta", "early_stopping_patience", "scheduler_patience", "scheduler_factor")
+        return {name: getattr(self, name) for name in ("learning_rate", "max_iter", *rules)}
+
 
 class Fit(NamedTuple):
     """What a fit found.

@@ -88,17 +88,7 @@ def fit_on_support(problem: Problem, progress: Progress | None = None) -> Fit:
     with _threads() as pool:
         target, point = _begin(problem, pool)
         with threads_for(0):
-            (descent,) = minimize(
-                target,
-                point,
-                learning_rate=config.learning_rate,
-                max_iter=config.max_iter,
-                min_delta=config.min_delta,
-                early_stopping_patience=config.early_stopping_patience,
-                scheduler_patience=config.scheduler_patience,
-                scheduler_factor=config.scheduler_factor,
-                progress=progress,
-            )
+            (descent,) = minimize(target, point, **config.descent, progress=progress)
     support, places = target.slots.support(descent.best_iteration)
     loadings = support.matrix(activate(descent.best[places], config.activation)[0].numpy())
     encoder = balanced_encoder(loadings, expression_bins(problem.data.mean)) if config.balance else Encoder(loadings)

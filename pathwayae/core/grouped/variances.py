@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from pathwayae.core.grouped.components import scores_of
-from pathwayae.core.grouped.encoder import Encoder
+from pathwayae.core.grouped.encoder import Encoder, indicator
 from pathwayae.core.moments.gram_product import CellsGram, Gram
 from pathwayae.core.moments.low_rank import LowRank
 
@@ -122,9 +122,7 @@ def times(gram: Gram, encoder: Encoder) -> Floats:
         return np.asarray(gram @ encoder.toarray())
     product: Floats = np.ascontiguousarray((sp.csr_array(encoder.weights.T) @ gram).T)
     if encoder.bins is not None and encoder.level is not None:
-        n_genes, n_bins = len(encoder.bins), len(encoder.level)
-        indicator = sp.csr_array((np.ones(n_genes), (encoder.bins, np.arange(n_genes))), shape=(n_bins, n_genes))
-        product -= (indicator @ gram).T @ encoder.level
+        product -= (indicator(encoder.bins, len(encoder.level)) @ gram).T @ encoder.level
     return product
 
 
@@ -201,11 +199,7 @@ def _columns(encoder: Encoder, image: Floats) -> Floats:
     products = np.ravel(weights.multiply(image).sum(axis=0)) if sp.issparse(weights) else _dot(weights, image)
     if encoder.bins is None or encoder.level is None:
         return products
-    sums = np.zeros_like(encoder.level)
-    indicator = sp.csr_array(
-        (np.ones(len(encoder.bins)), (encoder.bins, np.arange(len(encoder.bins)))), shape=(len(sums), len(image))
-    )
-    return products - _dot(encoder.level, np.asarray(indicator @ image))
+    return products - _dot(encoder.level, np.asarray(indicator(encoder.bins, len(encoder.level)) @ image))
 
 
 def agreement(found: Figures, others: Floats) -> Floats:
