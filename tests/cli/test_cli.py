@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import pathwayae as pae
 from pathwayae import cli
+from pathwayae.cli import _demo
 from pathwayae.datasets import _registry
 
 RUNNER = CliRunner()
@@ -109,7 +110,7 @@ def test_the_demo_fits_draws_and_names_its_files(tmp_path):
 
 
 def test_the_cells_of_the_demo_are_log_normalised_and_as_published():
-    adata = cli._pbmc()
+    adata = _demo._pbmc()
     values = np.expm1(adata.X.toarray().astype(float))
     assert values.min() == 0
     # Undone, the values of a cell are whole multiples of its smallest one, as scaled counts are.

@@ -1,0 +1,5 @@
+"""``python -m pathwayae``."""
+
+from pathwayae.cli import main
+
+main()

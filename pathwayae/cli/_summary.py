@@ -1,0 +1,58 @@
+"""What a fit found, for a reader of the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+ROWS = 15  # pathways in the table
+TOP_GENES = 6
+
+
+def show(adata: AnnData, key: str = "pae") -> None:
+    """Print what was fitted, what was left out and the pathways that explain most."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    import pathwayae as pae
+    from pathwayae._slots.leading import leading
+    from pathwayae.core.genesets.redundancy import redundancy
+    from pathwayae.core.notice import listed
+
+    variance = pae.get.variance(adata, key=key)
+    pathways = variance[variance["kind"] == "pathway"].set_index("component")
+    fitted = adata.uns[key]
+    n_genes = int(adata.var[f"{key}_scale"].notna().sum())
+    typer.echo(
+        f"{len(pathways):,} pathways and {len(variance) - len(pathways)} free components on {adata.n_obs:,} cells × "
+        f"{n_genes:,} genes explain {fitted['variance_ratio_total']:.0%} of the variance together."
+    )
+    if len(dropped := fitted["dropped"]):
+        names = (f"{name} ({n})" for name, n in zip(dropped["pathway"], dropped["n_matched"], strict=True))
+        typer.echo(f"Left out for the number of their genes in the data: {listed(names, 5, quoted=False)}.")
+    n_alike, n_left = redundancy(adata.varm[f"{key}_membership"], pathways.index.tolist())
+    if n_alike:
+        alike = f"{n_alike:,} pathways share half of their genes or more with another"
+        typer.echo(f"{alike}; to merge those that are nearly the same would leave {n_left:,}.")
+    table = Table(box=None, pad_edge=False, header_style="")
+    table.add_column("\npathway", overflow="fold")
+    table.add_column("variance\nalone", justify="right")
+    table.add_column("genes\nmatched", justify="right")
+    table.add_column("\ntop genes (+ not in the set)", overflow="fold")
+    shown = pathways.loc[leading(adata, key, ROWS).names]
+    genes = pae.get.top_genes(adata, shown.index.tolist(), n_genes=TOP_GENES, key=key)
+    labels = genes["gene"].where(genes["member"], genes["gene"] + "+").groupby(genes["component"]).agg(" ".join)
+    for row in shown.itertuples():
+        name, matched = str(row.Index), f"{row.n_matched}/{row.n_genes}"
+        table.add_row(Text(name), f"{row.variance_ratio:.1%}", matched, Text(labels.get(name, "")))
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console.print()
+    console.print(table)
+    if len(pathways) > ROWS:
+        typer.echo(f"… and {len(pathways) - ROWS:,} pathways that explain less, or whose scores do not speak for them.")
