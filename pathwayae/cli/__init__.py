@@ -6,15 +6,22 @@ from typing import Annotated
 
 import typer
 
+from pathwayae.cli._datasets import datasets
 from pathwayae.cli._demo import demo
+from pathwayae.cli._enrich import enrich
 from pathwayae.cli._fit import fit
+from pathwayae.cli._genesets import genesets
+from pathwayae.cli._options import EXIT_CODES
+from pathwayae.cli._refine import refine
+from pathwayae.cli._relevance import relevance
+from pathwayae.cli._stability import stability
 from pathwayae.cli._transform import transform
 
 # torch, scanpy and matplotlib take seconds to import, so the commands import them, and --help does not.
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    epilog=EXIT_CODES,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -23,7 +30,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the ``pathwayae`` command."""
-    app()
+    app(prog_name="pathwayae")
 
 
 def _version(*, asked: bool) -> None:
@@ -53,5 +60,6 @@ def _root(
     """  # noqa: D301 \b keeps the lines apart
 
 
-for _command in (demo, fit, transform):
-    app.command()(_command)
+COMMANDS = (demo, fit, transform, stability, relevance, refine, enrich, genesets, datasets)
+for _command in COMMANDS:
+    app.command(epilog=EXIT_CODES)(_command)

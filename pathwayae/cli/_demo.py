@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from pathwayae.cli import _files, _summary
-from pathwayae.cli._run import reported
+from pathwayae.cli import _summary
+from pathwayae.cli._run import running
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,6 +23,7 @@ SHOWN += ("T_CELL_RECEPTOR_SIGNALLING", "CD34_PROGENITORS")
 
 
 def demo(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("pathwayae_demo"),
 ) -> None:
     """Fit built-in gene sets to built-in blood cells.
@@ -34,13 +35,15 @@ def demo(
     Example:
       pathwayae demo --out my_demo
     """  # noqa: D301
-    with reported():
+    with running(context):
+        out = out.expanduser()
         out.mkdir(parents=True, exist_ok=True)
         typer.echo("Loading scanpy and torch …")
         import matplotlib as mpl
         import scanpy as sc
 
         import pathwayae as pae
+        from pathwayae.core.files import whole_or_nothing
 
         mpl.use("Agg")
         sets = pae.gs.read_gmt(cast("Path", pae.datasets.fetch("immune_pbmc")))  # of one file
@@ -57,7 +60,8 @@ def demo(
         sc.tl.umap(adata)
         blind = _free_components(adata, sets)
         written = [out / "pbmc_pae.h5ad"]
-        _files.write(adata, written[0])
+        with whole_or_nothing(written[0]) as part:
+            adata.write_h5ad(part)
         written += _tables(adata, out) + _pictures(adata, blind, out)
         typer.echo(f"\nWritten to {out.resolve()}:")
         for path in written:

@@ -1,50 +1,183 @@
-"""Files in and out."""
+"""Cells in and out: read where they lie, written whole or not at all.
+
+The matrix stays in its file, from where tools read it in blocks. An output of the same kind is a copy of the input with
+the tables of the AnnData written anew, so that the size of the matrix does not matter.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
+KINDS = (".h5ad", ".zarr")
+SMALL = ("obs", "var", "obsm", "varm", "uns")  # what is read at once
 
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse what cannot be written before any work is done."""
-    if path.suffix != ".h5ad":
-        msg = f"--out {path}: the output is an AnnData file; its name must end in .h5ad."
+
+def check_out(path: Path, *, overwrite: bool, kinds: tuple[str, ...] = KINDS, option: str = "--out") -> Path:
+    """The path with ``~`` expanded; raises before any work is done where it cannot be written."""
+    path = path.expanduser()
+    if path.suffix not in kinds:
+        msg = f"{option} {path}: the name of the output must end in {' or '.join(kinds)}."
         raise ValueError(msg)
-    if path.is_dir():
-        msg = f"--out {path} is a folder; name a file."
+    if path.is_dir() and path.suffix != ".zarr":
+        msg = f"{option} {path} is a folder; name a file."
         raise IsADirectoryError(msg)
     if path.exists() and not overwrite:
-        msg = f"--out {path} is there already; pass --overwrite to replace it."
+        msg = f"{option} {path} is there already; pass --overwrite to replace it."
         raise FileExistsError(msg)
     if not path.parent.is_dir():
-        msg = f"--out {path}: there is no folder {path.parent}; make it first."
+        msg = f"{option} {path}: there is no folder {path.parent}; make it first."
         raise FileNotFoundError(msg)
+    if not os.access(path.parent, os.W_OK):
+        msg = f"{option} {path}: the folder {path.parent} cannot be written to; choose another or change its rights."
+        raise PermissionError(msg)
+    return path
 
 
-def _check_input(path: Path) -> None:
+class Opened(NamedTuple):
+    """Cells whose matrices are still in the file they are from, and their tables as they were read."""
+
+    adata: AnnData
+    source: Path
+    frames: dict[str, pd.DataFrame]
+    arrays: dict[str, dict[str, Any]]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Opened]:
+    """Cells of a file, which is closed at the end of the block.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it is no AnnData.
+    """
+    from pathwayae._cells import files
+
+    path = existing(path)
+    with ExitStack() as stack:
+        try:
+            adata = _read(files.root_of(path, stack), path)
+        except (*files.READING, TypeError, AttributeError) as error:
+            msg = f"{path} cannot be read as .h5ad or .zarr: {error.args[0] if error.args else error}"
+            raise OSError(msg) from error
+        frames = {"obs": adata.obs.copy(deep=False), "var": adata.var.copy(deep=False)}
+        yield Opened(adata, path, frames, {"obsm": dict(adata.obsm), "varm": dict(adata.varm)})
+
+
+def _read(root: Any, path: Path) -> AnnData:
+    import anndata as ad
+
+    from pathwayae._cells import files
+
+    if missing := [name for name in ("obs", "var") if name not in root]:
+        msg = f"it has no {missing[0]}"
+        raise ValueError(msg)
+    if _old(root):
+        return ad.read_h5ad(path)
+    parts = {name: ad.io.read_elem(root[name]) for name in SMALL if name in root}
+    layers = {name: files.values_of(root, f"layers/{name}")[0] for name in root.get("layers", ())}
+    X = files.values_of(root, "X")[0]
+    shape = None if X is not None or layers else (len(parts["obs"]), len(parts["var"]))
+    return ad.AnnData(X=X, layers=layers, shape=shape, **parts)
+
+
+def _old(root: Any) -> bool:
+    """Whether anndata before 0.7 wrote the file, whose tables are arrays of records."""
+    return not hasattr(root["obs"], "keys")
+
+
+@contextmanager
+def reference(path: Path) -> Iterator[AnnData | Path]:
+    """A fit whose cells stay in their file; what is neither h5ad nor zarr is left to the tool that takes it."""
+    path = existing(path)
+    if path.suffix not in KINDS:
+        yield path
+        return
+    with opened(path) as cells:
+        yield cells.adata
+
+
+def existing(path: Path) -> Path:
+    """The path with ``~`` expanded, of a file that is there."""
+    path = path.expanduser()
     if not path.exists():
         msg = f"{path}: no such file."
         raise FileNotFoundError(msg)
+    return path
 
 
-def read(path: Path) -> AnnData:
-    import anndata as ad
+def write(cells: Opened, out: Path) -> None:
+    """Write the file that the cells are from, with what has changed in their tables."""
+    import h5py
 
-    _check_input(path)
-    try:
-        return ad.read_h5ad(path)
-    except (OSError, KeyError) as error:
-        msg = f"{path} cannot be read as .h5ad: {error.args[0] if error.args else error}"
-        raise OSError(msg) from error
-
-
-def write(adata: AnnData, path: Path) -> None:
-    """Write the target whole, or leave it untouched."""
     from pathwayae.core.files import whole_or_nothing
 
-    with whole_or_nothing(path) as part:
-        adata.write_h5ad(part)
+    source = cells.source
+    with whole_or_nothing(out) as part:
+        try:
+            if source.is_dir() and out.suffix == ".zarr":
+                import zarr
+
+                shutil.copytree(source, part)
+                root = zarr.open_group(part, mode="r+", use_consolidated=False)
+                _renew(root, cells)
+                zarr.consolidate_metadata(root.store)
+                return
+            if source.is_file() and out.suffix == ".h5ad":
+                with h5py.File(source, "r") as root:
+                    old = _old(root)
+                if not old:
+                    shutil.copyfile(source, part)
+                    with h5py.File(part, "r+") as root:
+                        _renew(root, cells)
+                    return
+            _convert(cells, part)
+        except RuntimeError as error:  # of HDF5, for a full disk among others
+            msg = f"{out} cannot be written: {error}. Is the disk full?"
+            raise OSError(msg) from error
+
+
+def _renew(root: Any, cells: Opened) -> None:
+    """Replace the tables of an open file that have changed since they were read."""
+    import anndata as ad
+
+    adata = cells.adata
+    adata.strings_to_categoricals()
+    values: dict[str, Any] = {"uns": dict(adata.uns)}
+    values |= {name: getattr(adata, name) for name, was in cells.frames.items() if not was.equals(getattr(adata, name))}
+    for name, was in cells.arrays.items():
+        now = dict(getattr(adata, name))
+        root.require_group(name)
+        for gone in set(was) - set(now):
+            del root[name][gone]
+        values |= {f"{name}/{key}": value for key, value in now.items() if was.get(key) is not value}
+    for name, value in values.items():
+        if name in root:
+            del root[name]
+        ad.io.write_elem(root, name, value)
+
+
+def _convert(cells: Opened, part: Path) -> None:
+    """Read all of the file, and write it as the other kind."""
+    import anndata as ad
+
+    source, adata = cells.source, cells.adata
+
+    whole = ad.read_zarr(source) if source.is_dir() else ad.read_h5ad(source)
+    whole.obs, whole.var, whole.uns = adata.obs, adata.var, adata.uns
+    for name in ("obsm", "varm"):
+        getattr(whole, name).clear()
+        getattr(whole, name).update(getattr(adata, name))
+    if part.suffix == ".zarr":
+        whole.write_zarr(part)
+    else:
+        whole.write_h5ad(part)

@@ -1,22 +1,40 @@
-"""What a fit found, for a reader of the terminal."""
+"""What was found, for a reader of the terminal, and in figures."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 ROWS = 15  # pathways in the table
 TOP_GENES = 6
 
 
+def figures(adata: AnnData, key: str) -> dict[str, Any]:
+    """What a fit found, in numbers and names."""
+    import pathwayae as pae
+
+    fitted, variance, pathways = adata.uns[key], pae.get.variance(adata, key=key), pae.get.pathways(adata, key=key)
+    dropped, n_pathways = fitted["dropped"], int((variance["kind"] == "pathway").sum())
+    return {
+        "n_cells": adata.n_obs,
+        "n_genes": int(adata.var[f"{key}_scale"].notna().sum()),
+        "n_pathways": n_pathways,
+        "n_free": len(variance) - n_pathways,
+        "variance_ratio_total": float(fitted["variance_ratio_total"]),
+        "left_out": dropped["pathway"].tolist() if len(dropped) else [],
+        "flagged": pathways.loc[pathways["flag"] != "", "pathway"].tolist(),
+        "params": dict(fitted["params"]),
+    }
+
+
 def show(adata: AnnData, key: str = "pae") -> None:
     """Print what was fitted, what was left out and the pathways that explain most."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -51,8 +69,34 @@ def show(adata: AnnData, key: str = "pae") -> None:
     for row in shown.itertuples():
         name, matched = str(row.Index), f"{row.n_matched}/{row.n_genes}"
         table.add_row(Text(name), f"{row.variance_ratio:.1%}", matched, Text(labels.get(name, "")))
+    _print(table)
+    if len(pathways) > ROWS:
+        typer.echo(f"… and {len(pathways) - ROWS:,} pathways that explain less, or whose scores do not speak for them.")
+
+
+def show_frame(frame: pd.DataFrame, *, rows: int = ROWS) -> None:
+    """Print the first rows of a table, numbers short."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="")
+    for name in frame.columns:
+        table.add_column(str(name), justify="right" if frame[name].dtype.kind in "fiu" else "left", overflow="fold")
+    for row in frame.head(rows).itertuples(index=False):
+        table.add_row(*(Text(f"{one:.3g}" if isinstance(one, float) else str(one)) for one in row))
+    _print(table)
+    if len(frame) > rows:
+        typer.echo(f"… and {len(frame) - rows:,} rows more (--tables writes all).")
+
+
+def show_counts(values: pd.Series) -> None:
+    """Print how many there are of each."""
+    typer.echo(", ".join(f"{n:,} {name}" for name, n in values.value_counts().items()))
+
+
+def _print(table: Any) -> None:
+    from rich.console import Console
+
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     console.print()
     console.print(table)
-    if len(pathways) > ROWS:
-        typer.echo(f"… and {len(pathways) - ROWS:,} pathways that explain less, or whose scores do not speak for them.")

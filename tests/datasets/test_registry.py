@@ -180,3 +180,21 @@ def test_reading_the_table_loads_neither_requests_nor_scanpy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == []
+
+
+# Where it lies.
+
+
+def test_a_registry_inside_the_package_goes_first(tmp_path, monkeypatch):
+    (tmp_path / "package" / "data_registry").mkdir(parents=True)
+    (tmp_path / "data_registry").mkdir()
+    monkeypatch.setattr(_registry, "__file__", str(tmp_path / "package" / "datasets" / "_registry.py"))
+    assert _registry.folder() == tmp_path / "package" / "data_registry"
+    (tmp_path / "package" / "data_registry").rmdir()
+    assert _registry.folder() == tmp_path / "data_registry"
+
+
+def test_a_missing_registry_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(_registry, "__file__", str(tmp_path / "package" / "datasets" / "_registry.py"))
+    with pytest.raises(FileNotFoundError, match="installation is incomplete"):
+        _registry.folder()

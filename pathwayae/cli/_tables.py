@@ -1,0 +1,94 @@
+"""Results of a command as tables in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+N_GENES = 50  # top genes of a component in the table
+
+
+def _scores(adata: AnnData, key: str) -> pd.DataFrame:
+    import pathwayae as pae
+
+    return pae.get.scores(adata, key=key).rename_axis("cell").reset_index()
+
+
+def _loadings(adata: AnnData, key: str) -> pd.DataFrame:
+    import pathwayae as pae
+
+    return pae.get.loadings(adata, key=key).rename_axis("gene").reset_index()
+
+
+def _top_genes(adata: AnnData, key: str) -> pd.DataFrame:
+    import pathwayae as pae
+
+    return pae.get.top_genes(adata, n_genes=N_GENES, key=key)
+
+
+def _left_out(adata: AnnData, key: str) -> pd.DataFrame:
+    dropped: pd.DataFrame = adata.uns[key]["dropped"]
+    return dropped
+
+
+OWN: dict[str, Callable[[AnnData, str], pd.DataFrame]] = {
+    "scores": _scores,
+    "loadings": _loadings,
+    "top_genes": _top_genes,
+    "left_out": _left_out,
+}
+
+
+def table(adata: AnnData, name: str, key: str) -> pd.DataFrame:
+    """One table by its name: that of ``pae.get`` unless named above."""
+    import pathwayae as pae
+
+    if name in OWN:
+        return OWN[name](adata, key)
+    found: pd.DataFrame = getattr(pae.get, name)(adata, key=key)
+    return found
+
+
+def check(folder: Path | None, names: Sequence[str], kind: str, *, overwrite: bool) -> Path | None:
+    """The folder with ``~`` expanded; raises before any work is done where tables cannot be written."""
+    if folder is None:
+        return None
+    folder = folder.expanduser()
+    if kind == "parquet":
+        try:
+            import pyarrow as pa  # noqa: F401
+        except ImportError as error:
+            msg = "--table-format parquet needs another package: pip install 'pathwayae[parquet]'."
+            raise ImportError(msg) from error
+    if folder.exists() and not folder.is_dir():
+        msg = f"--tables {folder} is a file; name a folder."
+        raise NotADirectoryError(msg)
+    there = [f"{name}.{kind}" for name in names if (folder / f"{name}.{kind}").exists()]
+    if there and not overwrite:
+        msg = f"--tables {folder} has {', '.join(there)} already; pass --overwrite to replace them."
+        raise FileExistsError(msg)
+    return folder
+
+
+def write(adata: AnnData, folder: Path | None, names: Sequence[str], kind: str, key: str) -> list[Path]:
+    """Write each table whole or not at all; the paths written."""
+    from pathwayae.core.files import whole_or_nothing
+
+    if folder is None:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name in names:
+        frame = table(adata, name, key)
+        paths.append(folder / f"{name}.{kind}")
+        with whole_or_nothing(paths[-1]) as part:
+            if kind == "parquet":
+                frame.to_parquet(part, index=False)
+            else:
+                frame.to_csv(part, sep={"csv": ",", "tsv": "\t"}[kind], index=False, float_format="%.6g")
+    return paths

@@ -1,0 +1,140 @@
+"""Files keep what a command does not change, and are written whole."""
+
+import os
+from pathlib import Path
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from cli_runs import done
+
+import pathwayae as pae
+from pathwayae.cli import _files
+from pathwayae.core.files import whole_or_nothing
+
+
+def same(a, b):
+    """Everything of two AnnData but what a fit writes."""
+    np.testing.assert_array_equal(dense(a.X), dense(b.X))
+    for name in ("layers", "obsp", "obsm", "varm"):
+        assert set(getattr(a, name)) <= set(getattr(b, name))
+        for key, value in getattr(a, name).items():
+            np.testing.assert_array_equal(dense(value), dense(getattr(b, name)[key]))
+    pd.testing.assert_frame_equal(a.obs, b.obs)
+    pd.testing.assert_frame_equal(a.var, b.var[a.var.columns])
+    np.testing.assert_array_equal(dense(a.raw.X), dense(b.raw.X))
+    assert a.uns["nested"]["words"].tolist() == b.uns["nested"]["words"].tolist()
+
+
+def dense(values):
+    return values.toarray() if sp.issparse(values) else np.asarray(values)
+
+
+@pytest.fixture
+def rich(files):
+    """Cells with something in every slot."""
+    folder, adata, _, _ = files
+    adata.raw = adata.copy()
+    adata.obs["group"] = pd.Categorical(["a", "b"] * 100)
+    adata.obs["note"] = [f"note {i}" for i in range(200)]
+    adata.obsp["distances"] = sp.eye(200, format="csr", dtype=np.float32)
+    adata.obsm["X_pca"] = np.arange(400, dtype=np.float32).reshape(200, 2)
+    adata.obsm["X_table"] = pd.DataFrame({"x": np.arange(200.0)}, index=adata.obs_names)
+    adata.uns["nested"] = {"words": np.array(["α", "b"]), "none": {}}
+    adata.layers["dense"] = np.asarray(adata.X.todense())
+    return folder, adata
+
+
+@pytest.mark.parametrize("there", [".h5ad", ".zarr"])
+@pytest.mark.parametrize("here", [".h5ad", ".zarr"])
+def test_every_slot_survives_from_any_kind_to_any(rich, here, there):
+    folder, adata = rich
+    getattr(adata, f"write_{here[1:]}")(folder / f"rich{here}")
+    out = folder / f"out{there}"
+    done("fit", folder / f"rich{here}", "-p", folder / "sets.gmt", "-o", out, "-q")
+    done("relevance", out, "-o", out, "--overwrite", "--n-null", 20, "-q")
+    written = getattr(ad, f"read_{there[1:]}")(out)
+    same(adata, written)
+    pae.tl.fit(adata, str(folder / "sets.gmt"), progress=False)
+    pae.tl.relevance(adata, n_null=20, progress=False)
+    np.testing.assert_array_equal(written.obsm["X_pae"], adata.obsm["X_pae"])
+    pd.testing.assert_frame_equal(pae.get.relevance(written), pae.get.relevance(adata), check_dtype=False)
+    assert [name for name in os.listdir(folder) if name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("how", ["dense", "by genes", "dense by chunks"])
+def test_any_matrix_is_read_where_it_lies(files, how):
+    folder, adata, sets, _ = files
+    adata.X = sp.csc_matrix(adata.X) if how == "by genes" else np.asarray(adata.X.todense())
+    adata.write_h5ad(folder / "cells.h5ad", compression="gzip" if "chunks" in how else None)
+    done("fit", folder / "cells.h5ad", "-p", folder / "sets.gmt", "-o", folder / "out.h5ad", "-q")
+    pae.tl.fit(adata, sets, progress=False)
+    np.testing.assert_allclose(ad.read_h5ad(folder / "out.h5ad").obsm["X_pae"], adata.obsm["X_pae"], atol=1e-5)
+
+
+def test_the_matrix_is_copied_as_it_is_and_never_loaded(files, monkeypatch):
+    folder, adata, _, _ = files
+    adata.write_h5ad(folder / "cells.h5ad", compression="gzip")
+    for loader in ("read_h5ad", "read_zarr"):
+        monkeypatch.setattr(ad, loader, lambda *_: pytest.fail("all of a file was read"))
+    done("fit", folder / "cells.h5ad", "-p", folder / "sets.gmt", "-o", folder / "out.h5ad", "-q")
+    with h5py.File(folder / "cells.h5ad") as before, h5py.File(folder / "out.h5ad") as after:
+        assert after["X/data"].compression == "gzip"
+        np.testing.assert_array_equal(before["X/data"][:], after["X/data"][:])
+
+
+def test_a_file_of_an_old_anndata_is_read_and_written(files):
+    """Before 0.7 obs and var were arrays of records."""
+    folder, adata, sets, _ = files
+    old = folder / "old.h5ad"
+    with h5py.File(old, "w") as root:
+        root["X"] = np.asarray(adata.X.todense())
+        for name, index in (("obs", adata.obs_names), ("var", adata.var_names)):
+            root[name] = np.array([(one.encode(),) for one in index], dtype=[("index", "S20")])
+    done("fit", old, "-p", folder / "sets.gmt", "-o", folder / "out.h5ad", "-q")
+    pae.tl.fit(adata, sets, progress=False)
+    np.testing.assert_allclose(ad.read_h5ad(folder / "out.h5ad").obsm["X_pae"], adata.obsm["X_pae"], atol=1e-5)
+
+
+def test_home_is_expanded(files, monkeypatch):
+    folder = files[0]
+    monkeypatch.setenv("HOME", str(folder))
+    done("fit", "~/cells.h5ad", "-p", "~/sets.gmt", "-o", "~/out.h5ad", "--tables", "~/tables", "-q")
+    assert (folder / "out.h5ad").is_file()
+    assert (folder / "tables" / "scores.csv").is_file()
+
+
+def test_a_folder_takes_the_place_of_a_folder(tmp_path):
+    target = tmp_path / "a.zarr"
+    for content in ("old", "new"):
+        with whole_or_nothing(target) as part:
+            part.mkdir()
+            (part / content).write_text(content)
+    assert [path.name for path in target.iterdir()] == ["new"]
+    with pytest.raises(FileNotFoundError), whole_or_nothing(target):
+        pass  # nothing was written
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert os.listdir(tmp_path) == ["a.zarr"]
+
+
+def test_what_a_killed_run_left_is_named(tmp_path, caplog):
+    left = tmp_path / ".a.12.tmp.txt"
+    left.write_text("half")
+    (tmp_path / ".a.b.tmp.txt").write_text("another's")
+    with whole_or_nothing(tmp_path / "a.txt") as part:
+        part.write_text("whole")
+    assert [record.args for record in caplog.records] == [(left,)]
+    assert left.exists()
+
+
+def test_a_frame_that_has_not_changed_is_not_written_anew(files, tmp_path):
+    folder = files[0]
+    with _files.opened(folder / "cells.h5ad") as cells:
+        cells.adata.uns["note"] = "mine"
+        _files.write(cells, tmp_path / "out.h5ad")
+    grown = os.path.getsize(tmp_path / "out.h5ad") - os.path.getsize(folder / "cells.h5ad")
+    assert grown < 10_000
+    assert ad.read_h5ad(Path(tmp_path / "out.h5ad")).uns["note"] == "mine"
