@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,11 @@ from pathwayae.core.blas import one_thread
 
 Floats = NDArray[np.float64]
 
-TINY = 1e-7  # singular value, relative to the largest, below which a direction is rounding
+TINY, ROUGHLY_TINY = 1e-7, 3e-4  # singular value, relative to the largest, below which a direction is rounding
 BEYOND = 10  # directions followed beside those that are asked for
-DEPTH, LAST = 8, 4  # products of one cycle on the way, and of one at the end
+DEPTH, LAST, SHORT = 10, 4, 2  # products of one cycle on the way, and of the last one; fewer after a rough one
 CYCLES = 3  # at most, one where directions are known; of those that noise alone tells apart no more come to anything
-ROUGH, TOLERANCE = 1e-4, 1e-6  # of a residual, relative to the largest eigenvalue
+ROUGH = 1e-4  # of a residual, relative to the largest eigenvalue: near enough
 
 
 def orthonormal(columns: Floats) -> Floats:
@@ -33,19 +34,29 @@ def orthonormal(columns: Floats) -> Floats:
     """
     basis = np.asarray(columns, dtype=np.float64)
     with one_thread(4.0 * basis.size * basis.shape[1]):
-        for _ in range(2):
-            if not basis.size:
-                return basis[:, :0]
-            values, vectors = np.linalg.eigh(basis.T @ basis)
-            kept = values > TINY**2 * max(values[-1], 1e-300)
-            basis = basis @ (vectors[:, kept] / np.sqrt(values[kept]))
-    return basis
+        return _whitened(_whitened(basis))
 
 
-def krylov(product: Callable[[Floats], Floats], block: Floats, depth: int) -> tuple[Floats, Floats]:
-    """Orthonormal basis of ``V, MV, …, M^(d−1) V`` for an orthonormal V, as far as there are rows, and its image."""
+def _whitened(columns: Any) -> Any:
+    """``XVΛ^(−½)`` without the directions that are rounding, in the precision of the columns."""
+    if not columns.size:
+        return columns[:, :0]
+    values, vectors = np.linalg.eigh((columns.T @ columns).astype(np.float64))
+    kept = values > _tiny(columns) ** 2 * max(values[-1], 1e-300)
+    return columns @ (vectors[:, kept] / np.sqrt(values[kept])).astype(columns.dtype)
+
+
+def _tiny(columns: Any) -> float:
+    return TINY if columns.dtype == np.float64 else ROUGHLY_TINY
+
+
+def krylov(product: Callable[[Any], Any], block: Any, depth: int) -> tuple[Any, Any]:
+    """Orthonormal basis of ``V, MV, …, M^(d−1) V`` for an orthonormal V, as far as there are rows, and its image.
+
+    In the precision of V, which is also that of the products.
+    """
     g, width = block.shape
-    basis, images = np.empty((2, g, min(depth * width, g)), order="C")
+    basis, images = np.empty((2, g, min(depth * width, g)), dtype=block.dtype)
     image, n = product(block), width
     basis[:, :n], images[:, :n] = block, image
     for _ in range(1, depth):
@@ -53,11 +64,11 @@ def krylov(product: Callable[[Floats], Floats], block: Floats, depth: int) -> tu
         with one_thread(4.0 * before.size * image.shape[1]):
             rest = image - before @ (before.T @ image)
             length = np.linalg.norm(rest, axis=0)
-            new = orthonormal(rest[:, length > 1e-10 * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)])
-            new = new[:, : g - n]
+            nothing = _tiny(block) * 1e-3 * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)
+            new = _whitened(rest[:, length > nothing])[:, : g - n]
             if not new.size:
                 break
-            new = orthonormal(new - before @ (before.T @ new))  # once leaves what rounding makes of it
+            new = _whitened(new - before @ (before.T @ new))  # once leaves what rounding makes of it
         image = product(new)
         basis[:, n : n + new.shape[1]], images[:, n : n + new.shape[1]] = new, image
         n += new.shape[1]
@@ -70,7 +81,7 @@ def leading(
     n: int,
     *,
     start: Floats | None = None,
-    rough: Callable[[Floats], Floats] | None = None,
+    rough: Callable[[Any], Any] | None = None,
 ) -> tuple[Floats, Floats]:
     """The n largest eigenvalues of a symmetric operator and their vectors, by block Krylov with restarts.
 
@@ -89,7 +100,7 @@ def leading(
     start
         Orthonormal columns to look in first, shape (n_rows, m), m ≥ n.
     rough
-        The same product in less precision, to come near.
+        The same product of columns in float32, to come near.
 
     Returns
     -------
@@ -103,23 +114,22 @@ def leading(
     """
     width = min(n + BEYOND, n_rows)
     near = rough is None  # no cheaper way to come near than the product itself
-    rough = product if rough is None else rough
+    rough, kind = (product, np.float64) if rough is None else (rough, np.float32)
     known = start is not None and start.shape[1] >= width
-    if start is None or not known:
-        block = orthonormal(np.random.default_rng(0).normal(size=(n_rows, width)))
-    else:
-        block = start @ np.linalg.eigh(start.T @ rough(start))[1][:, : -width - 1 : -1]
-    values = np.zeros(0)
-    far = CYCLES if not known else int(not near)
-    for times, depth, tolerance, most in ((rough, DEPTH, ROUGH, far), (product, LAST, TOLERANCE, 1)):
-        for _ in range(most):
-            values, block, rest = _cycle(times, block, depth, n)
-            if rest <= tolerance:
-                break
+    block: Any = start if known else orthonormal(np.random.default_rng(0).normal(size=(n_rows, width)))
+    block = block.astype(kind)
+    if known:
+        block = block @ np.linalg.eigh(block.T @ rough(block))[1][:, : -width - 1 : -1]
+    for _ in range(CYCLES if not known else int(not near)):
+        _, block, rest = _cycle(rough, block, DEPTH, n)
+        if rest <= ROUGH:
+            break
+    block = block if near else orthonormal(block)
+    values, block, _ = _cycle(product, block, LAST if near else SHORT, n)
     return values[:n], block[:, :n]
 
 
-def _cycle(product: Callable[[Floats], Floats], block: Floats, depth: int, n: int) -> tuple[Floats, Floats, float]:
+def _cycle(product: Callable[[Any], Any], block: Any, depth: int, n: int) -> tuple[Any, Any, float]:
     """The best of the Krylov space of a block: values, vectors, and the largest residual of the first n of them."""
     basis, images = krylov(product, block, depth)
     inside = basis.T @ images

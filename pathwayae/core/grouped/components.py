@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -58,7 +59,7 @@ def residual_components(
         # The encoder's own space gets a negative eigenvalue: where the residual runs out, its null space comes first.
         below = float(gram.trace()) / g
 
-        def product(values: Floats, times: Callable[[Floats], Floats] = gram.__matmul__) -> Floats:
+        def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
             rest = beside(values)
             return beside(np.asarray(times(rest))) - below * (values - rest)
 
@@ -67,7 +68,8 @@ def residual_components(
         else:
             start = None if directions is None else orthonormal(_unit_columns(beside(directions)))
             rough = None if isinstance(gram, LowRank) else partial(product, times=fast_product(gram))
-            vectors = leading(product, g, n_extra, start=start, rough=rough)[1]
+            vectors = beside(leading(product, g, n_extra, start=start, rough=rough)[1])
+            vectors /= np.linalg.norm(vectors, axis=0)  # but for what rough products left along the encoder
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(n_extra)]
     return vectors * np.where(largest < 0, -1.0, 1.0)
 
@@ -77,17 +79,22 @@ def _unit_columns(columns: Floats) -> Floats:
     return columns[:, length > 0] / length[length > 0]
 
 
-def _beside(encoder: Encoder) -> Callable[[Floats], Floats]:
-    """``V ↦ (I − QQᵀ) V``, Q a basis of the columns; of many columns ``V − E (EᵀE)⁻¹EᵀV``, so that Q is not formed."""
+def _beside(encoder: Encoder) -> Callable[[Any], Any]:
+    """``V ↦ (I − QQᵀ) V``, Q a basis of the columns; of many columns ``V − E (EᵀE)⁻¹EᵀV``, so that Q is not formed.
+
+    In the precision of V, float64 or float32.
+    """
     if not encoder.is_sparse or encoder.shape[1] <= FEW:
         basis = orthonormal(encoder.toarray())
-        return lambda values: values - basis @ (basis.T @ values)
+        of = {kind: basis.astype(kind) for kind in (np.dtype(np.float64), np.dtype(np.float32))}
+        return lambda values: values - of[values.dtype] @ (of[values.dtype].T @ values)
     root = _root(encoder.overlap())
 
-    def beside(values: Floats) -> Floats:
+    def beside(values: Any) -> Any:
+        rest = values.astype(np.float64)
         for _ in range(2):  # once leaves what rounding makes of it
-            values = values - encoder.times(scipy.linalg.cho_solve((root, True), encoder.transposed_times(values)))
-        return values
+            rest = rest - encoder.times(scipy.linalg.cho_solve((root, True), encoder.transposed_times(rest)))
+        return rest.astype(values.dtype)
 
     return beside
 

@@ -18,8 +18,8 @@ Floats = NDArray[np.float64]
 TILE = 64  # rows and columns that stay in the cache while they are exchanged
 
 
-def of_genes(gram: Floats, index: NDArray[np.intp]) -> Floats:
-    """``G[index][:, index]``, shape (m, m).
+def of_genes(gram: Floats, index: NDArray[np.intp], *, out: Floats | None = None) -> Floats:
+    """``G[index][:, index]``, shape (m, m), written to `out` where there is one.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def of_genes(gram: Floats, index: NDArray[np.intp]) -> Floats:
     array([[8., 6.],
            [2., 0.]])
     """
-    result = np.empty((len(index), len(index)))
+    result = np.empty((len(index), len(index))) if out is None else out
     share(lambda first, last: _of_genes(first, last, gram, index, result), len(index), len(index) ** 2)
     return result
 

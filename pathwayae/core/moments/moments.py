@@ -152,7 +152,9 @@ class Moments:
         names = None if self.genes is None else tuple(self.genes[i] for i in index)
         if np.array_equal(index, np.arange(self.sums.shape[1])):
             return self
-        grams = np.stack([gram_passes.of_genes(gram, index) for gram in self.grams])
+        grams = np.empty((len(self.grams), len(index), len(index)))
+        for gram, chosen in zip(self.grams, grams, strict=True):
+            gram_passes.of_genes(gram, index, out=chosen)
         return replace(self, sums=self.sums[:, index], grams=grams, genes=names)
 
     def standardize(self, *, center: bool = True, scale: Scale = "pareto", within: bool = False) -> Standardized:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from anndata import AnnData
+from numpy.typing import NDArray
 
 from pathwayae import pp
 from pathwayae._slots.grouped import Fitted
@@ -62,7 +63,7 @@ def moments_of(
         msg = f"moments were normalised by {moments.normalize!r}, those of the fit by {normalize!r}; read them alike."
         raise ValueError(msg)
     chosen = moments.subset(model.names)
-    check_finite(chosen)
+    check_finite(chosen, np.arange(chosen.sums.shape[1]))
     return chosen
 
 
@@ -99,12 +100,13 @@ def left_out(model: Fitted, moments: AnyMoments, train: Data) -> Standardized | 
     return batches.centred(moments, batches.of_strata(moments, model.batches), unit=train.scale)
 
 
-def check_finite(moments: AnyMoments) -> None:
-    """Raise where moments hold NaN or infinite values: a value that was not finite spoils its gene."""
+def check_finite(moments: AnyMoments, places: NDArray[np.intp]) -> None:
+    """Raise where moments of the genes at some places are not finite: a value that was not finite spoils its gene."""
     squares = moments.squares if isinstance(moments, Sketch) else np.einsum("sii->si", moments.grams)
     spoilt = ~(np.isfinite(moments.sums) & np.isfinite(squares))
     if isinstance(moments, Sketch):
         spoilt |= ~np.isfinite(moments.products).all(axis=2)
+    spoilt &= np.isin(np.arange(spoilt.shape[1]), places)
     if not spoilt.any() and np.isfinite(moments.counts).all():
         return
     strata = [moments.strata[i] for i in np.flatnonzero(spoilt.any(axis=1))]

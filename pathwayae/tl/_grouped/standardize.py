@@ -22,7 +22,7 @@ from pathwayae.core.moments.gram_product import STORED_BYTES, Data, Standardized
 from pathwayae.core.moments.moments import Scale, Standardized
 from pathwayae.core.moments.probes import Probes
 from pathwayae.core.moments.sketch import EXACT_BYTES, RANK, AnyMoments, StandardizedSketch
-from pathwayae.core.moments.strata import WHOLE
+from pathwayae.core.moments.strata import WHOLE, places_of
 from pathwayae.core.notice import warn
 from pathwayae.tl._grouped.batches import Labels, check_sizes
 from pathwayae.tl._grouped.moments import check_finite
@@ -53,7 +53,7 @@ def standardized(
     """
     batches = None
     if moments is not None:
-        genes, read = _given(moments, names, mask)
+        genes, read, places = _given(moments, names, mask)
         if labels is not None:
             batches = _given_batches(moments, labels, names[genes])
     elif source is None:
@@ -74,15 +74,14 @@ def standardized(
         probes = (
             Probes.of(tuple(names[np.sort(genes)].tolist()), rank=min(RANK, len(genes))) if way == "sketch" else None
         )
-        read, batches = _read(source, genes, probes, device, labels, progress=progress)
+        read, batches, places = _read(source, genes, probes, device, labels, progress=progress)
     if labels is not None and batches is not None:
-        genes, data, batches = _within(genes, read, batches, scale)
+        genes, data, batches = _within(genes, read.subset(places), batches, scale)
         check_sizes(batches, labels.key)
         return genes, _said(data), batches
-    varies = _varying(read.variance)
-    if not varies.all():
-        genes, read = genes[varies], read.subset(varies)
-    return genes, _said(read.standardize(center=center, scale=scale)), None
+    varies = _varying(read.variance[places])
+    read = read.subset(places[varies])
+    return genes[varies], _said(read.standardize(center=center, scale=scale)), None
 
 
 def solver_of(data: Data) -> str:
@@ -130,8 +129,8 @@ def _within(genes: Genes, read: AnyMoments, batches: Batches, scale: Scale) -> t
     return genes, Standardized(data.n, gram, data.mean[varies], data.scale[varies]), batches
 
 
-def _given(moments: AnyMoments, names: NDArray[np.str_], mask: NDArray[np.bool_]) -> tuple[Genes, AnyMoments]:
-    """The genes that the moments hold too, in the order of their names, and their moments."""
+def _given(moments: AnyMoments, names: NDArray[np.str_], mask: NDArray[np.bool_]) -> tuple[Genes, AnyMoments, Genes]:
+    """The genes that the moments hold too, in the order of their names, the moments, and their places in them."""
     if moments.genes is None:
         msg = "These moments have no gene names to match; read them with pae.pp.moments."
         raise ValueError(msg)
@@ -142,9 +141,9 @@ def _given(moments: AnyMoments, names: NDArray[np.str_], mask: NDArray[np.bool_]
         raise ValueError(msg)
     logger.info("%d of %d genes are in the moments, which hold %d.", len(shared), len(wanted), len(moments.genes))
     position = {name: i for i, name in enumerate(names)}
-    chosen = moments.pool().subset(shared)
-    check_finite(chosen)
-    return np.array([position[name] for name in shared]), chosen
+    pooled, places = moments.pool(), places_of(shared, moments.genes)
+    check_finite(pooled, places)
+    return np.array([position[name] for name in shared]), pooled, places
 
 
 def _given_batches(moments: AnyMoments, labels: Labels, names: NDArray[np.str_]) -> Batches:
@@ -163,8 +162,8 @@ def _read(
     labels: Labels | None,
     *,
     progress: bool,
-) -> tuple[AnyMoments, Batches | None]:
-    """Moments of the genes from one pass over the cells, in which they keep the order that they have there.
+) -> tuple[AnyMoments, Batches | None, Genes]:
+    """Moments of the genes from one pass over the cells, in the order that they have there, and their places in it.
 
     Batches need no Gram matrix of their own, however many there are.
     """
@@ -180,11 +179,11 @@ def _read(
                 sums += core_batches.sums_of(values, labels.codes[block.start : block.stop], len(sums))
             bar.update(block.stop - block.start)
     back = np.argsort(order)
-    read = added.result().subset(back)
     if labels is None:
-        return read, None
+        return added.result(), None, back
     shadow = None if probes is None else sums @ probes.matrix()
-    return read, Batches(labels.names, np.bincount(labels.codes).astype(float), sums[:, back], shadow)
+    batches = Batches(labels.names, np.bincount(labels.codes).astype(float), sums[:, back], shadow)
+    return added.result(), batches, back
 
 
 def _varying(variance: NDArray[np.float64], where: str = "over the cells") -> NDArray[np.bool_]:

@@ -91,13 +91,25 @@ def test_where_it_starts_and_what_is_rough_on_the_way_do_not_matter_in_the_end(n
     before, calls = start.copy(), []
 
     def rough(block):
-        calls.append(block.shape)
-        return (matrix.astype(np.float32) @ block.astype(np.float32)).astype(float)
+        calls.append(block.dtype)
+        return matrix.astype(np.float32) @ block
 
     for options in ({"start": start}, {"rough": rough}, {"start": start, "rough": rough}):
         assert_leading(leading(lambda block: matrix @ block, 300, 6, **options), values, vectors, 6)
-    assert calls
+    assert set(calls) == {np.dtype(np.float32)}
     np.testing.assert_array_equal(start, before)
+
+
+def test_a_krylov_space_in_float32_is_that_of_float64_to_its_precision():
+    matrix = symmetric(300)[0]
+    block = np.linalg.qr(np.random.default_rng(6).normal(size=(300, 6)))[0]
+    exact = krylov(lambda columns: matrix @ columns, block, 5)[0]
+    rough = matrix.astype(np.float32)
+    basis, image = krylov(lambda columns: rough @ columns, block.astype(np.float32), 5)
+    assert basis.dtype == image.dtype == np.float32
+    np.testing.assert_allclose(basis.T @ basis, np.eye(30), atol=1e-5)
+    np.testing.assert_allclose(image, matrix @ basis, atol=1e-5 * np.abs(matrix).max())
+    np.testing.assert_allclose(np.linalg.svd(exact.T @ basis)[1][:12], 1.0, atol=1e-5)
 
 
 @pytest.mark.parametrize("g", [30, 200])
