@@ -354,7 +354,7 @@ def test_tools_plots_and_getters_take_the_annotated_data_first():
 
 def test_parameters_of_one_meaning_have_one_name_one_default_and_one_place():
     """``copy`` of tools, ``key`` and its like last, ``device="auto"``, ``random_state=0``, ``progress=True``."""
-    defaults = {"device": "auto", "random_state": 0, "progress": True, "copy": False, "show": None, "ax": None}
+    defaults = {"device": "auto", "random_state": 0, "progress": True, "copy": False, "show": None, "ax": None, "save": None}
     synonyms = {"what", "kind", "n", "n_top", "n_cols", "seed", "random_seed", "verbose", "cmap_name", "use_rep"}
     wrong = []
     for name, function in PUBLIC.items():
@@ -365,14 +365,14 @@ def test_parameters_of_one_meaning_have_one_name_one_default_and_one_place():
         ]
         if name.startswith("tl."):
             wrong += [] if list(parameters)[-1] == "copy" else [(name, "copy")]
-        ending = {"tl": ["key", "key_added", "copy"], "get": ["key"], "pl": ["key", "ax", "show"]}.get(
+        ending = {"tl": ["key", "key_added", "copy"], "get": ["key"], "pl": ["key", "ax", "show", "save"]}.get(
             name.split(".")[0], []
         )
         last = [one for one in parameters if one in ending]
         wrong += (
             []
             if list(parameters)[len(parameters) - len(last) :] == [one for one in ending if one in last]
-            else [(name, list(parameters)[-3:])]
+            else [(name, list(parameters)[-4:])]
         )
     assert wrong == []
 

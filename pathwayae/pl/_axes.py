@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY = "#7F7F7F"
+MAX_PANELS, MAX_ROWS = 48, 100  # of a figure that can be read
 EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 
 
@@ -133,6 +135,11 @@ def panels(
     if ncols < 1:
         msg = f"ncols must be at least 1, got {ncols}."
         raise ValueError(msg)
+    if n > MAX_PANELS:
+        msg = (
+            f"{n} panels are too many for one figure, which takes {MAX_PANELS}; name fewer, and call again for others."
+        )
+        raise ValueError(msg)
     ncols = min(n, ncols)
     n_rows = math.ceil(n / ncols)
     figure, grid = plt.subplots(
@@ -143,10 +150,34 @@ def panels(
     return list(grid.ravel()[:n]), figure
 
 
-def finish(*, show: bool | None) -> None:
-    """Show the figure if asked to, or if matplotlib is interactive and nothing was said."""
+def finish(
+    drawn: Axes | Sequence[Axes] | NDArray[Any] | None = None, *, show: bool | None, save: str | Path | None = None
+) -> None:
+    """Write the figure of the axes drawn on if a file is named; show it if asked to, or if matplotlib is interactive.
+
+    Raises
+    ------
+    ValueError
+        If matplotlib writes no files with this ending.
+    FileNotFoundError
+        If the folder of the file does not exist.
+    """
+    if save is not None and drawn is not None:
+        _write(np.ravel(np.asarray(drawn, dtype=object))[0].figure.figure, Path(save))
     if mpl.is_interactive() if show is None else show:
         plt.show()
+
+
+def _write(figure: Figure, path: Path) -> None:
+    """Exactly this file, with all that is drawn, names beyond given axes too."""
+    kinds = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in kinds:
+        msg = f"save={str(path)!r}: the ending names the kind of file; choose one of {', '.join(sorted(kinds))}."
+        raise ValueError(msg)
+    if not path.parent.is_dir():
+        msg = f"save={str(path)!r}: the folder {str(path.parent)!r} does not exist; make it first."
+        raise FileNotFoundError(msg)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
 
 
 def bare(ax: Axes) -> None:

@@ -12,6 +12,7 @@ from pathwayae.pl import _axes, _names, _points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -36,6 +37,7 @@ def embedding(
     key: str = keys.DEFAULT,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes | NDArray[np.object_]:
     """Draw cells on two axes of an embedding, coloured by their scores; high scores are drawn on top.
 
@@ -73,6 +75,8 @@ def embedding(
         Axes to draw on; as many as panels. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -117,5 +121,5 @@ def embedding(
         _points.name_axes(panel, basis, dims)
         panel.set_aspect("equal")
         _points.color_bar(panel, cells, "score", colors=colors)
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return axes[0] if isinstance(color, str) else np.asarray(axes, dtype=object)

@@ -107,6 +107,18 @@ def test_draws_where_told_shows_when_told_cuts_nothing_off_and_changes_nothing(n
     assert dict(mpl.rcParams) == params
 
 
+def test_a_figure_is_written_where_it_is_told_and_nowhere_else(tmp_path):
+    adata = enriched()
+    for file, of in ((tmp_path / "a name.png", PATHWAYS[0]), (str(tmp_path / "two.svg"), PATHWAYS[:2])):
+        pl.loadings(adata, of, show=False, save=file)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a name.png", "two.svg"]
+    with pytest.raises(ValueError, match=r"one.xyz'.*choose one of .*pdf.*png"):
+        pl.variance(adata, show=False, save=tmp_path / "one.xyz")
+    with pytest.raises(FileNotFoundError, match="does not exist; make it first"):
+        pl.variance(adata, show=False, save=tmp_path / "none" / "one.png")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_needs_what_it_draws():
     for name, (plot, options, _, _, without, message) in PLOTS.items():
         key = {"key": "other"} if name == "scores" else {}

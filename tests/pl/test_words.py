@@ -59,7 +59,7 @@ OWN = dict(zip(GROUPS, ["#111111", "#222222", "#333333", "#444444"], strict=True
 # In this order, after the data, what is shown, numbers of things, and words of one plot alone.
 ORDER = [
     *("basis", "dims", "layer", "cmap", "norm", "vmin", "vmax", "palette", "legend_loc", "size", "title", "ncols"),
-    *("key", "ax", "show"),
+    *("key", "ax", "show", "save"),
 ]
 
 

@@ -16,6 +16,8 @@ from pathwayae.pl._archetypes.cells import LegendLoc, Palette
 from pathwayae.pl._archetypes.positions import positions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
@@ -40,6 +42,7 @@ def archetypes(
     key: str = keys.ARCHETYPES,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw archetypes and cells on two axes of an embedding.
 
@@ -84,6 +87,8 @@ def archetypes(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -130,5 +135,5 @@ def archetypes(
         ax.annotate(label, (x, y), (6, 5), textcoords="offset points", fontweight="bold", path_effects=edge, zorder=5)
     _points.name_axes(ax, name, dims)
     _axes.head(ax, above)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax

@@ -15,6 +15,7 @@ from pathwayae.pl._groups import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -36,6 +37,7 @@ def archetype_profiles(
     key: str = keys.ARCHETYPES,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw a heat map of genes or pathways at the archetypes, the most specific ones of each.
 
@@ -69,6 +71,8 @@ def archetype_profiles(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -118,7 +122,7 @@ def archetype_profiles(
     label, extend = "value at the archetype (s.d.)", _axes.extend_of(image, drawn)
     ax.figure.colorbar(image, ax=ax, label=label, extend=extend, shrink=min(1.0, 1.9 / height), aspect=14, pad=0.03)
     _axes.head(ax, above)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax
 
 
@@ -134,6 +138,7 @@ def archetype_weights(
     key: str = keys.ARCHETYPES,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw a heat map of mean weights, groups of cells × archetypes; every row sums to 1.
 
@@ -161,6 +166,8 @@ def archetype_weights(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -202,7 +209,7 @@ def archetype_weights(
     extend, length = _axes.extend_of(image, drawn), min(1.0, 1.6 / height)
     ax.figure.colorbar(image, ax=ax, label="mean weight", extend=extend, shrink=length, aspect=12, pad=0.03)
     _axes.head(ax, above)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax
 
 

@@ -13,6 +13,8 @@ from pathwayae._slots import keys
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -21,7 +23,12 @@ PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g} %")
 
 
 def archetype_selection(
-    adata: AnnData, *, key: str = keys.ARCHETYPES, ax: Sequence[Axes] | None = None, show: bool | None = None
+    adata: AnnData,
+    *,
+    key: str = keys.ARCHETYPES,
+    ax: Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> NDArray[np.object_]:
     """Draw explained variance, information criterion and stable archetypes by the number of archetypes.
 
@@ -38,6 +45,8 @@ def archetype_selection(
         Axes to draw on, three, or two where cells were not drawn again. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -84,5 +93,5 @@ def archetype_selection(
         one.set_xlabel("number of archetypes")
         one.title.set_fontsize("medium")
         _axes.bare(one)
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return np.array(axes, dtype=object)

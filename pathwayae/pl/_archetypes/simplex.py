@@ -13,6 +13,8 @@ from pathwayae.pl._archetypes import cells
 from pathwayae.pl._archetypes.cells import LegendLoc, Palette
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
@@ -35,6 +37,7 @@ def archetype_simplex(
     key: str = keys.ARCHETYPES,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw cells as mixtures of archetypes, which are the corners of a regular polygon.
 
@@ -74,6 +77,8 @@ def archetype_simplex(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -120,7 +125,7 @@ def archetype_simplex(
     ax.set(xlim=(-1.25, 1.25), ylim=(-0.5, 0.5) if k == 2 else (-1.2, 1.2), aspect="equal")
     ax.set_axis_off()
     _axes.head(ax, above)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax
 
 

@@ -12,6 +12,7 @@ from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
     from anndata import AnnData
@@ -29,6 +30,7 @@ def coverage(
     gene_symbols: str | None = None,
     ax: Sequence[Axes] | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> NDArray[np.object_]:
     """Draw how much of the gene sets is in the data, and how much of the data is in gene sets.
 
@@ -49,6 +51,8 @@ def coverage(
         Two axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def coverage(
         one.yaxis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
         one.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         _axes.bare(one)
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return np.array(axes, dtype=object)
 
 

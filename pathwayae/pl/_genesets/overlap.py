@@ -12,6 +12,8 @@ from pathwayae import gs
 from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
@@ -34,6 +36,7 @@ def overlap(
     title: str | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw a clustered heat map of the overlap of gene sets: dark blocks are sets that say the same.
 
@@ -61,6 +64,8 @@ def overlap(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -108,7 +113,7 @@ def overlap(
     extend, length = _axes.extend_of(image, drawn), min(1.0, 3.2 / height)
     ax.figure.colorbar(image, ax=ax, label=MEASURES[measure], extend=extend, shrink=length, aspect=14, pad=0.02)
     _axes.head(ax, above, loc="left")
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax
 
 

@@ -12,6 +12,7 @@ from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import pandas as pd
     from anndata import AnnData
@@ -33,6 +34,7 @@ def history(
     key: str = keys.DEFAULT,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw the loss and its terms over the iterations of the fit; terms that the fit gave no weight are left out.
 
@@ -50,6 +52,8 @@ def history(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def history(
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     _axes.head(ax, above)
     _axes.bare(ax)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax
 
 

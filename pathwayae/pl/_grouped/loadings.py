@@ -13,6 +13,7 @@ from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
     from anndata import AnnData
@@ -50,6 +51,7 @@ def loadings(
     key: str = keys.DEFAULT,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes | NDArray[np.object_]:
     """Draw the genes that load most on components, annotated members apart from genes that go with them.
 
@@ -79,6 +81,8 @@ def loadings(
         Axes to draw on; as many as panels. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -125,7 +129,7 @@ def loadings(
         )
     else:
         axes[-1].legend([handles[kind] for kind in kinds], kinds, loc="lower right", fontsize="small")
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return axes[0] if isinstance(components, str) else np.asarray(axes, dtype=object)
 
 

@@ -12,6 +12,7 @@ from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
     from anndata import AnnData
@@ -39,6 +40,7 @@ def refinement(
     key: str = keys.DEFAULT,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes | NDArray[np.object_]:
     """Draw the genes confirmed, added and dropped: per pathway, or gene by gene for pathways named.
 
@@ -66,6 +68,8 @@ def refinement(
         Axes to draw on; as many as panels. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -118,7 +122,7 @@ def refinement(
             figure.legend(drawn, kinds, loc="outside lower center", ncols=columns, frameon=False)
         else:
             axes[-1].legend(drawn, kinds, fontsize="small")
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return axes[0] if pathways is None or isinstance(pathways, str) else np.asarray(axes, dtype=object)
 
 

@@ -14,6 +14,8 @@ from pathwayae._slots import keys
 from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -33,6 +35,7 @@ def relevance(
     key: str = keys.DEFAULT,
     ax: Sequence[Axes] | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> NDArray[np.object_]:
     """Draw pathways against matched random sets, and the variance they explain in cells left out.
 
@@ -53,6 +56,8 @@ def relevance(
         Three axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -94,7 +99,7 @@ def relevance(
     axes[0].set_yticks(table.index, names, fontsize="small")
     if len(table) < n_all:
         axes[1].set_title(f"{len(table):,} of {n_all:,} pathways, the most significant", fontsize="medium", loc="left")
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return np.array(axes, dtype=object)
 
 

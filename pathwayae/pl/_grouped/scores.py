@@ -14,6 +14,7 @@ from pathwayae.pl._groups import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -39,6 +40,7 @@ def scores(
     key: str = keys.DEFAULT,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw a heat map of mean scores, pathways × groups of cells.
 
@@ -79,6 +81,8 @@ def scores(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -140,7 +144,7 @@ def scores(
     extend = _axes.extend_of(image, drawn)
     ax.figure.colorbar(image, ax=ax, label=label, extend=extend, shrink=length, aspect=14, pad=0.02)
     _axes.head(ax, above)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax
 
 

@@ -13,6 +13,8 @@ from pathwayae._slots import keys
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -21,7 +23,12 @@ PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g} %")
 
 
 def theta_path(
-    adata: AnnData, *, key: str = keys.DEFAULT, ax: Sequence[Axes] | None = None, show: bool | None = None
+    adata: AnnData,
+    *,
+    key: str = keys.DEFAULT,
+    ax: Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> NDArray[np.object_]:
     """Draw recovery of hidden members and held-out error over θ, with standard errors; a line marks the θ chosen.
 
@@ -36,6 +43,8 @@ def theta_path(
         Two axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -70,12 +79,17 @@ def theta_path(
         one.set_xlabel("θ, strength of the prior")
         one.set_title(f"chosen: θ = {chosen:g}", fontsize="medium")
         _axes.bare(one)
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return np.asarray(axes, dtype=object)
 
 
 def n_extra_path(
-    adata: AnnData, *, key: str = keys.DEFAULT, ax: Sequence[Axes] | None = None, show: bool | None = None
+    adata: AnnData,
+    *,
+    key: str = keys.DEFAULT,
+    ax: Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> NDArray[np.object_]:
     """Draw the variance explained and predicted by number of free components; a line marks the number chosen.
 
@@ -93,6 +107,8 @@ def n_extra_path(
         Two axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -129,5 +145,5 @@ def n_extra_path(
         one.set_xlabel("number of free components")
         one.set_title(f"chosen: {chosen}", fontsize="medium")
         _axes.bare(one)
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return np.asarray(axes, dtype=object)

@@ -11,6 +11,8 @@ from pathwayae._slots import keys
 from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anndata import AnnData
     from matplotlib.axes import Axes
 
@@ -25,6 +27,7 @@ def variance(
     key: str = keys.DEFAULT,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw the share of the total variance that each component explains on its own, the largest first.
 
@@ -45,6 +48,8 @@ def variance(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -91,7 +96,7 @@ def variance(
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.5 / height), ncols=2, frameon=False)
     _axes.head(ax, above)
     _axes.bare(ax)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax
 
 

@@ -12,6 +12,7 @@ from pathwayae.pl import _axes, _points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -38,6 +39,7 @@ def latent_cells(
     key: str = keys.SPARSE_AE,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes | NDArray[np.object_]:
     """Draw cells on an embedding, coloured where a latent fires, with the cells in which it fires most circled.
 
@@ -75,6 +77,8 @@ def latent_cells(
         Axes to draw on; as many as panels. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def latent_cells(
         panel.set_title(above, fontsize="medium")
         _points.name_axes(panel, basis, dims)
         panel.set_aspect("equal")
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return axes[0] if isinstance(latents, str) else np.asarray(axes, dtype=object)
 
 

@@ -12,6 +12,7 @@ from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
     from anndata import AnnData
@@ -36,6 +37,7 @@ def latent_features(
     key: str = keys.SPARSE_AE,
     ax: Axes | Sequence[Axes] | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes | NDArray[np.object_]:
     """Draw what each latent adds to the features when it fires: genes as a heat map, or pixels as images.
 
@@ -72,6 +74,8 @@ def latent_features(
         Axes to draw on: one for the heat map, as many as latents for images. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -122,7 +126,7 @@ def latent_features(
             _image(panel, effect.reshape(shape), colors)
             panel.set_title(above, fontsize="small", pad=3)
         drawn = np.asarray(axes, dtype=object)
-    _axes.finish(show=show)
+    _axes.finish(drawn, show=show, save=save)
     return drawn
 
 

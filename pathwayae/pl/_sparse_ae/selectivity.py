@@ -12,6 +12,7 @@ from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
     from anndata import AnnData
@@ -40,6 +41,7 @@ def latent_selectivity(
     key: str = keys.SPARSE_AE,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw a heat map of latents × labels: how well each latent tells the cells of each label from all others.
 
@@ -72,6 +74,8 @@ def latent_selectivity(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -124,7 +128,7 @@ def latent_selectivity(
     extend, length = _axes.extend_of(image, values), min(1.0, 1.9 / height)
     ax.figure.colorbar(image, ax=ax, label=label, extend=extend, shrink=length, aspect=14, pad=0.02)
     _axes.head(ax, above)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax
 
 

@@ -14,6 +14,7 @@ from pathwayae.pl._sparse_ae.sweep import log_axis, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -32,6 +33,7 @@ def latent_sparsity(
     key: str = keys.SPARSE_AE,
     ax: Sequence[Axes] | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> NDArray[np.object_]:
     """Draw three histograms: latents active in a cell, cells that activate a latent, and the activations on a log axis.
 
@@ -49,6 +51,8 @@ def latent_sparsity(
         Three axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def latent_sparsity(
     _activations(axes[2], *(bars[name].to_numpy(dtype=float) for name in ("low", "high", "count")))
     for one in axes:
         _axes.bare(one)
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return np.array(axes, dtype=object)
 
 
@@ -128,6 +132,7 @@ def latent_ablation(
     key: str = keys.SPARSE_AE,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw the variance explained as the latents of every cell are zeroed from the smallest activation up.
 
@@ -146,6 +151,8 @@ def latent_ablation(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -202,5 +209,5 @@ def latent_ablation(
         )
     _axes.head(ax, above, pad=6 + (14 + 14 * n_marked if n_marked else 0))
     _axes.bare(ax)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax

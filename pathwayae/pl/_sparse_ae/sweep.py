@@ -13,6 +13,7 @@ from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
     from anndata import AnnData
@@ -43,6 +44,7 @@ def sparse_ae_sweep(
     key: str = keys.SPARSE_AE,
     ax: Sequence[Axes] | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> NDArray[np.object_]:
     """Draw what codes leave unexplained in held-out cells, and latents that never fire there, by their sparsity.
 
@@ -61,6 +63,8 @@ def sparse_ae_sweep(
         Two axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def sparse_ae_sweep(
             log_axis(one)
         _axes.bare(one)
     axes[0].legend(frameon=False, fontsize="small")
-    _axes.finish(show=show)
+    _axes.finish(axes, show=show, save=save)
     return np.array(axes, dtype=object)
 
 
