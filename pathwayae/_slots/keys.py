@@ -118,6 +118,12 @@ SPARSE_AE = "sparse_ae"
 ARCHETYPES = "archetypes"
 
 FIT_ID = "fit_id"  # of uns[key]: the same for the same fit, and carried along by pae.tl.transform
+OBS_COLUMNS = "obs_columns"  # of uns[key]: columns of obs that pae.get.to_obs wrote
+
+
+def mark(key: str) -> str:
+    """``obs``: the id of the fit that the scores of a cell are of."""
+    return f"{key}_fit"
 
 
 # Of pae.tl.sparse_ae; the codes are obsm[scores(key)].

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from pathwayae._slots import keys
+from pathwayae._slots import keys, mark
 
 DENSE = 2**23  # entries up to which a table of a sparse slot is dense
 
@@ -51,9 +51,12 @@ def fit_of(adata: AnnData, key: str, kind: str = "") -> Mapping[str, Any]:
     ------
     KeyError
         If there is none under this key; the message names the keys of those that are there.
+    ValueError
+        If the cells were joined from several fits, see :func:`pathwayae._slots.mark.check_one_fit`.
     """
     own = kind_of(adata, key)
     if own and kind in ("", own):
+        mark.check_one_fit(adata, key, str(plain(adata.uns[key].get(keys.FIT_ID, ""))))
         return adata.uns[key]
     found = [name for name in adata.uns if (one := kind_of(adata, name)) and kind in ("", one)]
     wanted = kind or next((name for name, one in KINDS.items() if one.default == key), keys.GROUPED)
@@ -65,7 +68,19 @@ def fit_of(adata: AnnData, key: str, kind: str = "") -> Mapping[str, Any]:
     )
     call = model.call.format(key=model.default if own else key)
     msg = f"{holds}: run pae.tl.{call} first, or pass key=; keys found: {', '.join(map(repr, found)) or 'none'}."
-    raise KeyError(msg)
+    raise KeyError(msg + _why_not(adata, key, own))
+
+
+def _why_not(adata: AnnData, key: str, own: str) -> str:
+    """What else may be the reason that there is no fit: cells joined without ``uns``, or a MuData."""
+    if isinstance(getattr(adata, "mod", None), Mapping):
+        return " This is a MuData: pass one of its modalities, such as mdata.mod['rna']."
+    if not own and keys.mark(key) in adata.obs:
+        return (
+            f" adata.obsm[{keys.scores(key)!r}] has scores, but what describes them is lost: anndata.concat keeps it "
+            "with uns_merge='same', merge='same'."
+        )
+    return ""
 
 
 def has(adata: AnnData, where: str, name: str) -> bool:

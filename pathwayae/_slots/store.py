@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from pathwayae._slots import keys, lookup
+from pathwayae._slots import keys, lookup, mark
 
 
 def owned(adata: AnnData, key: str, kind: str) -> dict[str, tuple[str, ...]]:
@@ -32,6 +33,7 @@ def owned(adata: AnnData, key: str, kind: str) -> dict[str, tuple[str, ...]]:
         labelled = lookup.kind_of(adata, key) == kind and lookup.plain(adata.uns[key][keys.PARAMS].get("labels", False))
         varm = (keys.profiles(key),)
         obs = (keys.label(key), keys.label_weight(key)) if labelled else ()
+    obs += (keys.mark(key), *columns_written(adata, key))
     return {"obsm": (keys.scores(key),), "varm": varm, "var": var, "obs": obs}
 
 
@@ -48,6 +50,7 @@ def claim(adata: AnnData, key: str, kind: str, *, obs: Iterable[str] = ()) -> No
     ValueError
         If another model, or anything else in ``uns``, has the key; or a slot of its name is there without a fit.
     """
+    mark.check_free(adata, key)
     other = lookup.kind_of(adata, key)
     if other == kind:
         return
@@ -79,6 +82,8 @@ def put(adata: AnnData, key: str, kind: str, entries: Mapping[str, Any], **slots
     arrays = [value for where in ("varm", "var") for value in slots.get(where, {}).values() if value is not None]
     entries = dict(entries) | {keys.FIT_ID: fingerprint([*entries.values(), *arrays])}
     entries[keys.PARAMS] = {keys.MODEL: kind} | entries[keys.PARAMS]
+    if slots.get("obsm", {}).get(keys.scores(key)) is not None:
+        slots["obs"] = {**slots.get("obs", {}), keys.mark(key): mark.of_cells(adata.n_obs, entries[keys.FIT_ID])}
     for where, names in owned(adata, key, kind).items():
         for name in names:  # what is written anyway need not go, which a table read lazily does not allow
             if name in getattr(adata, where) and slots.get(where, {}).get(name) is None:
@@ -132,8 +137,9 @@ def same_fit(adata: AnnData, reference: AnnData, key: str, key_added: str) -> No
     Raises
     ------
     ValueError
-        If ``uns`` of the new cells has another fit, or none, under that key.
+        If ``uns`` of the new cells has another fit, or none, under that key; or a column of ``obs`` is in the way.
     """
+    mark.check_free(adata, key_added)
     own, theirs = adata.uns.get(key_added), reference.uns[key]
     if own is None:
         return
@@ -154,8 +160,39 @@ def carried(adata: AnnData, key: str, names: Iterable[str]) -> dict[str, Any]:
 def put_scores(adata: AnnData, reference: AnnData, key: str, key_added: str, scores: Any, names: Iterable[str]) -> None:
     """Write the scores of new cells, and what the reference says of their components unless it is there already."""
     adata.obsm[keys.scores(key_added)] = scores
+    if fit_id := str(lookup.plain(reference.uns[key].get(keys.FIT_ID, ""))):
+        adata.obs[keys.mark(key_added)] = mark.of_cells(adata.n_obs, fit_id)
     if key_added not in adata.uns:
         adata.uns[key_added] = carried(reference, key, names)
+
+
+def columns_written(adata: AnnData, key: str) -> list[str]:
+    """Columns of ``obs`` that hold scores of the fit under a key, as :func:`put_columns` wrote them."""
+    entry = adata.uns.get(key)
+    found = entry.get(keys.OBS_COLUMNS, ()) if isinstance(entry, Mapping) else ()
+    return [str(name) for name in np.asarray(lookup.plain(found), dtype=object).ravel()]
+
+
+def put_columns(adata: AnnData, key: str, table: pd.DataFrame) -> None:
+    """Write scores of a fit as columns of ``obs``, and remember that they are of the fit.
+
+    Raises
+    ------
+    ValueError
+        If a column is there already that this fit did not write and that has other values.
+    """
+    ours = columns_written(adata, key)
+    there = [name for name in table.columns if name in adata.obs and name not in ours]
+    if taken := [name for name in there if not np.array_equal(np.asarray(adata.obs[name]), table[name])]:
+        msg = (
+            f"adata.obs[{taken[0]!r}] is there already and is not of this fit; pass prefix= for other names, or remove "
+            "the column."
+        )
+        raise ValueError(msg)
+    obs = adata.obs if isinstance(adata.obs, pd.DataFrame) else adata.obs.to_memory()
+    again = [name for name in table.columns if name in obs]
+    adata.obs = pd.concat([obs.drop(columns=again), table.set_axis(obs.index)], axis=1)
+    add(adata, key, {keys.OBS_COLUMNS: np.array(list(dict.fromkeys([*ours, *table.columns])), dtype=object)})
 
 
 def put_before_a_fit(adata: AnnData, name: str, found: Mapping[str, Any]) -> None:

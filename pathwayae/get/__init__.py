@@ -2,7 +2,8 @@
 
 from pathwayae.get._archetypes.model import archetypes
 from pathwayae.get._archetypes.tables import archetype_features, archetype_groups, archetype_selection, archetype_trust
-from pathwayae.get._common import component_names, enrichment, history, loadings, scores, to_anndata, variance
+from pathwayae.get._common import component_names, enrichment, history, loadings, scores, variance
+from pathwayae.get._exchange import to_anndata, to_net, to_obs
 from pathwayae.get._grouped.batches import batch_variance
 from pathwayae.get._grouped.refinement import refined, refinement
 from pathwayae.get._grouped.relevance import relevance
@@ -47,6 +48,8 @@ __all__ = [
     "stability",
     "theta_path",
     "to_anndata",
+    "to_net",
+    "to_obs",
     "top_genes",
     "trust",
     "variance",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from pathwayae._slots import keys, lookup
-from pathwayae.core.notice import listed
+from pathwayae._slots.names import find
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -22,12 +20,18 @@ def component_names(
 ) -> list[str]:
     """Return the names of the components: the pathways, then the free components.
 
+    Every function that takes names of components or pathways looks them up here, so that a part of a name will do
+    where only one name has it.
+
     Parameters
     ----------
     adata
         A fitted AnnData. Reads ``uns[key]["component_names"]``.
     components
-        Names to look up; they come back as a list, in the order given. ``None`` for all.
+        Names to look up; they come back in full as a list, in the order given. ``None`` for all. The first of these
+        that fits counts: the name itself; the name but for case and what stands between words, with or without the
+        prefix of its collection (``"hypoxia"`` for ``"HALLMARK_HYPOXIA"``); the words in a row (``"interferon alpha"``
+        for ``"HALLMARK_INTERFERON_ALPHA_RESPONSE"``), whole ones before beginnings; the letters anywhere.
     key
         Key of the fit.
 
@@ -39,9 +43,10 @@ def component_names(
     Raises
     ------
     KeyError
-        If nothing was fitted under `key`, or a name is unknown; the message gives the closest ones.
+        If nothing was fitted under `key`, a name is unknown (the message gives the closest ones), or it is part of
+        several (the message lists them).
     ValueError
-        If `components` is empty or repeats a name.
+        If `components` is empty or repeats a name, or the cells were joined from several fits.
 
     Examples
     --------
@@ -50,22 +55,13 @@ def component_names(
     >>> pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
     >>> pae.get.component_names(adata)[-3:]
     ['program_6', 'free_1', 'free_2']
+    >>> pae.get.component_names(adata, ["Program 6", "m_2"])
+    ['program_6', 'program_2']
     """
     names = lookup.component_names(adata, key)
     if components is None:
         return names
-    chosen = [components] if isinstance(components, str) else [str(name) for name in components]
-    if not chosen or len(set(chosen)) < len(chosen):
-        msg = f"Name at least one component, and none twice; got {listed(chosen)}."
-        raise ValueError(msg)
-    unknown = pd.Index(chosen)[~pd.Index(chosen).isin(names)].tolist()
-    if unknown:
-        lower = {name.lower(): name for name in names}
-        close = difflib.get_close_matches(unknown[0].lower(), lower, n=3, cutoff=0.4)
-        hint = f"closest: {', '.join(repr(lower[name]) for name in close)}" if close else f"e.g. {names[0]!r}"
-        msg = f"No component is called {listed(unknown)} ({hint}); see pae.get.component_names(adata)."
-        raise KeyError(msg)
-    return chosen
+    return find(names, [components] if isinstance(components, str) else [str(name) for name in components])
 
 
 def scores(
@@ -240,7 +236,9 @@ def history(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     >>> pae.get.history(adata).shape
     (100, 4)
     """
-    terms = lookup.value(adata, key, keys.HISTORY)
+    fit = lookup.fit_of(adata, key)
+    without = lookup.plain(fit[keys.PARAMS].get("scores", "")) == "members"  # concat drops what is empty
+    terms = fit.get(keys.HISTORY, {}) if without else lookup.value(adata, key, keys.HISTORY)
     first = [name for name in ("loss", "reconstruction", "zero", "entropy") if name in terms]
     columns = {str(name): np.asarray(terms[name], dtype=float).ravel() for name in dict.fromkeys([*first, *terms])}
     return pd.DataFrame(columns).rename_axis(index="iteration")
@@ -293,55 +291,6 @@ def enrichment(
         table = table[table["component"].isin(component_names(adata, components, key=key))]
     table = significant(table, max_padj)
     return table.astype(dict.fromkeys(table.columns[table.dtypes == "category"], object))
-
-
-def to_anndata(adata: AnnData, *, key: str = keys.DEFAULT) -> AnnData:
-    """Return cells × components as an AnnData, for scanpy's own plots and tests.
-
-    Parameters
-    ----------
-    adata
-        A fitted or transformed AnnData. Reads ``obsm["X_{key}"]`` and, of components, the table of :func:`variance`.
-    key
-        Key of the fit.
-
-    Returns
-    -------
-    anndata.AnnData
-        ``X`` the scores (codes of a sparse autoencoder stay sparse); ``var`` the table of :func:`variance`, indexed by
-        component; ``obs``, ``obsm`` and ``obsp`` as they were, and of ``uns`` the colours (``*_colors``) and
-        ``neighbors``. Nothing is shared with `adata`.
-
-    Raises
-    ------
-    KeyError
-        If nothing was fitted under `key`.
-
-    Examples
-    --------
-    >>> import scanpy as sc
-    >>> programs = pae.get.to_anndata(adata)
-    >>> programs.shape
-    (300, 9)
-    >>> axes = sc.pl.matrixplot(programs, ["program_1", "free_1"], "cell_type", show=False)
-    >>> sc.get.obs_df(programs, ["cell_type", "program_1"]).shape
-    (300, 2)
-    """
-    import anndata
-
-    values = lookup.matrix(adata, "obsm", keys.scores(key), key)
-    var = pd.DataFrame(index=component_names(adata, key=key))
-    if keys.VARIANCE_RATIO in lookup.fit_of(adata, key):
-        var = variance(adata, key=key).set_index("component").rename_axis(index=None)
-    carried = {name: adata.uns[name] for name in adata.uns if name.endswith("_colors") or name == "neighbors"}
-    return anndata.AnnData(
-        X=values.copy(),
-        obs=adata.obs.copy(),
-        var=var,
-        obsm={name: value.copy() for name, value in adata.obsm.items() if name != keys.scores(key)},
-        obsp={name: value.copy() for name, value in adata.obsp.items()},
-        uns=deepcopy(carried),
-    )
 
 
 def significant(table: pd.DataFrame, max_padj: float | None) -> pd.DataFrame:

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from pathwayae._slots.names import PREFIX
 from pathwayae.pl import _axes
 
-PREFIX = re.compile(r"[A-Z][A-Z0-9]*_")  # of a collection: HALLMARK_, REACTOME_, GOBP_
 GAP = "…"
 
 

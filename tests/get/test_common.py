@@ -127,8 +127,9 @@ def test_enrichment(adata):
     assert len(get.enrichment(adata)) == 2
     assert get.enrichment(adata, max_padj=0.05)["component"].tolist() == ["free_1"]
     assert get.enrichment(adata, components="B cells")["padj"].tolist() == [0.2]
+    assert get.enrichment(adata, components="b CELL")["padj"].tolist() == [0.2]
     with pytest.raises(KeyError, match="closest: 'B cells'"):
-        get.enrichment(adata, components="B cell")
+        get.enrichment(adata, components="B cels")
     with pytest.raises(ValueError, match="max_padj"):
         get.enrichment(adata, max_padj=5)
 
@@ -142,7 +143,7 @@ def test_to_anndata_shares_nothing_and_carries_what_plots_need(adata):
     assert set(programs.obsm) == {"X_umap"}
     assert "connectivities" in programs.obsp
     assert set(programs.uns) == {"cell_type_colors", "neighbors"}
-    assert list(programs.var.columns) == ["variance_ratio", "kind", "n_genes", "n_matched"]
+    assert list(programs.var.columns) == ["variance_ratio", "kind", "n_genes", "n_matched", "verdict", "reason"]
     programs.X[:] = 0
     programs.obsm["X_umap"][:] = 0
     programs.uns["neighbors"]["params"]["n_neighbors"] = 99

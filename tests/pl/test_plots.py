@@ -200,7 +200,7 @@ def test_embedding_takes_any_basis(adata):
     with pytest.raises(ValueError, match="which has 2"):
         pl.embedding(adata, NAMES[0], dims=(0, 2), show=False)
     with pytest.raises(KeyError, match="closest: 'B cells'"):
-        pl.embedding(adata, "B cell", show=False)
+        pl.embedding(adata, "B cels", show=False)
 
 
 LOSS, ERROR, ZERO, ENTROPY = (
