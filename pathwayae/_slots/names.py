@@ -20,7 +20,7 @@ def find(names: Sequence[str], asked: Sequence[str]) -> list[str]:
 
     The first of these that fits counts: the name itself; the name in other letters, with or without the prefix of its
     collection; names with these words in a row; names with these letters. Case and what stands between words do not
-    matter. A misspelled name is never guessed.
+    matter; a number is not part of a longer one. A misspelled name is never guessed.
 
     Raises
     ------
@@ -67,8 +67,9 @@ def _fitting(names: Sequence[str], asked: str) -> list[str]:
     plain = [_plain(name) for name in names]
     same = [name for name, own in zip(names, plain, strict=True) if words in (own, _plain(_bare(name)))]
     whole = [name for name, own in zip(names, plain, strict=True) if f" {words} " in f" {own} "]
-    begun = [name for name, own in zip(names, plain, strict=True) if f" {words}" in f" {own}"]
-    part = [name for name, own in zip(names, plain, strict=True) if words in own]
+    letters = f"{r'(?<!\d)' if words[0].isdigit() else ''}{re.escape(words)}{r'(?!\d)' if words[-1].isdigit() else ''}"
+    begun = [name for name, own in zip(names, plain, strict=True) if re.search(rf"\b{letters}", own)]
+    part = [name for name, own in zip(names, plain, strict=True) if re.search(letters, own)]
     return same or whole or begun or part
 
 

@@ -81,6 +81,14 @@ def test_the_order_is_kept_and_no_name_comes_twice(caplog):
         find([], ["a"])
 
 
+def test_a_number_is_no_part_of_a_longer_one():
+    names = ["IL10 signaling", "CD40 signaling", "program_12", "9 steps of 19"]
+    for asked in ("IL1", "CD4", "program 1", "2", "1"):
+        with pytest.raises(KeyError, match="No component is called"):
+            find(names, [asked])
+    assert find(names, ["IL10", "program 12", "19"]) == ["IL10 signaling", "program_12", "9 steps of 19"]
+
+
 def test_names_that_differ_in_case_alone_are_told_apart():
     assert find(["Abc", "ABC"], ["ABC"]) == ["ABC"]
     with pytest.raises(KeyError, match="part of 2 names: 'Abc', 'ABC'"):

@@ -306,7 +306,7 @@ def test_numbers_are_looked_at(adata):
     with pytest.raises(TypeError, match="n_genes"):
         tl.latent_genes(adata, n_genes=1.5)
     with pytest.raises(KeyError, match="closest: 'latent_3'"):
-        tl.latent_genes(adata, "Latent_3")
+        tl.latent_genes(adata, "Latnt_3")
 
 
 def test_what_was_not_measured_is_said(adata):
