@@ -67,8 +67,9 @@ def _fitting(names: Sequence[str], asked: str) -> list[str]:
     plain = [_plain(name) for name in names]
     same = [name for name, own in zip(names, plain, strict=True) if words in (own, _plain(_bare(name)))]
     whole = [name for name, own in zip(names, plain, strict=True) if f" {words} " in f" {own} "]
-    letters = f"{r'(?<!\d)' if words[0].isdigit() else ''}{re.escape(words)}{r'(?!\d)' if words[-1].isdigit() else ''}"
-    begun = [name for name, own in zip(names, plain, strict=True) if re.search(rf"\b{letters}", own)]
+    before, after = (r"(?<!\d)" if words[0].isdigit() else ""), (r"(?!\d)" if words[-1].isdigit() else "")
+    letters = before + re.escape(words) + after
+    begun = [name for name, own in zip(names, plain, strict=True) if re.search(r"\b" + letters, own)]
     part = [name for name, own in zip(names, plain, strict=True) if re.search(letters, own)]
     return same or whole or begun or part
 
