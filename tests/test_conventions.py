@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "core/trust": {"core", "core/moments", "core/evidence", "core/grouped"},
     "core/sparse_ae": {"core", "core/moments"},
     "core/archetypes": {"core", "core/moments"},
+    "core/contrasts": {"core", "core/grouped"},
     "_checks": {"core"},
     "_cells": {"core", "_checks"},
     "_slots": {"core", "_checks"},
@@ -60,6 +61,7 @@ ODDITIES = {
     "core/moments/cells_times.py": {"numba"},
     "core/trust/coherence_loops.py": {"numba"},
     "core/archetypes/active_set.py": {"numba"},
+    "core/contrasts/mixed.py": {"statsmodels"},
     "core/sparse_ae/active.py": {"numba"},
 }
 LEGACY_RANDOM = {"default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64", "RandomState"}

@@ -83,6 +83,7 @@ RELEVANCE = "relevance"
 RELEVANCE_PARAMS = "relevance_params"
 REFINEMENT = "refinement"
 REFINEMENT_PARAMS = "refinement_params"
+RANK_PATHWAYS = "rank_pathways"
 
 
 # Of pae.tl.refine, genes × pathways; they do not outlive the fit that they are of.
@@ -104,6 +105,16 @@ def posterior(key: str) -> str:
 def call(key: str) -> str:
     """``varm``: code of what was decided."""
     return f"{key}_call"
+
+
+def rank_params(name: str) -> str:
+    """``uns[key]``: settings of pae.tl.rank_pathways, and what was left out."""
+    return f"{name}_params"
+
+
+def rank_genes(name: str) -> str:
+    """``uns[key]``: genes that carry the differences of pae.tl.rank_pathways."""
+    return f"{name}_genes"
 
 
 THETA_PATH = "theta_path"

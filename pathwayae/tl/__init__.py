@@ -5,6 +5,7 @@ from pathwayae.tl._archetypes.fit import archetypes
 from pathwayae.tl._archetypes.selection import archetype_selection
 from pathwayae.tl._archetypes.settings import ArchetypesSettings
 from pathwayae.tl._archetypes.trust import archetype_trust
+from pathwayae.tl._contrasts.rank import rank_pathways
 from pathwayae.tl._enrich import enrich
 from pathwayae.tl._grouped.fit import fit
 from pathwayae.tl._grouped.refine import refine
@@ -38,6 +39,7 @@ __all__ = [
     "latent_selectivity",
     "latent_sparsity",
     "n_extra_path",
+    "rank_pathways",
     "refine",
     "relevance",
     "sparse_ae",

@@ -1,0 +1,1 @@
+"""Groups of cells compared with samples as replicates, on arrays."""

@@ -1,0 +1,1 @@
+"""Groups of cells compared by their scores."""
