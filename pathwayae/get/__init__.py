@@ -2,13 +2,9 @@
 
 from pathwayae.get._archetypes.model import archetypes
 from pathwayae.get._archetypes.tables import archetype_features, archetype_groups, archetype_selection, archetype_trust
-<<<<<<< HEAD
 from pathwayae.get._common import component_names, enrichment, history, loadings, scores, variance
-from pathwayae.get._exchange import to_anndata, to_net, to_obs
-=======
-from pathwayae.get._common import component_names, enrichment, history, loadings, scores, to_anndata, variance
 from pathwayae.get._contrasts import rank_pathways
->>>>>>> 9e3fcc8 (Rank pathways between groups with samples as replicates: moderated, mixed and per-cell tests, and the genes that carry each difference)
+from pathwayae.get._exchange import to_anndata, to_net, to_obs
 from pathwayae.get._grouped.batches import batch_variance
 from pathwayae.get._grouped.refinement import refined, refinement
 from pathwayae.get._grouped.relevance import relevance
