@@ -44,6 +44,7 @@ def moments(
     join: Literal["exact", "inner"] = "exact",
     sample_key: str | None = None,
     batch_key: str | None = None,
+    covariates: str | Sequence[str] | None = None,
     n_folds: int | None = None,
     normalize: Literal["log1p"] | None = None,
     target_sum: float = 1e4,
@@ -72,6 +73,9 @@ def moments(
         (``"inner"``). The order of genes may differ in either case.
     sample_key, batch_key
         Columns of ``obs``; each value is a stratum of its own (each pair of values with both, ``"batch | sample"``).
+    covariates
+        Column of ``obs``, or several, whose levels are kept apart in every batch (``"batch | level | sample"``), for
+        fits that estimate batch effects beside them.
     n_folds
         Divide the strata among so many folds, whole, the largest first; without strata, the cells at random. A fold
         is named after its strata, joined with ``" + "``.
@@ -171,7 +175,8 @@ def moments(
         sources = _sources.open_all(data, stack, layer=layer, gene_symbols=gene_symbols, n_bytes=budget)
         names, columns = _columns(sources, genes, join)
         counts = _check_values(sources, normalize)
-        keys = [key for key in (batch_key, sample_key) if key is not None]
+        beside = [covariates] if isinstance(covariates, str) else list(covariates or ())
+        keys = [key for key in (batch_key, *beside, sample_key) if key is not None]
         codes, strata = _strata.of_cells(sources, keys, n_folds, random_state)
         size = (len(codes), len(strata))
         probes = _strata.probes_for(names, *size, sketch=sketch, rank=rank, budget=budget, seed=random_state)

@@ -24,7 +24,8 @@ class Fitted(NamedTuple):
     """A fit on m genes, in the order of their names.
 
     ``genes`` are their places in the AnnData, ``membership`` (m, p) and ``loadings`` (m, k) as stored, ``encoder``
-    (m, k) with scores ``((X − mean) / scale) @ encoder``; ``batches`` those that the fit centred genes within.
+    (m, k) with scores ``((X − mean) / scale) @ encoder``; ``batches`` those that the fit centred genes within, and
+    ``effects``, (b, m), what it took off them where that was estimated beside covariates.
     """
 
     genes: NDArray[np.intp]
@@ -37,6 +38,7 @@ class Fitted(NamedTuple):
     scale: NDArray[np.float64]
     params: dict[str, Any]
     batches: tuple[str, ...] = ()
+    effects: NDArray[np.float64] | None = None
 
     @property
     def n_pathways(self) -> int:
@@ -72,7 +74,9 @@ def fitted(adata: AnnData, key: str) -> Fitted:
     encoder = encoder_of(adata, key, index).toarray()
     names = lookup.component_names(adata, key)
     levels = batch_names(adata, key)
-    return Fitted(index, own[index], names, membership, loadings, encoder, mean[index], scale[index], params, levels)
+    effects = batch_means(adata, key)[index].T - mean[index] if levels and "covariates" in params else None
+    units = (mean[index], scale[index])
+    return Fitted(index, own[index], names, membership, loadings, encoder, *units, params, levels, effects)
 
 
 def encoder_of(adata: AnnData, key: str, genes: NDArray[np.intp]) -> Encoder:
@@ -107,7 +111,10 @@ def batch_names(adata: AnnData, key: str) -> tuple[str, ...]:
 
 
 def batch_means(adata: AnnData, key: str) -> NDArray[np.float64]:
-    """Mean of each gene in each batch of the fit, genes × batches; zero for genes outside the model."""
+    """Centre of each gene in each batch of the fit, genes × batches; zero for genes outside the model.
+
+    Its mean there; with covariates what it would be at the composition of all cells.
+    """
     return np.asarray(lookup.slot(adata, "varm", keys.batch_means(key), key), dtype=np.float64)
 
 
@@ -134,7 +141,7 @@ def write(
     means = None
     if batches_of_fit is not None:
         means = np.zeros((n_genes, len(batches_of_fit.names)))
-        means[genes] = batches_of_fit.means.T
+        means[genes] = batches_of_fit.centres.T
         entries[keys.BATCHES] = np.array(batches_of_fit.names, dtype=object)
     encoder, bins = None, None
     if not model.tied:

@@ -75,6 +75,10 @@ def fit(
         Literal["unit", "pareto", "none"], typer.Option(help="Divide genes by their s.d., the root of it, or not.")
     ] = "pareto",
     batch_key: Annotated[str | None, typer.Option(help="Column of obs with batches, to centre genes within.")] = None,
+    covariates: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of obs, such as cell types, beside which batch effects are estimated; may repeat."),
+    ] = None,
     condition_key: Annotated[
         str | None, typer.Option(help="Column of obs with the groups to compare; batches of one alone are warned of.")
     ] = None,
@@ -142,6 +146,7 @@ def fit(
                 support=SUPPORT[support],
                 learning_rate=learning_rate,
                 max_iter=max_iter,
+                condition_key=condition_key,
             )
             pae.tl.fit(
                 adata,
@@ -157,7 +162,7 @@ def fit(
                 theta=theta,
                 scale=None if scale == "none" else scale,
                 batch_key=batch_key,
-                condition_key=condition_key,
+                covariates=covariates or None,
                 settings=settings,
                 device=device,
                 random_state=random_state,
@@ -221,6 +226,7 @@ def _moments(context: typer.Context, adata: AnnData, run: Run) -> Moments | Sket
         gene_symbols=given["gene_symbols"],
         sample_key=given["sample_key"],
         batch_key=given["batch_key"],
+        covariates=given["covariates"],
         n_folds=5 if held_out else None,
         normalize=None if given["normalize"] == "none" else given["normalize"],
         target_sum=given["target_sum"],

@@ -1,13 +1,13 @@
 """Cells in batches: their means, what they shift the scores by, and the variance between them.
 
-Differences between the means of batches are all that is removed, and exactly; what a batch does to the spread of a
-gene, or to what goes with what, stays.
+Differences between the means of batches are all that is removed, and exactly, or what of them covariates do not
+account for; what a batch does to the spread of a gene, or to what goes with what, stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from pathwayae.core.groups import share
+from pathwayae.core.moments.design import adjusted_means, indicator
 from pathwayae.core.moments.gram_product import Data
 from pathwayae.core.moments.moments import Floats, Scale, Standardized
 from pathwayae.core.moments.sketch import AnyMoments, Sketch, StandardizedSketch
@@ -26,32 +27,56 @@ JOINT = " | "  # between the batch and the sample in the name of a stratum
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """Number of cells, shape (b,), and sum of each gene, (b, g), of every batch; of a sketch its shadow, (b, m)."""
+    """Number of cells, shape (b,), and sum of each gene, (b, g), of every batch; of a sketch its shadow, (b, m).
+
+    ``kept`` (b, g) is the part of its mean, less that of all cells, that a batch keeps: what its composition accounts
+    for. None where batches keep nothing.
+    """
 
     names: tuple[str, ...]
     counts: Floats
     sums: Floats
     shadow: Floats | None = None
+    kept: Floats | None = None
 
     @property
     def means(self) -> Floats:
         """Mean of each gene in each batch, shape (b, g)."""
         return self.sums / self.counts[:, None]
 
+    @property
+    def centres(self) -> Floats:
+        """What is taken off the cells of each batch, shape (b, g)."""
+        return self.means if self.kept is None else self.means - self.kept
+
     def subset(self, genes: NDArray[Any]) -> Batches:
         """Batches for some genes: indices or a boolean mask."""
-        return Batches(self.names, self.counts, self.sums[:, genes], self.shadow)
+        kept = None if self.kept is None else self.kept[:, genes]
+        return Batches(self.names, self.counts, self.sums[:, genes], self.shadow, kept)
+
+    def beside(self, shared: Floats, sums: Floats) -> Batches:
+        """The same with batch effects estimated beside covariates, see :func:`design.adjusted_means`."""
+        return replace(self, kept=self.means - adjusted_means(shared, sums, len(self.names)))
+
+    def with_effects(self, effects: Floats) -> Batches:
+        """The same with batch effects that are known, shape (b, g): what batches are too high by."""
+        n = self.counts.sum()
+        middle = (self.sums.sum(axis=0) - self.counts @ effects) / n
+        return replace(self, kept=self.means - effects - middle)
 
 
 def sums_of(block: Any, codes: NDArray[np.intp], n_batches: int) -> Floats:
-    """Sum of each gene over the cells of each batch, float64, shape (b, g); block dense or CSR, codes from 0."""
-    cells = np.arange(len(codes))
-    indicator = sp.csr_matrix((np.ones(len(codes)), (codes, cells)), shape=(n_batches, len(codes)))
-    sums = indicator @ block
+    """Sum of each gene over the cells of each batch, float64, shape (b, g); block dense or CSR, codes from 0.
+
+    With codes of shape (f, n) over the levels of all cells of the factors, see :func:`design.indicator`.
+    """
+    sums = indicator(codes, n_batches) @ block
     return np.asarray(sums.toarray() if sp.issparse(sums) else sums, dtype=np.float64)
 
 
-def of_strata(moments: AnyMoments, levels: Sequence[str], weights: Floats | None = None) -> Batches:
+def of_strata(
+    moments: AnyMoments, levels: Sequence[str], weights: Floats | None = None, *, effects: Floats | None = None
+) -> Batches:
     """Strata added up into batches: a stratum is a batch, or a sample of one, named ``"batch | sample"``.
 
     Parameters
@@ -62,6 +87,8 @@ def of_strata(moments: AnyMoments, levels: Sequence[str], weights: Floats | None
         Names of the batches that are known.
     weights
         How often every cell of a stratum counts, shape (s,), as in a bootstrap; by default once.
+    effects
+        What is taken off the cells of each level, (levels, g), where it is known; by default the mean of the batch.
 
     Returns
     -------
@@ -82,7 +109,14 @@ def of_strata(moments: AnyMoments, levels: Sequence[str], weights: Floats | None
     there = counts > 0
     share, named = share[there], tuple(np.array(names, dtype=object)[there].tolist())
     shadow = share @ moments.shadow if isinstance(moments, Sketch) else None
-    return Batches(named, counts[there], share @ moments.sums, shadow)
+    found = Batches(named, counts[there], share @ moments.sums, shadow)
+    if effects is None:
+        return found
+    known = dict(zip(levels, effects, strict=True))
+    mean = found.sums.sum(axis=0) / found.counts.sum()
+    return found.with_effects(
+        np.array([known.get(name, own - mean) for name, own in zip(named, found.means, strict=True)])
+    )
 
 
 def centred(
@@ -90,8 +124,10 @@ def centred(
 ) -> Standardized | StandardizedSketch:
     """Moments of cells less the means of their batch, see ``standardize_within`` of moments and sketch."""
     if isinstance(moments, Sketch):
-        return moments.standardize_within(batches.counts, batches.sums, batches.shadow, scale=scale, unit=unit)
-    return moments.standardize_within(batches.counts, batches.sums, scale=scale, unit=unit)
+        return moments.standardize_within(
+            batches.counts, batches.sums, batches.shadow, kept=batches.kept, scale=scale, unit=unit
+        )
+    return moments.standardize_within(batches.counts, batches.sums, kept=batches.kept, scale=scale, unit=unit)
 
 
 def _batch_of(stratum: str, levels: Sequence[str], strata: Sequence[str]) -> str:
@@ -162,19 +198,23 @@ def check_known(names: Sequence[str], known: Sequence[str], strata: Sequence[str
         raise ValueError(msg)
 
 
-def variance(batches: Batches, data: Data, encoder: Any, within: Floats, names: list[str]) -> pd.DataFrame:
-    """One row per component: variance of its score between batches, before and after their means are taken off.
+def variance(batches: Batches, data: Data, encoder: Any, power: Floats, names: list[str]) -> pd.DataFrame:
+    """One row per component: variance of its score between batches, before and after what is taken off them.
 
-    ``within`` are the sums of squares of the scores about the means of the batches, shape (k,).
+    ``power`` are the sums of squares of the scores as they are then, shape (k,): ``eᵀ G e``.
     """
-    shifts = offsets(batches.means, data.mean, data.scale, encoder)
+    kept = np.zeros((len(batches.names), len(names)))
+    if batches.kept is not None:
+        kept = offsets(batches.kept, np.zeros_like(data.mean), data.scale, encoder)
+    within = np.maximum(power - batches.counts @ kept**2, 0.0)
+    shifts = offsets(batches.centres, data.mean, data.scale, encoder)
     furthest = np.abs(shifts * np.sqrt(batches.counts)[:, None]).argmax(axis=0)
     spread = np.sqrt(within / data.n)
     shift = shifts[furthest, np.arange(len(names))]
     columns = {
         "component": np.array(names, dtype=object),
-        "before": variance_between(shifts, batches.counts, within),
-        "after": np.zeros(len(names)),
+        "before": variance_between(shifts + kept, batches.counts, within),
+        "after": variance_between(kept, batches.counts, within),
         "batch": np.array(batches.names, dtype=object)[furthest],
         "shift": np.divide(shift, spread, out=np.zeros_like(shift), where=spread > 0),
     }

@@ -184,15 +184,24 @@ class Moments:
         return standardized
 
     def standardize_within(
-        self, counts: Floats, sums: Floats, *, scale: Scale = "pareto", unit: Floats | None = None
+        self,
+        counts: Floats,
+        sums: Floats,
+        *,
+        kept: Floats | None = None,
+        scale: Scale = "pareto",
+        unit: Floats | None = None,
     ) -> Standardized:
         """Moments of cells less the means of their batch, whose counts (b,) and sums (b, g) add up to those of all.
 
         Genes are divided by ``unit`` (g,), or where it is None as ``scale`` says. No Gram matrix per batch is needed:
-        ``Σ_b (G_b − n_b μ_b μ_bᵀ) = G − Σ_b n_b μ_b μ_bᵀ``.
+        ``Σ_b (G_b − n_b μ_b μ_bᵀ) = G − Σ_b n_b μ_b μ_bᵀ``. Of its mean a batch may keep a part ``kept`` (b, g), which
+        adds ``Σ_b n_b kept_b kept_bᵀ``.
         """
         means = sums / counts[:, None]
         between = means.T @ (means * counts[:, None])
+        if kept is not None:
+            between -= kept.T @ (kept * counts[:, None])
         variance = self._variance(np.diagonal(between) / self.n)
         unit = unit_of(variance, scale) if unit is None else unit
         gram = (self.gram - between) / unit / unit[:, None]

@@ -187,13 +187,14 @@ class Sketch:
         sums: Floats,
         shadow: Floats | None = None,
         *,
+        kept: Floats | None = None,
         scale: Scale = "pareto",
         unit: Floats | None = None,
     ) -> StandardizedSketch:
         """Moments of cells less the means of their batch, whose counts (b,) and sums (b, g) add up to those of all.
 
         ``shadow`` (b, m) is Ωᵀ times the sums of each batch; it may be left out where these are all genes that were
-        read. See :meth:`Moments.standardize_within`.
+        read. Genes that were read but are not here keep nothing. See :meth:`Moments.standardize_within`.
         """
         if shadow is None:
             if not self.probes.whole:
@@ -204,9 +205,15 @@ class Sketch:
                 raise ValueError(msg)
             shadow = sums @ self.probes.matrix()
         means = sums / counts[:, None]
-        variance = self._variance(counts @ means**2 / self.n)
+        explained = counts @ means**2
         products = self._products - means.T @ shadow
         core = self._core - shadow.T @ (shadow / counts[:, None])
+        if kept is not None:
+            own_shadow = kept @ self.probes.matrix()
+            explained -= counts @ kept**2
+            products += kept.T @ (own_shadow * counts[:, None])
+            core += own_shadow.T @ (own_shadow * counts[:, None])
+        variance = self._variance(explained / self.n)
         own = np.where(variance > 0, variance * self.n, 0.0)
         unit = unit_of(variance, scale) if unit is None else unit
         return self._result(products, core, own, self.mean, unit)

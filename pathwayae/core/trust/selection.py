@@ -50,6 +50,8 @@ class Design(NamedTuple):
         How genes are standardised, by the training cells.
     batches
         Names of the batches within which cells are centred, those held out too; none for all cells alike.
+    effects
+        What is taken off the cells of each batch, shape (b, g), where it was estimated beside covariates.
     """
 
     moments: AnyMoments
@@ -58,6 +60,7 @@ class Design(NamedTuple):
     center: bool
     scale: Scale
     batches: tuple[str, ...] = ()
+    effects: Floats | None = None
 
     @property
     def folds(self) -> list[tuple[str, ...]]:
@@ -260,7 +263,7 @@ def _splits(design: Design) -> Iterator[tuple[Data, Data]]:
             whole = others.standardize(center=design.center, scale=design.scale)
             yield whole, own.standardize_with(whole.mean, whole.scale)
             continue
-        known, left = of_strata(others, design.batches), of_strata(own, design.batches)
+        known, left = (of_strata(part, design.batches, effects=design.effects) for part in (others, own))
         train = centred(others, known, scale=design.scale)
         yield train, centred(own, left, unit=train.scale)
 

@@ -30,9 +30,10 @@ def batch_variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per component: ``component``, ``before`` (share from 0 to 1, all cells centred alike), ``after`` (0 for
-        the cells of the fit, by construction), ``batch`` (the one that contributes most to ``before``) and ``shift``
-        (how far that batch lay from the mean of all cells, in standard deviations within batches).
+        One row per component: ``component``, ``before`` (share from 0 to 1, all cells centred alike), ``after`` (of
+        the scores of the fit: 0 by construction, or with ``covariates`` what the composition of the batches accounts
+        for), ``batch`` (the one whose effect contributes most to ``before``) and ``shift`` (how much is taken off it,
+        in standard deviations within batches).
 
     Raises
     ------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,25 +14,63 @@ from numpy.typing import NDArray
 from pathwayae._cells import sources
 from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.moments import batches as core
-from pathwayae.core.moments.batches import Batches
+from pathwayae.core.moments import design
+from pathwayae.core.moments.batches import JOINT, Batches
 from pathwayae.core.moments.gram_product import Data
+from pathwayae.core.moments.sketch import AnyMoments
 from pathwayae.core.notice import listed, warn
 from pathwayae.tl._grouped.settings import Asked
 
 FEW = 10  # a mean of fewer cells takes much of what is theirs with it
 
 
-class Labels(NamedTuple):
-    """Names of the batches, sorted, and which of them each cell is of, shape (n,); the column of ``obs``."""
+class Factor(NamedTuple):
+    """A column of ``obs``: its levels, sorted, and which of them each cell is of, shape (n,)."""
 
     key: str
     names: tuple[str, ...]
     codes: NDArray[np.intp]
 
 
+class Labels(NamedTuple):
+    """Names of the batches, sorted, and which of them each cell is of, shape (n,); the column of ``obs``.
+
+    ``covariates`` are what batch effects are estimated beside.
+    """
+
+    key: str
+    names: tuple[str, ...]
+    codes: NDArray[np.intp]
+    covariates: tuple[Factor, ...] = ()
+
+    @property
+    def n_levels(self) -> int:
+        """Number of batches and of the levels of all covariates."""
+        return len(self.names) + sum(len(one.names) for one in self.covariates)
+
+    @property
+    def levels(self) -> NDArray[np.intp]:
+        """Batch of each cell, then its level of every covariate, counted through all of them, shape (f, n)."""
+        sizes = [0, len(self.names), *(len(one.names) for one in self.covariates)]
+        starts = np.cumsum(sizes)
+        return np.array(
+            [
+                codes + start
+                for codes, start in zip((self.codes, *(c.codes for c in self.covariates)), starts, strict=False)
+            ]
+        )
+
+    def beside(self, batches: Batches, sums: NDArray[np.float64]) -> Batches:
+        """The same batches with effects estimated beside the covariates, from the sums over all levels, (q, g)."""
+        if not self.covariates:
+            return batches
+        return batches.beside(design.cells_shared(self.levels, self.n_levels), sums)
+
+
 def check(asked: Asked) -> None:
     """Raise where the settings of a fit contradict centring within batches."""
-    batch_key, condition_key = asked.batch_key, asked.condition_key
+    batch_key, condition_key = asked.batch_key, asked.settings.condition_key
+    _check_covariates(asked)
     for name, value in (("batch_key", batch_key), ("condition_key", condition_key)):
         if not isinstance(value, str | None):
             msg = f"{name}={value!r} must be the name of one column of obs, not {type(value).__name__}."
@@ -47,16 +87,21 @@ def check(asked: Asked) -> None:
 
 
 def read(
-    adata: AnnData, source: sources.Source | None, batch_key: str | None, condition_key: str | None
+    adata: AnnData,
+    source: sources.Source | None,
+    batch_key: str | None,
+    condition_key: str | None,
+    covariates: Sequence[str] = (),
 ) -> Labels | None:
-    """The batches of the cells of a fit; warns of batches that are one condition.
+    """The batches of the cells of a fit, and covariates; warns of batches that are one condition.
 
     Raises
     ------
     KeyError
         If a column does not exist.
     ValueError
-        If a cell has no batch or condition.
+        If a cell has no batch, condition or covariate, a covariate holds numbers, or nothing tells the batches from
+        the covariates.
     """
     if batch_key is None:
         return None
@@ -64,7 +109,99 @@ def read(
     names, codes = np.unique(labels.astype(str), return_inverse=True)
     if condition_key is not None:
         _check_conditions(labels, _column(adata, source, condition_key), batch_key, condition_key)
-    return Labels(batch_key, tuple(names.tolist()), codes)
+    found = Labels(batch_key, tuple(names.tolist()), codes, tuple(_factor(adata, source, key) for key in covariates))
+    if covariates:
+        _check_design(found)
+    return found
+
+
+def _factor(adata: AnnData, source: sources.Source | None, key: str) -> Factor:
+    """A covariate; raises where it holds numbers."""
+    values = _column(adata, source, key)
+    kind = getattr(adata.obs[key], "dtype", None)
+    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
+        msg = (
+            f"covariates: {key!r} holds numbers ({kind}), and covariates are categories. Where they are labels, pass a "
+            f"column of adata.obs[{key!r}].astype(str); where they measure something, cut them with pd.cut."
+        )
+        raise ValueError(msg)
+    names, codes = np.unique(values.astype(str), return_inverse=True)
+    return Factor(key, tuple(names.tolist()), codes)
+
+
+def _check_covariates(asked: Asked) -> None:
+    """Raise where covariates are no columns to estimate batches beside."""
+    keys = asked.covariate_keys
+    if not all(isinstance(key, str) for key in keys):
+        msg = f"covariates={asked.covariates!r} must be a column of obs or a list of them."
+        raise TypeError(msg)
+    if keys and asked.batch_key is None:
+        msg = f"covariates={asked.covariates!r} are what batch effects are estimated beside; pass batch_key too."
+        raise ValueError(msg)
+    if len({*keys, asked.batch_key}) < len(keys) + 1:
+        msg = f"covariates={asked.covariates!r} must name each column once, and not batch_key={asked.batch_key!r}."
+        raise ValueError(msg)
+
+
+def _check_design(labels: Labels) -> None:
+    """Raise where nothing tells batches from covariates; warn where only few cells do."""
+    shared, n_batches = design.cells_shared(labels.levels, labels.n_levels), len(labels.names)
+    groups = design.comparable(shared, n_batches)
+    named = listed((one.key for one in labels.covariates), 10)
+    if groups.max() > 0:
+        parts = [[name for name, group in zip(labels.names, groups, strict=True) if group == j] for j in (0, 1)]
+        msg = (
+            f"Batches and covariates are confounded: {listed(parts[0])} and {listed(parts[1])} of {labels.key!r} share "
+            f"no level of {named} through which they could be compared ({groups.max() + 1} such groups of batches). "
+            "Leave out that covariate or join its levels, leave out those batches, or fit without batch_key."
+        )
+        raise ValueError(msg)
+    sure = design.effective_cells(shared, n_batches)
+    few = [(name, own) for name, own in zip(labels.names, sure, strict=True) if own < FEW]
+    if few and (np.diagonal(shared)[:n_batches][sure < FEW] >= FEW).any():
+        which = listed((f"{name!r} (as from {own:.2g} cells)" for name, own in few), 10, quoted=False)
+        msg = (
+            f"Few cells tell the batches of {labels.key!r} from {named}, so the effect of {len(few)} of {n_batches} is "
+            f"little sure: {which}. Join levels of the covariates that batches do not share, or leave such batches out."
+        )
+        warn(msg)
+
+
+def of_moments(moments: AnyMoments, labels: Labels) -> Batches:
+    """Batches from the strata of moments, beside covariates where strata are named ``"batch | level"``.
+
+    Raises
+    ------
+    ValueError
+        If a batch is not there, or a stratum is of no known batch and level.
+    """
+    found = core.of_strata(moments, labels.names)
+    core.check_known(labels.names, found.names, moments.strata)
+    if not labels.covariates:
+        return found
+    factors = (labels.names, *(one.names for one in labels.covariates))
+    known = {JOINT.join(names): i for i, names in enumerate(itertools.product(*factors))}
+    pairs = [_place_of(stratum, known, labels) for stratum in moments.strata]
+    levels = np.array(np.unravel_index(pairs, [len(names) for names in factors]))
+    levels += np.cumsum([0, *(len(names) for names in factors[:-1])])[:, None]
+    shared = design.cells_shared(levels, labels.n_levels, moments.counts)
+    return found.beside(shared, design.indicator(levels, labels.n_levels) @ moments.sums)
+
+
+def _place_of(stratum: str, known: dict[str, int], labels: Labels) -> int:
+    """Which pair of batch and levels a stratum is of, or a sample of."""
+    parts = stratum.split(JOINT)
+    names = [JOINT.join(parts[:i]) for i in range(1, len(parts) + 1)]
+    places = [known[name] for name in names if name in known]
+    if len(places) == 1:
+        return places[0]
+    keys = [one.key for one in labels.covariates]
+    what = "may be of several levels" if places else "is of no level"
+    msg = (
+        f"Stratum {stratum!r} of the moments {what} of covariates={keys}, which needs strata of batches and levels. "
+        f"Read them with pae.pp.moments(adata, batch_key={labels.key!r}, covariates={keys})."
+    )
+    raise ValueError(msg)
 
 
 def check_sizes(batches: Batches, key: str) -> None:
@@ -87,7 +224,7 @@ def shifts(
     if labels is None or batches is None:
         return None, None
     place = pd.Index(batches.names).get_indexer(pd.Index(labels.names))
-    return place[labels.codes], core.offsets(batches.means, data.mean, data.scale, encoder)
+    return place[labels.codes], core.offsets(batches.centres, data.mean, data.scale, encoder)
 
 
 def of_new_cells(source: sources.Source, key: str, names: list[str]) -> NDArray[np.intp]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -45,7 +46,7 @@ def fit(
     theta: float | Literal["auto"] = 0.3,
     scale: Literal["unit", "pareto"] | None = "pareto",
     batch_key: str | None = None,
-    condition_key: str | None = None,
+    covariates: str | Sequence[str] | None = None,
     settings: FitSettings | None = None,
     device: str = "auto",
     random_state: int = 0,
@@ -118,8 +119,12 @@ def fit(
         Column of ``obs`` with batches. Every gene is centred within each batch, which removes differences between the
         means of batches exactly, and σ is that of the deviations left. Iterates on the Gram matrix. Strata of `moments`
         must be the batches, or samples of them (``pae.pp.moments(batch_key=…, sample_key=…)``).
-    condition_key
-        Column of ``obs`` with the groups that will be compared: batches that hold one of them alone are warned of.
+    covariates
+        Column of ``obs``, or several, with what differs between batches for a good reason, as their cell types do where
+        batches hold them in unequal shares. Effects of batches are estimated beside those of the covariates, by least
+        squares of every gene on both, and the former alone are removed: the same that limma's ``removeBatchEffect``
+        does with its ``design``. Categories only. Strata of `moments` must be those of batches and levels
+        (``pae.pp.moments(batch_key=…, covariates=…)``).
     settings
         What rarely needs a change: balance, centring, solver and the descent, see :class:`pathwayae.tl.FitSettings`.
     device
@@ -200,7 +205,7 @@ def fit(
         theta=theta,
         scale=scale,
         batch_key=batch_key,
-        condition_key=condition_key,
+        covariates=covariates,
         settings=FitSettings() if settings is None else settings,
         device=device,
         random_state=random_state,

@@ -85,7 +85,7 @@ def standardize(model: Fitted, moments: AnyMoments) -> Standardized | Standardiz
     scale = model.params["scale"] or None
     if not model.batches:
         return moments.standardize(center=bool(model.params["center"]), scale=scale)
-    own = batches.of_strata(moments, model.batches)
+    own = batches.of_strata(moments, model.batches, effects=model.effects)
     batches.check_known(own.names, model.batches, moments.strata)
     return batches.centred(moments, own, scale=scale)
 
@@ -93,11 +93,13 @@ def standardize(model: Fitted, moments: AnyMoments) -> Standardized | Standardiz
 def left_out(model: Fitted, moments: AnyMoments, train: Data) -> Standardized | StandardizedSketch:
     """Moments of strata that took no part in ``train``, in its units, centred as new cells would be.
 
-    With batches these are centred at their own means: cells of a batch are left out of all others with it.
+    With batches these are centred at their own means: cells of a batch are left out of all others with it. Effects
+    that were estimated beside covariates are those of the fit.
     """
     if not model.batches:
         return moments.standardize_with(train.mean, train.scale)
-    return batches.centred(moments, batches.of_strata(moments, model.batches), unit=train.scale)
+    own = batches.of_strata(moments, model.batches, effects=model.effects)
+    return batches.centred(moments, own, unit=train.scale)
 
 
 def check_finite(moments: AnyMoments, places: NDArray[np.intp]) -> None:

@@ -52,6 +52,14 @@ class Prepared(NamedTuple):
         """Names of the batches that cells are centred within."""
         return () if self.batches is None else self.batches.names
 
+    @property
+    def effects(self) -> NDArray[np.float64] | None:
+        """What is taken off the cells of each batch, (b, g), where it was estimated beside covariates."""
+        if self.batches is None or self.batches.kept is None:
+            return None
+        effects: NDArray[np.float64] = self.batches.centres - self.data.mean
+        return effects
+
     def problem(self, config: Config) -> Problem:
         """What the core fits."""
         everywhere = np.ones(len(self.genes), dtype=bool)
@@ -78,7 +86,7 @@ def prepare(adata: AnnData, pathways: Any, asked: Asked, device: str) -> Prepare
     names = _checks.gene_names(adata, asked.gene_symbols)
     mask = _checks.gene_mask(adata, asked.mask_var)
     collection = of_pathways.collect(adata, pathways, names)
-    labels = of_batches.read(adata, source, asked.batch_key, asked.condition_key)
+    labels = of_batches.read(adata, source, asked.batch_key, asked.settings.condition_key, asked.covariate_keys)
     of_pathways.check_matched(collection, names[mask])
     moments = asked.moments
     if moments is None and asked.auto:
@@ -94,6 +102,7 @@ def prepare(adata: AnnData, pathways: Any, asked: Asked, device: str) -> Prepare
         device=device,
         progress=asked.progress,
         labels=labels,
+        given=asked.moments is not None,
     )
     constant = _constant(names[mask], names[genes], moments)
     matched = of_pathways.choose(collection, names[genes], asked.min_genes, asked.max_genes, constant=constant)

@@ -236,7 +236,8 @@ def choose(cells: Prepared, config: Config, asked: Asked) -> tuple[Config, int, 
     chosen = given if given.genes == tuple(cells.names.tolist()) else given.subset(cells.names)
     strata = chosen if cells.levels else folds(chosen, N_FOLDS)
     center, scale, n_extra = asked.settings.center, asked.scale, asked.n_extra
-    design = selection.Design(strata, cells.membership.toarray(), config, center, scale, tuple(cells.levels))
+    levels, effects = tuple(cells.levels), cells.effects
+    design = selection.Design(strata, cells.membership.toarray(), config, center, scale, levels, effects)
     if asked.theta == "auto":
         n_free = _n_most(design, N_EXTRA if n_extra == "auto" else n_extra)
         table = paths[keys.THETA_PATH] = _theta_path(design, n_free, selection.THETAS, progress=asked.progress)
@@ -355,4 +356,5 @@ def _folds_of(
 def _design(held_out: AnyMoments, model: Fitted, random_state: int) -> selection.Design:
     config = model.config(random_state=random_state)
     center, scale = bool(model.params["center"]), model.params["scale"] or None
-    return selection.Design(held_out, model.membership.toarray().astype(bool), config, center, scale, model.batches)
+    member = model.membership.toarray().astype(bool)
+    return selection.Design(held_out, member, config, center, scale, model.batches, model.effects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -58,6 +59,9 @@ class FitSettings:
         (8 000 genes × 1 050 components); with ``scores="least_squares"`` never.
     learning_rate, max_iter
         Of Adam, in a descent. More iterations follow the data further from the pathways.
+    condition_key
+        Column of ``obs`` with groups that will be compared: batches that hold one of them alone are warned of. To
+        estimate batch effects beside the groups, pass them as covariates of the fit instead.
 
     Examples
     --------
@@ -80,6 +84,7 @@ class FitSettings:
     support: bool | Literal["auto"] = "auto"
     learning_rate: float = 0.03
     max_iter: int = 100
+    condition_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +102,7 @@ class Asked:
     theta: float | Literal["auto"]
     scale: Literal["unit", "pareto"] | None
     batch_key: str | None
-    condition_key: str | None
+    covariates: str | Sequence[str] | None = None
     device: str
     random_state: int
     progress: bool
@@ -107,6 +112,13 @@ class Asked:
         if not isinstance(self.settings, FitSettings):
             msg = f"settings={self.settings!r} must be pae.tl.FitSettings(…), not {type(self.settings).__name__}."
             raise TypeError(msg)
+
+    @property
+    def covariate_keys(self) -> tuple[str, ...]:
+        """Columns that batch effects are estimated beside."""
+        if isinstance(self.covariates, str):
+            return (self.covariates,)
+        return () if self.covariates is None else tuple(self.covariates)
 
     @property
     def normalize(self) -> str:
@@ -257,8 +269,15 @@ def check_size(n_cells: float, n_genes: int, n_pathways: int, asked: Asked) -> N
 def stored(asked: Asked, config: Config, *, n_extra: int, solver: str) -> dict[str, Any]:
     """Settings as h5ad and zarr can hold them; "" stands for None."""
     mask_var = asked.mask_var if isinstance(asked.mask_var, str | None) else "array"
-    of_cells = {name: getattr(asked, name) for name in ("layer", "gene_symbols", "batch_key", "condition_key")}
-    of_cells |= {"mask_var": mask_var, "normalize": asked.normalize, "center": asked.settings.center}
+    of_cells = {name: getattr(asked, name) for name in ("layer", "gene_symbols", "batch_key")}
+    of_cells |= {
+        "condition_key": asked.settings.condition_key,
+        "mask_var": mask_var,
+        "normalize": asked.normalize,
+        "center": asked.settings.center,
+    }
+    if asked.covariate_keys:
+        of_cells["covariates"] = np.array(asked.covariate_keys, dtype=object)
     of_sets = {"min_genes": asked.min_genes, "max_genes": asked.max_genes, "n_extra": n_extra}
     settings = of_cells | of_sets | {"scale": asked.scale, "solver": solver} | asdict(config)
     return {name: "" if value is None else value for name, value in settings.items()}

@@ -323,7 +323,8 @@ def _standardized(model: Fitted, strata: AnyMoments, weight: NDArray[np.float64]
     """Cells of one draw, centred at their own means, in the units of the fit."""
     draw = core.reweighted(strata, weight)
     if model.batches:
-        return centred(draw, of_strata(strata, model.batches, weight), unit=model.scale)
+        own = of_strata(strata, model.batches, weight, effects=model.effects)
+        return centred(draw, own, unit=model.scale)
     mean = draw.mean if model.params["center"] else np.zeros_like(draw.sum)
     return draw.standardize_with(mean, model.scale)
 

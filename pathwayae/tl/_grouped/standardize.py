@@ -24,7 +24,7 @@ from pathwayae.core.moments.probes import Probes
 from pathwayae.core.moments.sketch import EXACT_BYTES, RANK, AnyMoments, StandardizedSketch
 from pathwayae.core.moments.strata import WHOLE, places_of
 from pathwayae.core.notice import warn
-from pathwayae.tl._grouped.batches import Labels, check_sizes
+from pathwayae.tl._grouped.batches import Labels, check_sizes, of_moments
 from pathwayae.tl._grouped.moments import check_finite
 
 logger = logging.getLogger("pathwayae")
@@ -45,17 +45,21 @@ def standardized(
     device: str,
     progress: bool,
     labels: Labels | None = None,
+    given: bool = True,
 ) -> tuple[Genes, Data, Batches | None]:
     """The genes that vary, in the order of their names, their standardised cells, and their means in each batch.
 
     Cells are those of the source or the moments. The order of names makes the result independent of the order of the
     genes in the AnnData. With labels, cells are centred within batches, from their Gram matrix or a sketch of it.
+    Moments that were not given but read of the source have its batches as strata, and no covariates.
     """
     batches = None
     if moments is not None:
         genes, read, places = _given(moments, names, mask)
         if labels is not None:
-            batches = _given_batches(moments, labels, names[genes])
+            batches = _given_batches(moments, labels if given else labels._replace(covariates=()), names[genes])
+            if source is not None and labels.covariates and not given:
+                batches = _counted(source, genes, labels, batches, progress=progress)
     elif source is None:
         msg = "There are neither moments nor cells to fit; pass one of them."
         raise ValueError(msg)
@@ -148,8 +152,7 @@ def _given(moments: AnyMoments, names: NDArray[np.str_], mask: NDArray[np.bool_]
 
 def _given_batches(moments: AnyMoments, labels: Labels, names: NDArray[np.str_]) -> Batches:
     """Batches of the genes, of which the moments hold all, from the strata."""
-    batches = core_batches.of_strata(moments, labels.names)
-    core_batches.check_known(labels.names, batches.names, moments.strata)
+    batches = of_moments(moments, labels)
     position = {name: i for i, name in enumerate(moments.genes or ())}
     return batches.subset(np.array([position[name] for name in names]))
 
@@ -170,20 +173,32 @@ def _read(
     order = np.argsort(genes)
     columns = slice(None) if len(genes) == source.shape[1] else genes[order]
     added = accumulator(len(genes), WHOLE, probes, device=device)
-    sums = np.zeros((0 if labels is None else len(labels.names), len(genes)))
+    sums = np.zeros((0 if labels is None else labels.n_levels, len(genes)))
+    levels = None if labels is None else labels.levels
     with _bar(source, progress=progress) as bar:
         for block in source.blocks(BLOCK_BYTES):
             values = block.values[:, columns]
             added.add(values)
-            if labels is not None:
-                sums += core_batches.sums_of(values, labels.codes[block.start : block.stop], len(sums))
+            if levels is not None:
+                sums += core_batches.sums_of(values, levels[:, block.start : block.stop], len(sums))
             bar.update(block.stop - block.start)
     back = np.argsort(order)
-    if labels is None:
+    if labels is None or levels is None:
         return added.result(), None, back
-    shadow = None if probes is None else sums @ probes.matrix()
-    batches = Batches(labels.names, np.bincount(labels.codes).astype(float), sums[:, back], shadow)
-    return added.result(), batches, back
+    own = sums[: len(labels.names)]
+    shadow = None if probes is None else own @ probes.matrix()
+    batches = Batches(labels.names, np.bincount(labels.codes).astype(float), own[:, back], shadow)
+    return added.result(), labels.beside(batches, sums[:, back]), back
+
+
+def _counted(source: sources.Source, genes: Genes, labels: Labels, batches: Batches, *, progress: bool) -> Batches:
+    """Batches beside covariates, whose sums are read of the cells."""
+    sums, levels = np.zeros((labels.n_levels, len(genes))), labels.levels
+    with _bar(source, progress=progress) as bar:
+        for block in source.blocks(BLOCK_BYTES):
+            sums += core_batches.sums_of(block.values[:, genes], levels[:, block.start : block.stop], len(sums))
+            bar.update(block.stop - block.start)
+    return labels.beside(batches, sums)
 
 
 def _varying(variance: NDArray[np.float64], where: str = "over the cells") -> NDArray[np.bool_]:
