@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -118,7 +118,7 @@ def read(
 def _factor(adata: AnnData, source: sources.Source | None, key: str) -> Factor:
     """A covariate; raises where it holds numbers."""
     values = _column(adata, source, key)
-    kind = getattr(adata.obs[key], "dtype", None)
+    kind: Any = getattr(adata.obs[key], "dtype", None)
     if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
         msg = (
             f"covariates: {key!r} holds numbers ({kind}), and covariates are categories. Where they are labels, pass a "
