@@ -196,7 +196,7 @@ def to_anndata(adata: AnnData, *, key: str = keys.DEFAULT) -> AnnData:
     """Return cells × components as an AnnData, for the plots and rankings of scanpy and for decoupler.
 
     A test over cells (``sc.tl.rank_genes_groups``) takes cells of one donor for replicates: use it to find what marks a
-    cluster, not to say which pathways a condition changes.
+    cluster, not to say which pathways a condition changes; :func:`pathwayae.tl.rank_pathways` does that.
 
     Parameters
     ----------

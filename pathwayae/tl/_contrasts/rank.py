@@ -150,7 +150,7 @@ def rank_pathways(
     >>> pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
     >>> pae.tl.rank_pathways(adata, "cell_type", sample_key="donor")
     >>> table = pae.get.rank_pathways(adata, group="type_1")
-    >>> table.loc[0, ["n_samples", "n_pairs", "n_agree"]].tolist()
+    >>> table[["n_samples", "n_pairs", "n_agree"]].iloc[0].tolist()
     [6, 6, 6]
     """
     columns = [covariates] if isinstance(covariates, str) else list(covariates)
