@@ -84,6 +84,8 @@ RELEVANCE_PARAMS = "relevance_params"
 REFINEMENT = "refinement"
 REFINEMENT_PARAMS = "refinement_params"
 RANK_PATHWAYS = "rank_pathways"
+GROUP_LOADINGS = "group_loadings"
+GROUP_LOADINGS_PARAMS = "group_loadings_params"
 
 
 # Of pae.tl.refine, genes × pathways; they do not outlive the fit that they are of.

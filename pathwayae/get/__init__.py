@@ -6,6 +6,7 @@ from pathwayae.get._common import component_names, enrichment, history, loadings
 from pathwayae.get._contrasts import rank_pathways
 from pathwayae.get._exchange import to_anndata, to_net, to_obs
 from pathwayae.get._grouped.batches import batch_variance
+from pathwayae.get._grouped.group_loadings import group_loadings
 from pathwayae.get._grouped.refinement import refined, refinement
 from pathwayae.get._grouped.relevance import relevance
 from pathwayae.get._grouped.selection import free_components, n_extra_path, theta_path
@@ -31,6 +32,7 @@ __all__ = [
     "component_names",
     "enrichment",
     "free_components",
+    "group_loadings",
     "history",
     "latent_ablation",
     "latent_agreement",

@@ -8,6 +8,7 @@ from pathwayae.pl._embedding import embedding
 from pathwayae.pl._enrichment import enrichment
 from pathwayae.pl._genesets.coverage import coverage
 from pathwayae.pl._genesets.overlap import overlap
+from pathwayae.pl._grouped.group_loadings import group_loadings
 from pathwayae.pl._grouped.history import history
 from pathwayae.pl._grouped.loadings import loadings
 from pathwayae.pl._grouped.refinement import refinement
@@ -30,6 +31,7 @@ __all__ = [
     "coverage",
     "embedding",
     "enrichment",
+    "group_loadings",
     "history",
     "latent_ablation",
     "latent_cells",

@@ -8,6 +8,7 @@ from pathwayae.tl._archetypes.trust import archetype_trust
 from pathwayae.tl._contrasts.rank import rank_pathways
 from pathwayae.tl._enrich import enrich
 from pathwayae.tl._grouped.fit import fit
+from pathwayae.tl._grouped.group_loadings import group_loadings
 from pathwayae.tl._grouped.refine import refine
 from pathwayae.tl._grouped.relevance import relevance
 from pathwayae.tl._grouped.selection import n_extra_path, theta_path
@@ -32,6 +33,7 @@ __all__ = [
     "archetypes",
     "enrich",
     "fit",
+    "group_loadings",
     "latent_ablation",
     "latent_agreement",
     "latent_batches",

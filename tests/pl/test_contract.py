@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from archetypal_cells import archetypal
 from fitted import PATHWAYS, fitted_adata
+from group_slots import grouped_adata
 from latent_slots import analysed_adata, coded_adata
 from matplotlib.axes import Axes
 from plotted import enriched, long_names, relevant, with_paths, without_values
@@ -31,6 +32,14 @@ PLOTS = {
     "relevance": (pl.relevance, {}, relevant, 3, fitted_adata, "pae.tl.relevance"),
     "refinement": (pl.refinement, {}, refined_adata, 1, fitted_adata, r"pae\.tl\.refine"),
     "refined pathways": (pl.refinement, {"pathways": PATHWAYS[:2]}, refined_adata, 2, fitted_adata, "refine"),
+    "group_loadings": (
+        pl.group_loadings,
+        {"pathway": PATHWAYS[1]},
+        grouped_adata,
+        1,
+        fitted_adata,
+        "tl.group_loadings",
+    ),
     "theta_path": (pl.theta_path, {}, with_paths, 2, fitted_adata, "pae.tl.theta_path"),
     "n_extra_path": (pl.n_extra_path, {}, with_paths, 2, fitted_adata, "pae.tl.n_extra_path"),
     "latent_sparsity": (pl.latent_sparsity, {}, analysed_adata, 3, coded_adata, "pae.tl.latent_sparsity"),
@@ -140,7 +149,7 @@ def test_the_plots_of_a_model_refuse_the_key_of_another():
 
 
 def test_plots_work_after_a_file(tmp_path):
-    for made in (enriched, analysed_adata, archetypal):
+    for made in (enriched, analysed_adata, archetypal, grouped_adata):
         made().write_h5ad(tmp_path / "a.h5ad")
         back = ad.read_h5ad(tmp_path / "a.h5ad")
         for plot, options, by, *_ in PLOTS.values():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from archetypal_cells import archetypal
 from fitted import NAMES, PATHWAYS
+from group_slots import grouped_adata
 from latent_slots import analysed_adata
 from matplotlib.collections import PathCollection
 from matplotlib.colors import LogNorm, Normalize, to_hex
@@ -21,6 +22,7 @@ MAKERS = {
     "fit": enriched,
     "prerank": lambda: enriched("prerank"),
     "refined": refined_adata,
+    "groups": grouped_adata,
     "latents": analysed_adata,
     "archetypes": archetypal,
     "sets": long_names,
@@ -32,6 +34,7 @@ NUMBERS = {  # plots of numbers as colours: data, and what is shown
     "archetypes": ("archetypes", {"color": "depth"}),
     "embedding": ("fit", {"color": NAMES[0]}),
     "enrichment": ("prerank", {"max_padj": 1.0}),
+    "group_loadings": ("groups", {"pathway": PATHWAYS[1]}),
     "latent_cells": ("latents", {"latents": "latent_6"}),
     "latent_features": ("latents", {}),
     "latent_selectivity": ("latents", {}),
@@ -224,7 +227,7 @@ def test_a_title_replaces_the_plots_own():
 
 
 def test_a_title_of_given_axes_stays_where_the_plot_has_none():
-    for name in sorted(set(ONE_PANEL) - {"loadings", "embedding", "latent_cells"}):
+    for name in sorted(set(ONE_PANEL) - {"loadings", "group_loadings", "embedding", "latent_cells"}):
         _, ax = plt.subplots()
         ax.set_title("mine")
         draw(name, ax=ax)
