@@ -12,6 +12,7 @@ from pathwayae.cli._enrich import enrich
 from pathwayae.cli._fit import fit
 from pathwayae.cli._genesets import genesets
 from pathwayae.cli._options import EXIT_CODES
+from pathwayae.cli._rank import rank
 from pathwayae.cli._refine import refine
 from pathwayae.cli._relevance import relevance
 from pathwayae.cli._stability import stability
@@ -60,6 +61,6 @@ def _root(
     """  # noqa: D301 \b keeps the lines apart
 
 
-COMMANDS = (demo, fit, transform, stability, relevance, refine, enrich, genesets, datasets)
+COMMANDS = (demo, fit, transform, stability, relevance, refine, rank, enrich, genesets, datasets)
 for _command in COMMANDS:
     app.command(epilog=EXIT_CODES)(_command)

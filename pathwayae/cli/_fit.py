@@ -226,7 +226,7 @@ def _moments(context: typer.Context, adata: AnnData, run: Run) -> Moments | Sket
         gene_symbols=given["gene_symbols"],
         sample_key=given["sample_key"],
         batch_key=given["batch_key"],
-        covariates=given["covariates"],
+        covariates=given["covariates"] or None,
         n_folds=5 if held_out else None,
         normalize=None if given["normalize"] == "none" else given["normalize"],
         target_sum=given["target_sum"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def changing(context: typer.Context, names: Sequence[str]) -> Iterator[tuple[Run, AnnData]]:
+def changing(context: typer.Context, names: Sequence[str], **options: Any) -> Iterator[tuple[Run, AnnData]]:
     """The fitted cells, which are written with the tables of these names at the end of the block.
 
-    Options ``fitted``, ``out``, ``tables``, ``table_format``, ``overwrite`` and ``key`` are those of the command.
+    Options ``fitted``, ``out``, ``tables``, ``table_format``, ``overwrite`` and ``key`` are those of the command;
+    ``options`` are those of the tables.
     """
     given = context.params
     with running(context) as run:
@@ -29,4 +30,4 @@ def changing(context: typer.Context, names: Sequence[str]) -> Iterator[tuple[Run
         with _files.opened(given["fitted"]) as source:
             yield run, source.adata
             _files.write(source, out)
-            run.finish(out, *_tables.write(source.adata, folder, names, kind, given["key"]))
+            run.finish(out, *_tables.write(source.adata, folder, names, kind, given["key"], **options))

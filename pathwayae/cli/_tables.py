@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,21 +37,28 @@ def _left_out(adata: AnnData, key: str) -> pd.DataFrame:
     return dropped
 
 
-OWN: dict[str, Callable[[AnnData, str], pd.DataFrame]] = {
+def _rank_genes(adata: AnnData, key: str, key_added: str | None = None) -> pd.DataFrame:
+    import pathwayae as pae
+
+    return pae.get.rank_pathways(adata, of="genes", key_added=key_added, key=key)
+
+
+OWN: dict[str, Callable[..., pd.DataFrame]] = {
     "scores": _scores,
     "loadings": _loadings,
     "top_genes": _top_genes,
     "left_out": _left_out,
+    "rank_genes": _rank_genes,
 }
 
 
-def table(adata: AnnData, name: str, key: str) -> pd.DataFrame:
+def table(adata: AnnData, name: str, key: str, **options: Any) -> pd.DataFrame:
     """One table by its name: that of ``pae.get`` unless named above."""
     import pathwayae as pae
 
     if name in OWN:
-        return OWN[name](adata, key)
-    found: pd.DataFrame = getattr(pae.get, name)(adata, key=key)
+        return OWN[name](adata, key, **options)
+    found: pd.DataFrame = getattr(pae.get, name)(adata, key=key, **options)
     return found
 
 
@@ -68,6 +76,10 @@ def check(folder: Path | None, names: Sequence[str], kind: str, *, overwrite: bo
     if folder.exists() and not folder.is_dir():
         msg = f"--tables {folder} is a file; name a folder."
         raise NotADirectoryError(msg)
+    nearest = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    if not os.access(nearest, os.W_OK):
+        msg = f"--tables {folder}: {nearest} cannot be written to; choose another folder or change its rights."
+        raise PermissionError(msg)
     there = [f"{name}.{kind}" for name in names if (folder / f"{name}.{kind}").exists()]
     if there and not overwrite:
         msg = f"--tables {folder} has {', '.join(there)} already; pass --overwrite to replace them."
@@ -75,7 +87,7 @@ def check(folder: Path | None, names: Sequence[str], kind: str, *, overwrite: bo
     return folder
 
 
-def write(adata: AnnData, folder: Path | None, names: Sequence[str], kind: str, key: str) -> list[Path]:
+def write(adata: AnnData, folder: Path | None, names: Sequence[str], kind: str, key: str, **options: Any) -> list[Path]:
     """Write each table whole or not at all; the paths written."""
     from pathwayae.core.files import whole_or_nothing
 
@@ -84,7 +96,7 @@ def write(adata: AnnData, folder: Path | None, names: Sequence[str], kind: str, 
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name in names:
-        frame = table(adata, name, key)
+        frame = table(adata, name, key, **options)
         paths.append(folder / f"{name}.{kind}")
         with whole_or_nothing(paths[-1]) as part:
             if kind == "parquet":

@@ -70,6 +70,28 @@ def test_enrich(fitted):
     assert result.stdout.split("n_genes")[1].split()[:2] == [best["component"], best["term"]]
 
 
+def test_rank(fitted):
+    folder, adata, given, out = fitted
+    options = ["--groupby", "cell_type", "--sample-key", "donor", "--group", "type_1", "--group", "type_2"]
+    options += ["--reference", "type_3", "--key-added", "mine"]
+    result = done("rank", given, "-o", out, *options, "--tables", folder / "t", "--json")
+    pae.tl.rank_pathways(
+        adata, "cell_type", sample_key="donor", groups=["type_1", "type_2"], reference="type_3", key_added="mine"
+    )
+    wanted = pae.get.rank_pathways(adata, key_added="mine")
+    found = pae.get.rank_pathways(ad.read_h5ad(out), key_added="mine")
+    pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
+    table = pd.read_csv(folder / "t" / "rank_pathways.csv")
+    assert table[["pathway", "group"]].equals(wanted[["pathway", "group"]])
+    genes = pae.get.rank_pathways(adata, of="genes", key_added="mine")
+    assert pd.read_csv(folder / "t" / "rank_genes.csv")["gene"].tolist() == genes["gene"].tolist()
+    record = json.loads(result.stdout)
+    assert (record["n_tests"], record["n_found"]) == (len(wanted), int((wanted["padj"] <= 0.05).sum()))
+    assert "cells as replicates" in error_of(
+        run("rank", given, "-b", "cell_type", "-o", folder / "o.h5ad", "--strict"), 5
+    )
+
+
 def test_commands_need_a_fit(files):
     folder = files[0]
     for command, more in {
