@@ -35,7 +35,8 @@ def to_obs(
     components
         Names of components, or parts that only one name has, see :func:`component_names`.
     standardize
-        In standard deviations from the mean over these cells, so that pathways side by side have one scale.
+        In standard deviations from the mean over these cells, so that pathways side by side have one scale. Either way
+        0 is the mean of the cells of the fit, or of these: the dots of ``sc.pl.dotplot`` are the share of cells above.
     prefix
         Put before the names, to tell fits apart.
     key

@@ -89,7 +89,7 @@ def test_arguments_are_checked(adata):
     with pytest.raises(KeyError, match=r"pae\.tl\.fit"):
         enrich(adata, sets, key="other")
     with pytest.raises(KeyError, match="closest: 'B cells'"):
-        enrich(adata, sets, components="b cell")
+        enrich(adata, sets, components="b cels")
     with pytest.raises(ValueError, match="'prerank' or 'ora'"):
         enrich(adata, sets, method="gsea")
     for name in ("n_genes", "min_genes", "n_permutations"):
