@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 import os
 from collections.abc import Collection, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,19 +18,37 @@ from pathwayae.core.notice import listed
 if TYPE_CHECKING:
     import anndata as ad
 
+LARGEST = 1e15  # of a value; the squares of a million such cells add up to less than the largest float32
 COUNTS_ROWS = 1000  # cells looked at to tell counts from log-normalised values
 
 
 def check_finite(values: Any, name: str) -> None:
-    """Raise ValueError with the number of NaN and infinite values and the first gene that has one."""
+    """Raise where values are no numbers, NaN, infinite, or so large that their squares overflow.
+
+    Raises
+    ------
+    TypeError
+        If they are of another type than numbers.
+    ValueError
+        If some are not finite: how many, and the first gene that has one; or the largest is above ``LARGEST``.
+    """
     stored = values.data if sp.issparse(values) else values
-    # One sum per row tells whether anything is wrong, without a boolean copy of the matrix.
-    with np.errstate(invalid="ignore", over="ignore"):
-        if np.isfinite(stored.sum(axis=-1, dtype=np.float64)).all():
-            return
-    bad = ~np.isfinite(stored)
-    if not bad.any():
+    if stored.dtype.kind not in "fiub":
+        msg = f"{name} is of type {stored.dtype}; real numbers are needed: convert it, for instance by astype(float)."
+        raise TypeError(msg)
+    if not stored.size:
         return
+    # The ends tell whether anything is wrong, without a boolean copy of the matrix; NaN is both.
+    ends = float(stored.min()), float(stored.max())
+    if np.isfinite(ends).all():
+        if max(map(abs, ends)) <= LARGEST:
+            return
+        msg = (
+            f"{name} holds values up to {max(ends, key=abs):.3g}, of which no expression is (at most {LARGEST:g} in "
+            "size): such a number stands for a missing value, or the file is damaged. Remove or impute them."
+        )
+        raise ValueError(msg)
+    bad = ~np.isfinite(stored)
     columns = values.tocoo().col if sp.issparse(values) else np.nonzero(bad)[1]
     first = columns[np.flatnonzero(bad)[0]] if sp.issparse(values) else columns[0]
     msg = (
@@ -124,8 +143,8 @@ def gene_names(adata: ad.AnnData, gene_symbols: str | None, *, what: str = "adat
     return names.to_numpy(dtype=str)
 
 
-def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    """Genes to use: a boolean column of ``var``, a boolean array, or all."""
+def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | pd.Series | None) -> NDArray[np.bool_]:
+    """Genes to use: a boolean column of ``var``, a boolean array, a Series by gene names, or all."""
     if mask_var is None:
         return np.ones(adata.n_vars, dtype=bool)
     if isinstance(mask_var, str):
@@ -133,6 +152,8 @@ def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | None) -> ND
             msg = f"mask_var={mask_var!r} is not a column of adata.var, which has {list(adata.var.columns)}."
             raise KeyError(msg)
         mask_var = np.asarray(adata.var[mask_var])
+    if isinstance(mask_var, pd.Series):
+        mask_var = _by_name(mask_var, adata.var_names)
     mask = np.asarray(mask_var)
     if mask.shape != (adata.n_vars,) or mask.dtype != bool:
         msg = f"mask_var must be boolean with one value per gene ({adata.n_vars}); got {mask.dtype} of {mask.shape}."
@@ -141,6 +162,45 @@ def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | None) -> ND
         msg = "mask_var selects no gene; choose a mask with at least one."
         raise ValueError(msg)
     return mask
+
+
+def _by_name(mask: pd.Series, names: pd.Index) -> NDArray[Any]:
+    """Values of a Series for genes by their names, in whichever order it has them."""
+    if mask.index.equals(names):
+        return mask.to_numpy()
+    lost = names[~names.isin(mask.index)]
+    if len(lost) or not mask.index.is_unique:
+        what = f"lacks {len(lost)} genes ({listed(lost)})" if len(lost) else "names a gene more than once"
+        msg = (
+            f"mask_var is a Series whose index {what}; it needs one value for each of adata.var_names, or pass a plain "
+            "array in their order."
+        )
+        raise ValueError(msg)
+    return mask.loc[names].to_numpy()
+
+
+def as_text(values: Any, key: str, where: str = "adata") -> NDArray[np.object_]:
+    """Values of a column of ``obs`` as text, shape (n,).
+
+    Raises
+    ------
+    ValueError
+        If a cell has no value, or a number and a text look the same.
+    """
+    column = pd.Series(np.asarray(values, dtype=object))
+    if column.isna().any():
+        msg = f"{where}: {int(column.isna().sum())} cells have no {key!r}; give them one or leave them out."
+        raise ValueError(msg)
+    text = column.astype(str)
+    kinds = pd.DataFrame({"text": text, "is_text": column.map(lambda value: isinstance(value, str))}).drop_duplicates()
+    if kinds["text"].duplicated().any():
+        same = kinds["text"][kinds["text"].duplicated()].iloc[0]
+        msg = (
+            f"{where}: {key!r} holds {same} both as text and as another value, which would be one group; make them one "
+            f"kind, for instance adata.obs[{key!r}].astype(str)."
+        )
+        raise ValueError(msg)
+    return text.to_numpy(dtype=object)
 
 
 def check_column(adata: ad.AnnData, name: str, column: str) -> None:
@@ -163,7 +223,7 @@ def number(name: str, value: Any, low: float, high: float = float("inf"), *, int
     if not isinstance(value, kind) or isinstance(value, bool):
         msg = f"{name}={value!r} must be {'an integer' if integer else 'a number'}, not {type(value).__name__}."
         raise TypeError(msg)
-    if not low <= float(value) <= high:
+    if not (low <= float(value) <= high and isfinite(value)):
         allowed = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
         msg = f"{name}={value!r} is out of range; choose a value {allowed}."
         raise ValueError(msg)

@@ -298,7 +298,7 @@ def test_a_missing_chunk_of_a_sparse_zarr_is_not_read_as_zeros(cells: ad.AnnData
             read(tmp_path / f"{part}.zarr")
 
 
-def test_damage_inside_a_file_is_named_with_the_cells(cells: ad.AnnData, tmp_path) -> None:
+def test_a_file_that_stores_fewer_values_than_its_rows_have_is_named(cells: ad.AnnData, tmp_path) -> None:
     import h5py
 
     cells.write_h5ad(tmp_path / "a.h5ad")
@@ -306,7 +306,7 @@ def test_damage_inside_a_file_is_named_with_the_cells(cells: ad.AnnData, tmp_pat
         data = file["X/data"][:1000]
         del file["X/data"]
         file["X/data"] = data
-    with pytest.raises(ValueError, match=r"file .*a\.h5ad, cells \d+–\d+, "):
+    with pytest.raises(ValueError, match=r"file .*a\.h5ad is damaged: the bounds of its rows"):
         read(tmp_path / "a.h5ad")
 
 

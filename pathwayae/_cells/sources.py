@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pathwayae import _checks
 from pathwayae._cells import dask, files
 from pathwayae.core.notice import warn
+from pathwayae.core.sparse import canonical, check_bounds, check_compressed
 
 STORED_BYTES = 16  # value and index of one stored number of a sparse block, at most
 
@@ -57,7 +58,7 @@ class Source:
     units
         Ends of the stretches that can only be read whole, as dask's chunks; None where any stretch can.
     finite
-        Whether the values were looked at already.
+        Whether the values were looked at already, and lie in canonical rows.
     after
         What is done to every block that was read and found finite; returns its values.
     chunks
@@ -126,14 +127,13 @@ class Source:
 
 
 def checked(block: Block, n_genes: int, *, finite: bool = False, after: Callable[[Block], Any] | None = None) -> Block:
-    """The block as CSR or dense, its shape and its values looked at, and ``after`` done to it."""
+    """The block as canonical CSR or dense, its shape and its values looked at, and ``after`` done to it."""
     values, shape = block.values, (block.stop - block.start, n_genes)
     if values.shape != shape:
         msg = f"{block.name} came back as {values.shape}, not {shape}: the data are damaged."
         raise ValueError(msg)
-    if sp.issparse(values) and values.format != "csr":
-        values = values.tocsr()
     if not finite:
+        values = canonical(values, block.name)
         _checks.check_finite(values, block.name)
     block = block._replace(values=values)
     return block if after is None else block._replace(values=after(block))
@@ -229,14 +229,16 @@ def of_anndata(
     if adata.is_view and adata.isbacked:
         return Source(name, adata.shape, names, _backed_view(adata, of), 8.0 * adata.n_vars, column)
     if adata.is_view:  # never copied as a whole
-        first = of(adata[:1])
-        if not dask.is_lazy(first):
-            check_kind(first, name)
+        whole = of(adata._adata_ref)
+        if not dask.is_lazy(whole):
+            check_kind(whole, name)
+            if sp.issparse(whole):
+                check_compressed(whole, name)
             return Source(name, adata.shape, names, lambda a, b: of(adata[a:b]), 8.0 * adata.n_vars, column)
     values = of(adata)
     if isinstance(values, np.ndarray) or sp.issparse(values):
-        _checks.check_finite(values, name)
-        rows = values.tocsr() if sp.issparse(values) else values
+        rows = canonical(values, name)
+        _checks.check_finite(rows, name)
         return Source(name, adata.shape, names, lambda a, b: rows[a:b], _row_bytes(rows), column, finite=True)
     if dask.is_lazy(values):
         return _of_dask(values, name, names, column)
@@ -342,6 +344,9 @@ def opened_again(
 
 def _reader(values: Any, name: str, n_bytes: int) -> tuple[Callable[[int, int], Any], float]:
     """How to read rows, and the bytes of one."""
+    if isinstance(values, CSRDataset | CSCDataset):
+        stored, lines = values.group, values.shape[isinstance(values, CSCDataset)]
+        check_bounds(stored["indptr"][...], min(stored["data"].shape[0], stored["indices"].shape[0]), lines, name)
     if isinstance(values, CSCDataset):
         size = STORED_BYTES * values.group["data"].shape[0]
         if size > n_bytes:
@@ -354,7 +359,7 @@ def _reader(values: Any, name: str, n_bytes: int) -> tuple[Callable[[int, int], 
 
         def by_genes(a: int, b: int) -> Any:
             if not rows:
-                rows.append(values.to_memory().tocsr())
+                rows.append(canonical(values.to_memory(), name))
             return rows[0][a:b]
 
         return by_genes, size / values.shape[0]
@@ -374,27 +379,3 @@ def check_kind(values: Any, name: str) -> None:
 
 def _row_bytes(values: Any) -> float:
     return STORED_BYTES * values.nnz / values.shape[0] if sp.issparse(values) else values.itemsize * values.shape[1]
-
-
-def labels(source: Source, keys: list[str]) -> NDArray[np.object_]:
-    """Stratum of every cell: the values of one column of ``obs``, or of several joined with " | ".
-
-    Raises
-    ------
-    KeyError
-        If a column does not exist.
-    ValueError
-        If a cell has no value.
-    """
-    parts = []
-    for key in keys:
-        with dask.in_this_process():
-            column = pd.Series(np.asarray(source.column(key), dtype=object))
-        if column.isna().any():
-            msg = f"{source.name}: {int(column.isna().sum())} cells have no {key!r}; give them one or leave them out."
-            raise ValueError(msg)
-        parts.append(column.astype(str))
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = joined + " | " + part
-    return joined.to_numpy(dtype=object)

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pathwayae._cells.labels import labels as labels_of
 from pathwayae._cells.sources import Source
-from pathwayae._cells.sources import labels as labels_of
 from pathwayae.core.moments import accumulate
 from pathwayae.core.moments.accumulate_sketch import bytes_of, check_size
 from pathwayae.core.moments.folds import deal

@@ -17,6 +17,7 @@ from sklearn.utils.validation import validate_data
 from pathwayae import _checks
 from pathwayae.core.archetypes import cells, classic, problem, profiles, simplex, solver
 from pathwayae.core.moments import gram_product
+from pathwayae.core.sparse import canonical
 from pathwayae.models import _verbosity
 
 __all__ = ["ArchetypalAnalysis"]
@@ -206,7 +207,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         names = np.asarray(X.index) if isinstance(X, pd.DataFrame) else None
         self._check()
         with _verbosity.shown(self.logger_level, self.verbose_level):
-            values = validate_data(self, X, accept_sparse=self.solver == "exact" and "csr", dtype=DTYPES)
+            values = validate_data(self, canonical(X), accept_sparse=self.solver == "exact" and "csr", dtype=DTYPES)
             self._check_size(values.shape[0])
             mean, variance = gram_product.mean_and_variance(values)
             std = np.sqrt(variance)
@@ -302,7 +303,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return tags
 
     def _validated(self, X: Any) -> Any:
-        return validate_data(self, X, reset=False, accept_sparse="csr", dtype=DTYPES)
+        return validate_data(self, canonical(X), reset=False, accept_sparse="csr", dtype=DTYPES)
 
     def _weights(self, values: Any) -> NDArray[np.float32]:
         return simplex.weights(

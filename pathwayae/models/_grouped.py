@@ -19,6 +19,7 @@ from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.project import project
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments import gram_product
+from pathwayae.core.sparse import canonical
 from pathwayae.models._feature_classes import membership_of
 
 __all__ = ["GroupedAutoencoder"]
@@ -297,7 +298,9 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return tags
 
     def _validated(self, X: Any, *, reset: bool) -> Any:
-        return validate_data(self, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32))
+        return validate_data(
+            self, canonical(X), reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32)
+        )
 
     def _standardized(
         self, X: Any, like: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from pathwayae import _checks
 from pathwayae.core.notice import warn
+from pathwayae.core.sparse import canonical
 from pathwayae.core.sparse_ae import network, training
 from pathwayae.core.sparse_ae.minibatches import InMemory
 from pathwayae.core.sparse_ae.settings import CLASSIC, CLASSIC_COMMON, Config
@@ -272,7 +273,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return tags
 
     def _validated(self, X: Any, *, reset: bool) -> Any:
-        return validate_data(self, X, reset=reset, accept_sparse=("csr",), dtype=(np.float64, np.float32))
+        return validate_data(self, canonical(X), reset=reset, accept_sparse=("csr",), dtype=(np.float64, np.float32))
 
     def _config(self) -> Config:
         """Checked settings of the core."""

@@ -9,6 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from pathwayae.core.sparse import canonical
+
 Floats = NDArray[np.float64]
 
 CHUNK_VALUES = 2**19  # float64 values of one dense chunk: 4 MB, so that it stays near the processor
@@ -151,7 +153,7 @@ def chunks(source: Source) -> Iterator[tuple[int, Floats]]:
     rows = int(np.clip(CHUNK_VALUES // d, MIN_ROWS, MAX_ROWS))
     start = 0
     for block in source.blocks() if isinstance(source, Blocks) else [source]:
-        values = block.tocsr() if sp.issparse(block) and block.format != "csr" else block
+        values = canonical(block, "A block of cells")
         if start + values.shape[0] > n:
             _check_count(start + values.shape[0], n)
         if values.ndim != 2 or values.shape[1] != d:
@@ -188,7 +190,7 @@ def checked(source: Source) -> Source:
     if isinstance(source, Blocks) and not isinstance(source, np.ndarray):
         return source
     if sp.issparse(source):
-        source = source.tocsr()
+        source = canonical(source)
     elif not isinstance(source, np.ndarray):
         msg = f"X is a {type(source).__name__}; pass an array, a scipy sparse matrix or blocks of cells."
         raise TypeError(msg)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pathwayae.core.moments import gram, gram_passes
 from pathwayae.core.moments.moments import Floats, Moments, Scale, Standardized
 from pathwayae.core.moments.strata import WHOLE
+from pathwayae.core.sparse import canonical
 
 __all__ = ["Accumulator", "Moments", "Scale", "Standardized", "accumulate", "block_rows", "check_size", "dense_block"]
 
@@ -110,7 +111,7 @@ def accumulate(
     ValueError
         If the Gram matrix would need more than ``MAX_GRAM_BYTES``.
     """
-    rows = matrix.tocsr() if sp.issparse(matrix) else matrix
+    rows = canonical(matrix, "matrix")
     n, g = rows.shape[0], rows.shape[1] if genes is None else len(genes)
     added = Accumulator(g, strata)
     step = block_rows(g)

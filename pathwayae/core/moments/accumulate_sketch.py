@@ -16,6 +16,7 @@ from pathwayae.core.moments.moments import Floats, Moments
 from pathwayae.core.moments.probes import Probes
 from pathwayae.core.moments.sketch import RANK, Sketch
 from pathwayae.core.moments.strata import WHOLE
+from pathwayae.core.sparse import canonical
 
 AnyAccumulator: TypeAlias = "Accumulator | SketchAccumulator"
 
@@ -133,7 +134,7 @@ def sketch(
     codes, strata
         Stratum of each cell as an index into the names of the strata, shape (n,); by default one stratum.
     """
-    rows = matrix.tocsr() if sp.issparse(matrix) else matrix
+    rows = canonical(matrix, "matrix")
     probes = Probes.of(rows.shape[1] if genes is None else genes, rank=rank, seed=seed)
     added = SketchAccumulator(probes, strata)
     step = exact.block_rows(rows.shape[1])

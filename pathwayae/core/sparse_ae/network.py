@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pathwayae.core.sparse import canonical
 from pathwayae.core.sparse_ae import sparsity as rules
 
 CHUNK = 2**22  # numbers of a chunk of cells in flight
@@ -190,7 +191,7 @@ def _tensor(chunk: Matrix, device: str) -> Tensor:
 
 def _chunks(matrix: Matrix, network: Network) -> Iterator[Matrix]:
     size = max(1, CHUNK // (network.n_features + network.n_latents))
-    matrix = matrix.tocsr() if sp.issparse(matrix) else np.asarray(matrix)
+    matrix = canonical(matrix) if sp.issparse(matrix) else np.asarray(matrix)
     for start in range(0, matrix.shape[0], size):
         yield matrix[start : start + size]
 

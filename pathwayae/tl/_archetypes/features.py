@@ -173,7 +173,7 @@ def _groups(adata: AnnData, weights: pd.DataFrame, column: str, strata: NDArray[
     if pd.api.types.is_float_dtype(adata.obs[column].dtype):
         msg = f"adata.obs[{column!r}] holds numbers with fractions; groupby needs groups."
         raise ValueError(msg)
-    groups = sorted(values.dropna().astype(str).unique())
+    groups = sorted(set(_checks.as_text(values.dropna(), column)))
     if len(groups) < 2:
         msg = f"adata.obs[{column!r}] has {len(groups)} group(s); to compare takes two."
         raise ValueError(msg)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
@@ -119,13 +118,7 @@ def strata(adata: AnnData, sample_key: str) -> NDArray[np.intp]:
         If a cell has no value, or there are fewer than 3 values.
     """
     _checks.check_column(adata, "sample_key", sample_key)
-    values = pd.Series(np.asarray(adata.obs[sample_key], dtype=object))  # of a table in memory or read lazily
-    if values.isna().any():
-        msg = (
-            f"{int(values.isna().sum())} cells have no value in adata.obs[{sample_key!r}]; give them one, or drop them."
-        )
-        raise ValueError(msg)
-    found, codes = np.unique(values.astype(str).to_numpy(dtype=str), return_inverse=True)
+    found, codes = np.unique(_checks.as_text(adata.obs[sample_key], sample_key).astype(str), return_inverse=True)
     if len(found) < 3:
         msg = (
             f"adata.obs[{sample_key!r}] has {len(found)} value(s), but at least 3 samples are needed; leave sample_key "

@@ -11,7 +11,9 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from pathwayae import _checks
 from pathwayae._cells import sources
+from pathwayae._cells.labels import labels as labels_of
 from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.moments import batches as core
 from pathwayae.core.moments import design
@@ -237,7 +239,7 @@ def of_new_cells(source: sources.Source, key: str, names: list[str]) -> NDArray[
     ValueError
         If a cell has no batch.
     """
-    labels = sources.labels(source, [key])
+    labels = labels_of(source, [key])
     codes = pd.Index(names).get_indexer(pd.Index(labels.astype(str)))
     if (codes < 0).any():
         unknown = np.unique(labels[codes < 0].astype(str))
@@ -253,15 +255,11 @@ def of_new_cells(source: sources.Source, key: str, names: list[str]) -> NDArray[
 def _column(adata: AnnData, source: sources.Source | None, key: str) -> NDArray[np.object_]:
     """Values of a column of ``obs`` as text, also where there are no cells to read."""
     if source is not None:
-        return sources.labels(source, [key])
+        return labels_of(source, [key])
     if key not in adata.obs:
         msg = f"{key!r} is not a column of adata.obs, which has {list(adata.obs.columns)}."
         raise KeyError(msg)
-    column = pd.Series(np.asarray(adata.obs[key], dtype=object))
-    if column.isna().any():
-        msg = f"adata: {int(column.isna().sum())} cells have no {key!r}; give them one or leave them out."
-        raise ValueError(msg)
-    return column.astype(str).to_numpy(dtype=object)
+    return _checks.as_text(adata.obs[key], key)
 
 
 def _check_conditions(

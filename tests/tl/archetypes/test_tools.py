@@ -160,7 +160,7 @@ def test_wrong_requests_are_refused(cells):
         ({"null": "genes"}, ValueError, "null='genes' is not known"),
         ({"sample_key": "batch"}, KeyError, "sample_key='batch' is not a column"),
         ({"sample_key": "one"}, ValueError, "at least 3 samples"),
-        ({"sample_key": "gaps"}, ValueError, "1 cells have no value"),
+        ({"sample_key": "gaps"}, ValueError, "1 cells have no 'gaps'"),
         ({"key": "pae"}, KeyError, "No archetypes under key 'pae'"),
         ({"max_cells": 3}, ValueError, "max_cells=3 is out of range"),
     ):
