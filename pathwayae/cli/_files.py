@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -127,7 +128,7 @@ def write(cells: Opened, out: Path) -> None:
             if source.is_dir() and out.suffix == ".zarr":
                 import zarr
 
-                shutil.copytree(source, part)
+                _copy_folder(source, part)
                 root = zarr.open_group(part, mode="r+", use_consolidated=False)
                 _renew(root, cells)
                 zarr.consolidate_metadata(root.store)
@@ -144,6 +145,13 @@ def write(cells: Opened, out: Path) -> None:
         except RuntimeError as error:  # of HDF5, for a full disk among others
             msg = f"{out} cannot be written: {error}. Is the disk full?"
             raise OSError(msg) from error
+
+
+def _copy_folder(source: Path, part: Path) -> None:
+    """A copy that can be written to, whatever the rights of the source."""
+    shutil.copytree(source, part, copy_function=shutil.copyfile)
+    for folder in (part, *(one for one in part.rglob("*") if one.is_dir())):
+        folder.chmod(folder.stat().st_mode | stat.S_IWUSR)
 
 
 def _renew(root: Any, cells: Opened) -> None:

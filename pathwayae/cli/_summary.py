@@ -75,7 +75,7 @@ def show(adata: AnnData, key: str = "pae") -> None:
 
 
 def show_frame(frame: pd.DataFrame, *, rows: int = ROWS) -> None:
-    """Print the first rows of a table, numbers short."""
+    """Print the first rows of a table, numbers short; a row is a line unless the terminal is too narrow."""
     from rich.table import Table
     from rich.text import Text
 
@@ -84,7 +84,7 @@ def show_frame(frame: pd.DataFrame, *, rows: int = ROWS) -> None:
         table.add_column(str(name), justify="right" if frame[name].dtype.kind in "fiu" else "left", overflow="fold")
     for row in frame.head(rows).itertuples(index=False):
         table.add_row(*(Text(f"{one:.3g}" if isinstance(one, float) else str(one)) for one in row))
-    _print(table)
+    _print(table, width=1000)
     if len(frame) > rows:
         typer.echo(f"… and {len(frame) - rows:,} rows more (--tables writes all).")
 
@@ -94,9 +94,10 @@ def show_counts(values: pd.Series) -> None:
     typer.echo(", ".join(f"{n:,} {name}" for name, n in values.value_counts().items()))
 
 
-def _print(table: Any) -> None:
+def _print(table: Any, width: int = 120) -> None:
+    """Print as wide as the terminal; where there is none, at most so wide."""
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else width, highlight=False)
     console.print()
     console.print(table)
