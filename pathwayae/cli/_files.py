@@ -79,6 +79,9 @@ def _read(root: Any, path: Path) -> AnnData:
 
     from pathwayae._cells import files
 
+    if "mod" in root:
+        msg = "it is a MuData; write one modality for itself: mdata.mod['rna'].write_h5ad('rna.h5ad')"
+        raise ValueError(msg)
     if missing := [name for name in ("obs", "var") if name not in root]:
         msg = f"it has no {missing[0]}"
         raise ValueError(msg)

@@ -3,6 +3,7 @@
 import json
 
 import anndata as ad
+import h5py
 import pytest
 from cli_runs import error_of, run
 
@@ -14,10 +15,18 @@ def test_errors_are_one_line_and_leave_nothing(files):
     folder = files[0]
     (folder / "folder.h5ad").mkdir()
     (folder / "taken").write_text("a file")
+    with h5py.File(folder / "several.h5mu", "w") as root:
+        root.create_group("mod")
+    h5py.File(folder / "empty.h5ad", "w").close()
+    (folder / "half.h5ad").write_bytes((folder / "cells.h5ad").read_bytes()[:20_000])
     before = sorted(folder.iterdir())
     for options, code, message in [
         ({"cells": "nowhere.h5ad"}, 4, "nowhere.h5ad: no such file"),
         ({"cells": "sets.gmt"}, 4, "cannot be read as .h5ad"),
+        ({"cells": "several.h5mu"}, 4, "is a MuData; write one modality"),
+        ({"cells": "empty.h5ad"}, 4, "it has no obs"),
+        ({"cells": "half.h5ad"}, 4, "half.h5ad cannot be read"),
+        ({"cells": "folder.h5ad"}, 4, "folder.h5ad cannot be read"),
         ({"pathways": "nowhere.gmt"}, 4, "nowhere.gmt"),
         ({"pathways": "cells.h5ad"}, 3, "cells.h5ad"),
         ({"--layer": "nothing"}, 3, "'nothing' is not in adata.layers"),

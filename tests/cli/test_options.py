@@ -15,7 +15,9 @@ from pathwayae import cli
 from pathwayae.cli import _run
 from pathwayae.cli._options import EXIT_CODES
 
-ELSEWHERE = {
+# No options: the cells themselves, of which a file has one modality; what --normalize stands for; bars for people; and
+# settings, which are options each.
+ELSEWHERE = {"adata", "mod", "moments", "copy", "progress", "settings"}
     "adata",
     "moments",
     "copy",
