@@ -18,12 +18,6 @@ from pathwayae.cli._options import EXIT_CODES
 # No options: the cells themselves, of which a file has one modality; what --normalize stands for; bars for people; and
 # settings, which are options each.
 ELSEWHERE = {"adata", "mod", "moments", "copy", "progress", "settings"}
-    "adata",
-    "moments",
-    "copy",
-    "progress",
-    "settings",
-}  # not options: cells, --normalize, --quiet, FitSettings
 TOOLS = {"fit": pae.tl.fit, "transform": pae.tl.transform, "stability": pae.tl.stability}
 TOOLS |= {"relevance": pae.tl.relevance, "refine": pae.tl.refine, "enrich": pae.tl.enrich}
 TOOLS |= {"rank": pae.tl.rank_pathways}
