@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "gs": {"core"},
     "pp": {"core", "_checks", "_cells"},
     "datasets": {"core"},
-    "models": {"core", "_checks"},
+    "models": {"core", "_checks", "_slots"},
     "get": {"core", "_slots"},
     "pl": {"get", "gs", "_slots"},
     "tl": {"core", "_checks", "_cells", "_slots", "get", "gs", "pp"},

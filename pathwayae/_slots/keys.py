@@ -62,6 +62,11 @@ def loadings_high(key: str) -> str:
     return f"{key}_loadings_high"
 
 
+def unexplained(key: str) -> dict[str, str]:
+    """``obs``: what the model leaves of each new cell, by its name in tables; from pae.tl.transform."""
+    return {name: f"{key}_{name}" for name in ("unexplained", "unexplained_quantile")}
+
+
 # Entries of uns[key].
 PARAMS = "params"
 COMPONENT_NAMES = "component_names"
@@ -77,6 +82,8 @@ ENRICHMENT = "enrichment"
 ENRICHMENT_PARAMS = "enrichment_params"
 BATCHES = "batches"
 BATCH_VARIANCE = "batch_variance"
+REFERENCE_CELLS = "reference_cells"  # quantiles over a sample of the cells of a fit
+MISSING_GENES = "missing_genes"  # of cells that pae.tl.transform scored
 STABILITY = "stability"
 STABILITY_PARAMS = "stability_params"
 RELEVANCE = "relevance"

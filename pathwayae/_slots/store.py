@@ -25,6 +25,7 @@ def owned(adata: AnnData, key: str, kind: str) -> dict[str, tuple[str, ...]]:
         varm += (keys.loadings_low(key), keys.loadings_high(key))
         varm += (keys.prior(key), keys.evidence(key), keys.posterior(key), keys.call(key))
         var += (keys.scale(key), keys.bins(key))
+        obs = tuple(keys.unexplained(key).values())
     elif kind == keys.SPARSE_AE:
         varm = (keys.features(key), keys.encoder(key), keys.decoder(key))
         var += (keys.bias(key),)
@@ -157,13 +158,33 @@ def carried(adata: AnnData, key: str, names: Iterable[str]) -> dict[str, Any]:
     return {name: lookup.plain(adata.uns[key][name]) for name in wanted if name in adata.uns[key]}
 
 
-def put_scores(adata: AnnData, reference: AnnData, key: str, key_added: str, scores: Any, names: Iterable[str]) -> None:
-    """Write the scores of new cells, and what the reference says of their components unless it is there already."""
+def put_scores(
+    adata: AnnData,
+    reference: AnnData,
+    key: str,
+    key_added: str,
+    scores: Any,
+    names: Iterable[str],
+    *,
+    entries: Mapping[str, Any] | None = None,
+    obs: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the scores of new cells, and what the reference says of their components unless it is there already.
+
+    Parameters
+    ----------
+    entries, obs
+        What was found of the new cells: entries of ``uns``, and columns of ``obs``.
+    """
     adata.obsm[keys.scores(key_added)] = scores
     if fit_id := str(lookup.plain(reference.uns[key].get(keys.FIT_ID, ""))):
         adata.obs[keys.mark(key_added)] = mark.of_cells(adata.n_obs, fit_id)
     if key_added not in adata.uns:
         adata.uns[key_added] = carried(reference, key, names)
+    if entries:
+        adata.uns[key_added] = dict(adata.uns[key_added]) | dict(entries)
+    for name, values in (obs or {}).items():
+        adata.obs[name] = values
 
 
 def columns_written(adata: AnnData, key: str) -> list[str]:

@@ -31,7 +31,8 @@ def transform(
         typer.Argument(help="New cells, log-normalised like the fitted ones, .h5ad or .zarr.", metavar="CELLS…"),
     ],
     reference: Annotated[
-        Path, typer.Option("--reference", "-r", help="Fitted cells, .h5ad or .zarr.", show_default=False)
+        Path,
+        typer.Option("--reference", "-r", help="Fitted cells, .h5ad or .zarr, or a model, .npz.", show_default=False),
     ],
     out: Annotated[
         Path,
@@ -47,6 +48,12 @@ def transform(
     batch_key: Annotated[
         str | None, typer.Option(help="Column of obs with batches.", show_default="as in the fit")
     ] = None,
+    new_batches: Annotated[
+        str, typer.Option(help="What centres batches that the fit has not seen: global, center or error.")
+    ] = "global",
+    max_missing: Annotated[
+        float, typer.Option(help="Share of the model's squared weights that missing genes may carry.")
+    ] = 0.5,
     key: Key = "pae",
     key_added: Annotated[str | None, typer.Option(help="Prefix of the slots written.", show_default="as --key")] = None,
     tables: Tables = None,
@@ -71,6 +78,7 @@ def transform(
         tables = _tables.check(tables, WRITTEN, table_format, overwrite=overwrite)
         paths = [_files.existing(path) for path in cells]
         options: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols, "batch_key": batch_key}
+        options |= {"new_batches": new_batches, "max_missing": max_missing}
         options |= {"key": key, "key_added": key_added, "progress": run.bars}
         with _files.reference(reference) as fitted:
             if alone:

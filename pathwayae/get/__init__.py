@@ -5,8 +5,10 @@ from pathwayae.get._archetypes.tables import archetype_features, archetype_group
 from pathwayae.get._common import component_names, enrichment, history, loadings, scores, variance
 from pathwayae.get._contrasts import rank_pathways
 from pathwayae.get._exchange import to_anndata, to_net, to_obs
+from pathwayae.get._grouped.agreement import compare
 from pathwayae.get._grouped.batches import batch_variance
 from pathwayae.get._grouped.group_loadings import group_loadings
+from pathwayae.get._grouped.new_cells import missing_genes, unexplained
 from pathwayae.get._grouped.refinement import refined, refinement
 from pathwayae.get._grouped.relevance import relevance
 from pathwayae.get._grouped.selection import free_components, n_extra_path, theta_path
@@ -29,6 +31,7 @@ __all__ = [
     "archetype_trust",
     "archetypes",
     "batch_variance",
+    "compare",
     "component_names",
     "enrichment",
     "free_components",
@@ -41,6 +44,7 @@ __all__ = [
     "latent_selectivity",
     "latent_sparsity",
     "loadings",
+    "missing_genes",
     "n_extra_path",
     "pathways",
     "rank_pathways",
@@ -56,5 +60,6 @@ __all__ = [
     "to_obs",
     "top_genes",
     "trust",
+    "unexplained",
     "variance",
 ]

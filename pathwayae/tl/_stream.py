@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pathwayae._cells import files, sources
 from pathwayae.core.files import whole_or_nothing
 from pathwayae.core.notice import warn
-from pathwayae.tl._project import Projection, bar, scored
+from pathwayae.tl._project import Look, Projection, bar, scored
 
 CHUNK_BYTES = 4 * 2**20  # of one chunk of scores in a zarr
 KINDS = (".zarr", ".parquet")
@@ -27,12 +27,17 @@ Add = Callable[[int, NDArray[np.float32]], None]
 
 
 class Shard(NamedTuple):
-    """One of the inputs: its cells, how they are scored, its own ``obs``, and what messages call it."""
+    """One of the inputs: its cells, how they are scored, its own ``obs``, and what messages call it.
+
+    ``look`` sees the cells while they are scored; ``columns`` gives what it found of each, for ``obs``.
+    """
 
     source: sources.Source
     projection: Projection
     obs: pd.DataFrame
     name: str
+    look: Look | None = None
+    columns: Callable[[], dict[str, NDArray[Any]]] = dict
 
 
 def check_out(out: str | os.PathLike[str]) -> Path:
@@ -64,6 +69,8 @@ def write(
 ) -> None:
     """Score all cells in the order of the shards; at any time one block of them is in memory.
 
+    What is found of the cells beside their scores is added to ``obs`` of a zarr at the end.
+
     Parameters
     ----------
     out
@@ -89,10 +96,13 @@ def write(
         first = 0
         with bar(n, progress=progress) as shown:
             for shard in shards:
-                for start, stop, scores in scored(shard.source, shard.projection):
+                for start, stop, scores in scored(shard.source, shard.projection, shard.look):
                     add(first + start, scores)
                     shown.update(stop - start)
                 first += shard.source.shape[0]
+        found = [shard.columns() for shard in shards]
+        if out.suffix == ".zarr" and all(found):
+            _add_columns(part, shell.obs, {name: np.concatenate([one[name] for one in found]) for name in found[0]})
 
 
 def _library(suffix: str) -> Any:
@@ -161,6 +171,14 @@ def _zarr(part: Path, shell: AnnData, out: Path) -> Add:
         values[start : start + len(scores)] = scores
 
     return add
+
+
+def _add_columns(part: Path, obs: pd.DataFrame, columns: dict[str, NDArray[Any]]) -> None:
+    """Replace ``obs`` of a zarr by one with these columns."""
+    zarr = _library(".zarr")
+    group = zarr.open_group(part, mode="r+", use_consolidated=False)
+    ad.io.write_elem(group, "obs", obs.assign(**columns))
+    zarr.consolidate_metadata(group.store)
 
 
 def _parquet(part: Path, names: NDArray[np.str_], columns: list[str], stack: ExitStack) -> Add:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import anndata as ad
 from anndata import AnnData
 
 from pathwayae import _checks
-from pathwayae._slots import keys, lookup
+from pathwayae._slots import keys, lookup, model_files
 from pathwayae.tl._archetypes.transform import add_weights
 from pathwayae.tl._grouped.transform import Cells, add_scores
 from pathwayae.tl._sparse_ae.transform import add_codes
@@ -27,6 +27,8 @@ def transform(
     layer: str | None = None,
     gene_symbols: str | None = None,
     batch_key: str | None = None,
+    new_batches: Literal["global", "center", "error"] = "global",
+    max_missing: float = 0.5,
     progress: bool = True,
     key: str = keys.DEFAULT,
     key_added: str | None = None,
@@ -34,12 +36,20 @@ def transform(
 ) -> AnnData | None:
     r"""Score new cells with a fitted model: :math:`Z = ((X - \mu)/\sigma)\,E`, with μ, σ and E of the reference.
 
-    Genes are aligned by name. A gene of the model that the new cells do not have counts as being at its mean, which
-    is reported. The cells the model was fitted on get the scores of the fit.
+    Genes are aligned by name. A gene of the model that the new cells do not have counts as being at its mean: what
+    share of each pathway's weight is lost is in :func:`pathwayae.get.missing_genes`. The cells the model was fitted on
+    get the scores of the fit.
 
-    Where the fit centred batches, a cell of one of them is centred by the mean of its batch in the fit. For a batch
-    that the fit has not seen the mean of all cells of the fit stands in, which is reported: its scores keep whatever
-    shifts the whole batch.
+    The values of the new cells are held against those of the cells of the fit, and another depth or scale is warned of.
+    What a cell has beside the components, the residual of its standardised values,
+
+    .. math:: u = \frac{\|\tilde x\|^2 - z (E^\top E)^{-1} z^\top}{\sum_i \operatorname{var}(\tilde x_i)},
+
+    is held against that of cells of the fit: where it is larger than in 99 % of them, the model does not describe the
+    cell (:func:`pathwayae.get.unexplained`). Files of versions that kept nothing of the cells are not compared.
+
+    Where the fit centred batches, a cell of one of them is centred by the mean of its batch in the fit; of other
+    batches see `new_batches`.
 
     Of archetypes (``key="archetypes"``) the new cells get their optimal weights: from the ``obsm`` of the same name,
     which must be made as that of the reference was, or from genes, of which those that are missing are left out.
@@ -58,7 +68,8 @@ def transform(
         and stand in any order. Counts are normalised first where the moments of the fit were.
     reference
         An AnnData that ``pae.tl.fit``, ``pae.tl.sparse_ae`` or ``pae.tl.archetypes`` was run on, or the path of one
-        saved as ``.h5ad`` or ``.zarr``.
+        saved as ``.h5ad`` or ``.zarr``; or a model alone, from :func:`pathwayae.models.load` or the path of its
+        ``.npz``.
     out
         File to write the scores to, in the place of ``obsm``; it must not be there yet. Its ending says what it is:
 
@@ -76,6 +87,14 @@ def transform(
         of both sides are matched.
     batch_key
         Column of the new cells' ``obs`` with their batches; by default the one that the fit centred within, if any.
+    new_batches
+        What centres cells of batches that the fit has not seen: ``"global"``, the mean of all cells of the fit, so that
+        scores keep whatever shifts the whole batch, which is reported; ``"center"``, the mean of the batch itself (one
+        more pass), which assumes that its cells are composed as those of the fit are: where it holds more of a cell
+        type, what is high in that type is taken off; ``"error"``, nothing, they are refused.
+    max_missing
+        Share of the squared weights of the model that missing genes may carry, from 0 to 1; beyond it the cells are
+        refused.
     progress
         Show a progress bar.
     key
@@ -88,8 +107,10 @@ def transform(
     Returns
     -------
     None, or the changed copy. Writes ``obsm["X_pae"]`` (float32, cells × components; CSR of a sparse autoencoder) and,
-    unless there already, the component names, parameters and variance ratios of the reference to ``uns["pae"]``. With
-    `out` nothing but the file is written.
+    unless there already, the component names, parameters and variance ratios of the reference to ``uns["pae"]``. Of
+    ``pae.tl.fit`` also ``uns["pae"]["missing_genes"]``, and ``obs["pae_unexplained"]`` (u) and
+    ``obs["pae_unexplained_quantile"]`` (share of the cells of the fit below it, from 0 to 1), float32. With `out`
+    nothing but the file is written; a parquet has scores alone.
 
     Raises
     ------
@@ -104,14 +125,16 @@ def transform(
     ValueError
         If no gene of the model is in the new cells, gene names repeat, values are not finite, a file is truncated
         (the message names it and its cells), `out` is missing or has another ending, a cell has no batch,
-        `batch_key` is given but the fit centred no batches, `adata` holds another fit under `key_added`, or `out` is
-        given for another model than ``pae.tl.fit``.
+        `batch_key` or `new_batches` is given but the fit centred no batches, a batch is new and
+        ``new_batches="error"``, missing genes carry more than `max_missing`, `adata` holds another fit under
+        `key_added`, or `out` is given for another model than ``pae.tl.fit``.
 
     Warns
     -----
     pathwayae.DataWarning
-        If the missing genes carry more than a tenth of the squared weights of the scores, the values look like raw
-        counts, batches are unknown to the fit, or names of cells repeat in `out`.
+        If the missing genes carry more than a tenth of the squared weights of the scores, or more than half of those of
+        a pathway; the values look like raw counts or are of another depth or scale; over a tenth of the cells are not
+        described by the model; batches are unknown to the fit; or names of cells repeat in `out`.
 
     Examples
     --------
@@ -136,6 +159,8 @@ def transform(
     key_added = key if key_added is None else key_added
     adata = _checks.modality(adata, mod)
     _check(adata, out, copy=copy)
+    _checks.choice("new_batches", new_batches, ("global", "center", "error"))
+    _checks.number("max_missing", max_missing, 0, 1)
     reference = _read(reference)
     try:
         lookup.fit_of(reference, key)
@@ -150,6 +175,8 @@ def transform(
         layer=layer,
         gene_symbols=gene_symbols,
         batch_key=batch_key,
+        new_batches=new_batches,
+        max_missing=max_missing,
         key=key,
         key_added=key_added,
         progress=progress,
@@ -173,10 +200,11 @@ def _check(adata: Any, out: Any, *, copy: bool) -> None:
 
 
 def _read(reference: Cells) -> AnnData:
-    """The fitted AnnData, read from disk where a path is given."""
+    """The fitted AnnData, or the model alone, read from disk where a path is given."""
     if isinstance(reference, str | os.PathLike):
-        path = os.fspath(reference)
-        reference = ad.read_zarr(path) if path.rstrip("/").endswith(".zarr") else ad.read_h5ad(path)
+        path = os.fspath(reference).rstrip("/")
+        read = {".zarr": ad.read_zarr, model_files.ENDING: model_files.read}
+        reference = read.get(os.path.splitext(path)[1], ad.read_h5ad)(path)
     if not isinstance(reference, AnnData):
         msg = (
             f"reference is a {type(reference).__name__}; pass a fitted AnnData or the path of one, of a MuData its "

@@ -44,7 +44,7 @@ def project(
     bins = None if encoder.bins is None or encoder.level is None else _of_bins(encoder.bins, unit, len(encoder.level))
     if sp.issparse(matrix):
         rows = matrix.tocsr()
-        weights, bins = (_among(one, genes, rows.shape[1]) for one in (weights, bins))
+        weights, bins = (among(one, genes, rows.shape[1]) for one in (weights, bins))
         scores = cells_times(rows, weights)
         scores -= offset
         if bins is not None and encoder.level is not None:
@@ -71,7 +71,7 @@ def _of_bins(bins: NDArray[np.intp], unit: Floats, n_bins: int) -> sp.csr_array:
     return sp.csr_array((unit, (np.arange(len(bins)), bins)), shape=(len(bins), n_bins))
 
 
-def _among(weights: Weights, genes: NDArray[Any] | None, n_columns: int) -> Weights:
+def among(weights: Weights, genes: NDArray[Any] | None, n_columns: int) -> Weights:
     """Weights of the columns of a matrix, of which these are the genes of the model; the others have none."""
     if weights is None or genes is None:
         return weights

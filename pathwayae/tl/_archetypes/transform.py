@@ -29,14 +29,18 @@ def add_weights(
     layer: str | None,
     gene_symbols: str | None,
     batch_key: str | None,
+    new_batches: str,
+    max_missing: float,
     key: str,
     key_added: str,
     progress: bool,  # noqa: ARG001
     copy: bool,
 ) -> AnnData | None:
     """Write the weights of the new cells, see :func:`pathwayae.tl.transform`."""
-    if out is not None or batch_key is not None:
-        name, value = ("out", str(out)) if out is not None else ("batch_key", batch_key)
+    given = {"out": out and str(out), "batch_key": batch_key}
+    given["new_batches"] = None if new_batches == "global" else new_batches
+    if any(value is not None for value in given.values()):
+        name, value = next((name, value) for name, value in given.items() if value is not None)
         msg = (
             f"{name}={value!r} is not of archetypes; leave it out. Cells that do not fit in memory can be opened with "
             "anndata.read_h5ad(path, backed='r') and are read by blocks."
@@ -51,7 +55,7 @@ def add_weights(
     else:
         layer = layer or str(model.params["layer"]) or None
         cells, coordinates = _aligned(
-            of_genes(adata, layer, gene_symbols, None), model, symbols=gene_symbols is not None
+            of_genes(adata, layer, gene_symbols, None), model, max_missing, symbols=gene_symbols is not None
         )
     weights = simplex.weights(
         Streamed(cells),
@@ -104,10 +108,10 @@ def _other_loadings(adata: AnnData, reference: AnnData) -> bool:
     return not np.allclose(own.loc[shared], theirs.loc[shared], rtol=1e-3, atol=1e-5)
 
 
-def _aligned(cells: Input, model: Fitted, *, symbols: bool) -> tuple[Input, NDArray[np.float64]]:
+def _aligned(cells: Input, model: Fitted, max_missing: float, *, symbols: bool) -> tuple[Input, NDArray[np.float64]]:
     """Genes of the archetypes that the cells have, by name, and the archetypes over them."""
     names = np.array(model.dimensions if symbols else model.ids)
     spread = np.square(model.coordinates - model.coordinates.mean(axis=0)).sum(axis=0)
     carry, then = "the squared distances between archetypes", "and weights go by the others alone"
-    columns, found = align(cells.source, names, spread, carry=carry, then=then)
+    columns, found = align(cells.source, names, spread, carry=carry, then=then, most=max_missing)
     return Input(cells.source, columns, names[found]), model.coordinates[:, found]

@@ -229,29 +229,6 @@ def shifts(
     return place[labels.codes], core.offsets(batches.centres, data.mean, data.scale, encoder)
 
 
-def of_new_cells(source: sources.Source, key: str, names: list[str]) -> NDArray[np.intp]:
-    """Place of the batch of each cell among the names, shape (n,); −1, the last, for unknown ones, which are reported.
-
-    Raises
-    ------
-    KeyError
-        If there is no such column.
-    ValueError
-        If a cell has no batch.
-    """
-    labels = labels_of(source, [key])
-    codes = pd.Index(names).get_indexer(pd.Index(labels.astype(str)))
-    if (codes < 0).any():
-        unknown = np.unique(labels[codes < 0].astype(str))
-        msg = (
-            f"{int((codes < 0).sum())} cells are of batches that the fit has not seen ({source.name}): "
-            f"{listed(unknown, 10)}. The mean of all cells of the fit stands in for that of "
-            "their batch, so what shifts the whole batch is still in their scores."
-        )
-        warn(msg)
-    return codes.astype(np.intp)
-
-
 def _column(adata: AnnData, source: sources.Source | None, key: str) -> NDArray[np.object_]:
     """Values of a column of ``obs`` as text, also where there are no cells to read."""
     if source is not None:

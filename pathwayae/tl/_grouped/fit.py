@@ -23,7 +23,7 @@ from pathwayae.core.moments.batches import variance
 from pathwayae.core.moments.gram_product import StandardizedCells
 from pathwayae.core.moments.moments import Moments
 from pathwayae.core.moments.sketch import Sketch
-from pathwayae.tl._grouped import batches, quality, selection
+from pathwayae.tl._grouped import batches, quality, seen, selection
 from pathwayae.tl._grouped.prepare import Prepared, prepare
 from pathwayae.tl._grouped.settings import Asked, FitSettings, check, check_size, config_of, on_support, stored
 from pathwayae.tl._grouped.standardize import solver_of
@@ -171,7 +171,8 @@ def fit(
     - ``uns["pae"]``: ``params``, ``component_names``, ``n_pathways``, ``variance_ratio`` (share of the variance that
       each score explains alone), ``variance_ratio_total``, ``history``, ``pathways`` and ``dropped`` (reports). The
       table ``pathways`` says how well each score speaks for its pathway, and its column ``flag`` where it does not, see
-      :func:`pathwayae.get.pathways`. Without a descent ``history`` is empty.
+      :func:`pathwayae.get.pathways`. Without a descent ``history`` is empty. ``reference_cells`` holds quantiles over
+      up to 2 000 of the cells, against which ``pae.tl.transform`` holds new ones.
       With `batch_key` also ``batches`` (names) and ``batch_variance``, see :func:`pathwayae.get.batch_variance`; with
       ``"auto"`` also ``theta_path`` and ``n_extra_path``, and ``params`` hold the numbers that were chosen.
 
@@ -238,7 +239,7 @@ def fit(
     problem = cells.problem(config)
     model = complete(cells.data.gram, _descend(problem, progress=progress), n_free, config)
     found = quality.assess(problem, model, cells.kept["pathway"].tolist())
-    values = _scores(cells, model, progress=progress)
+    values, sample = _scores(cells, model, found.variance_ratio, asked)
     entries = paths | {
         keys.VARIANCE_RATIO: found.variance_ratio,
         keys.VARIANCE_RATIO_TOTAL: found.together,
@@ -251,20 +252,26 @@ def fit(
         entries[keys.BATCH_VARIANCE] = variance(cells.batches, cells.data, model.encoder, found.power, names)
     target = adata.copy() if copy else adata
     slots.write(target, key_added, cells.genes, cells.data, cells.membership, model, values, entries, cells.batches)
+    seen.keep(target, key_added, sample)
     logger.info("Fitted %d pathways and %d free components on %d genes.", len(cells.kept), n_free, len(cells.genes))
     return target if copy else None
 
 
-def _scores(cells: Prepared, model: Model, *, progress: bool) -> NDArray[np.float32] | None:
-    """Scores of the cells, which are not read again where the fit holds them."""
+def _scores(
+    cells: Prepared, model: Model, ratio: NDArray[np.float64], asked: Asked
+) -> tuple[NDArray[np.float32] | None, seen.Sample | None]:
+    """Scores of the cells, which are not read again where the fit holds them, and what was seen of some of them."""
     if cells.source is None:
-        return None
-    data = cells.data
+        return None, None
+    data, projection = cells.data, cells.projection(model)
+    found = seen.residual_of(projection, ratio, asked.scale or "")
+    sample = seen.Sample(cells.source.shape[0], found, projection, asked.random_state)
     if isinstance(data, StandardizedCells) and not cells.source.finite:
-        return projected(data.gram.cells, data.mean, data.scale, model.encoder, genes=data.gram.genes).astype(
-            np.float32
-        )
-    return project(cells.source, cells.projection(model), progress=progress)
+        scores = projected(data.gram.cells, data.mean, data.scale, model.encoder, genes=data.gram.genes)
+        sample.genes = data.gram.genes
+        sample(0, len(scores), data.gram.cells, scores)
+        return scores.astype(np.float32), sample
+    return project(cells.source, projection, look=sample, progress=asked.progress), sample
 
 
 def _descend(problem: grouped.Problem, *, progress: bool) -> grouped.Fit:

@@ -69,7 +69,8 @@ class Prepared(NamedTuple):
     def projection(self, model: Model) -> Projection:
         """From cells to scores."""
         shifts = of_batches.shifts(self.labels, self.batches, self.data, model.encoder)
-        return Projection(self.genes, self.data.mean, self.data.scale, model.encoder, *shifts)
+        means = None if self.batches is None else self.batches.centres
+        return Projection(self.genes, self.data.mean, self.data.scale, model.encoder, *shifts, means)
 
 
 def prepare(adata: AnnData, pathways: Any, asked: Asked, device: str) -> Prepared:

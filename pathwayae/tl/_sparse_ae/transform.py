@@ -30,23 +30,25 @@ def add_codes(
     layer: str | None,
     gene_symbols: str | None,
     batch_key: str | None,
+    new_batches: str,
+    max_missing: float,
     key: str,
     key_added: str,
     progress: bool,
     copy: bool,
 ) -> AnnData | None:
     """Write codes of the new cells, see :func:`pathwayae.tl.transform`."""
-    _check(adata, out, batch_key)
+    _check(adata, out, batch_key, new_batches)
     model = fitted(reference, key)
     store.same_fit(adata, reference, key, key_added)
-    cells, network = on_genes_of(adata, model, layer=layer, gene_symbols=gene_symbols)
+    cells, network = on_genes_of(adata, model, layer=layer, gene_symbols=gene_symbols, max_missing=max_missing)
     codes = codes_of(cells, network, progress=progress)
     target = adata.copy() if copy else adata
     store.put_scores(target, reference, key, key_added, codes, ())
     return target if copy else None
 
 
-def _check(adata: Any, out: Any, batch_key: str | None) -> None:
+def _check(adata: Any, out: Any, batch_key: str | None, new_batches: str) -> None:
     if out is not None or isinstance(adata, str | os.PathLike | Sequence):
         msg = (
             "Codes of a sparse autoencoder are not written to files (out=): they are sparse and small. Open a file "
@@ -54,13 +56,19 @@ def _check(adata: Any, out: Any, batch_key: str | None) -> None:
             "blocks."
         )
         raise ValueError(msg)
-    if batch_key is not None:
-        msg = f"batch_key={batch_key!r}, but a sparse autoencoder centres no batches; leave it out."
+    if batch_key is not None or new_batches != "global":
+        given = f"batch_key={batch_key!r}" if batch_key is not None else f"new_batches={new_batches!r}"
+        msg = f"{given}, but a sparse autoencoder centres no batches; leave it out."
         raise ValueError(msg)
 
 
 def on_genes_of(
-    adata: AnnData, model: Fitted, *, layer: str | None = None, gene_symbols: str | None = None
+    adata: AnnData,
+    model: Fitted,
+    *,
+    layer: str | None = None,
+    gene_symbols: str | None = None,
+    max_missing: float = 1.0,
 ) -> tuple[Input, Network]:
     """The cells that a network reads of an AnnData, and the network on the genes that are there.
 
@@ -72,7 +80,8 @@ def on_genes_of(
     KeyError
         If a layer, column or embedding does not exist.
     ValueError
-        If no gene of the model is there, the embedding has another width, or values are not finite.
+        If no gene of the model is there, missing ones carry too much, the embedding has another width, or values are
+        not finite.
     """
     if model.params["obsm"]:
         return _embedding(adata, model, layer), model.network
@@ -80,7 +89,7 @@ def on_genes_of(
     theirs = model.ids if gene_symbols is None else model.names
     power = np.square(np.asarray(model.network.encoder[0][0], dtype=np.float64)).sum(axis=0)
     carry, then = "the squared weights", "and count as being at their mean"
-    columns, found = align(cells.source, theirs, power, carry=carry, then=then)
+    columns, found = align(cells.source, theirs, power, carry=carry, then=then, most=max_missing)
     cells = Input(cells.source, columns, theirs[found])
     return cells, model.network if found.all() else _without(model.network, found)
 

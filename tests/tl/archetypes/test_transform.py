@@ -50,6 +50,8 @@ def test_genes_are_matched_by_name_and_missing_ones_left_out(scored: ad.AnnData)
     expected = simplex.weights(scored[:30, kept].X.toarray(), z[kept].T)
     np.testing.assert_allclose(few.obsm["X_archetypes"], expected, atol=1e-5)
     with pytest.warns(pae.DataWarning, match="100 of 200 genes of the model are missing .* of the squared distances"):
+        pae.tl.transform(bare(scored[:30, np.argsort(spread)[:100]]), reference, key="archetypes", max_missing=1)
+    with pytest.raises(ValueError, match=r"they carry \d\d% of .*, more than max_missing=0\.5 allows"):
         pae.tl.transform(bare(scored[:30, np.argsort(spread)[:100]]), reference, key="archetypes")
     renamed = bare(scored[:30])
     renamed.var["symbol"] = renamed.var_names.to_numpy()

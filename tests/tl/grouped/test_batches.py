@@ -259,6 +259,7 @@ def test_the_cells_of_the_fit_get_the_scores_of_the_fit_in_any_order(fitted: ad.
     np.testing.assert_allclose(part.obsm["X_pae"], fitted[part.obs_names].obsm["X_pae"], atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.* that the model does not explain")
 def test_a_batch_that_the_fit_has_not_seen_is_reported_and_centred_by_all_cells(fitted: ad.AnnData) -> None:
     new = bare(fitted)[:50].copy()
     new.obs["batch"] = np.where(np.arange(50) < 20, "new_1", new.obs["batch"].astype(str))
@@ -284,6 +285,7 @@ def test_missing_genes_count_as_their_mean_in_the_batch(fitted: ad.AnnData) -> N
     np.testing.assert_allclose(new.obsm["X_pae"], expected.obsm["X_pae"], atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.* that the model does not explain")
 def test_files_and_shards_are_corrected_by_the_column_of_each(fitted: ad.AnnData, tmp_path) -> None:
     for out in ["scores.zarr", "scores.parquet"]:
         if out.endswith("parquet"):

@@ -129,6 +129,7 @@ def test_the_input_is_left_alone_with_copy_and_changed_without(cells: ad.AnnData
     assert "X_pae" in own.obsm
 
 
+@pytest.mark.filterwarnings("ignore:.* are on another scale")
 def test_a_level_that_all_genes_of_a_cell_share_does_not_move_balanced_scores(cells: ad.AnnData) -> None:
     level = 1 + np.random.default_rng(0).uniform(0, 1, size=(400, 1))
     for balance in [True, False]:

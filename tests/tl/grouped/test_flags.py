@@ -182,6 +182,7 @@ def test_the_gravest_flag_counts() -> None:
 
 
 @pytest.mark.filterwarnings(CONSTANT)
+@pytest.mark.filterwarnings("ignore:.* are on another scale")
 def test_a_higher_score_is_more_of_the_genes_of_a_pathway(cells: ad.AnnData) -> None:
     for options in [{}, {"scores": "projection"}, CLASSIC]:
         result = fit(cells, sets_of(cells), **options)

@@ -73,7 +73,13 @@ def test_a_missing_gene_counts_as_being_at_its_mean(trained: ad.AnnData) -> None
     few = bare(trained)[:, np.setdiff1d(np.arange(60), lost)].copy()
     np.testing.assert_allclose(codes(few, trained), codes(at_mean, trained), atol=1e-5)
     with pytest.warns(pae.DataWarning, match=r"40 of 60 genes of the model are missing .* of the squared weights"):
-        codes(few[:, few.var_names.isin(trained.var_names[np.argsort(power)[::-1][:20]])].copy(), trained)
+        codes(
+            most := few[:, few.var_names.isin(trained.var_names[np.argsort(power)[::-1][:20]])].copy(),
+            trained,
+            max_missing=1,
+        )
+    with pytest.raises(ValueError, match=r"they carry 55% of .*, more than max_missing=0\.5 allows"):
+        codes(bare(most), trained)
     few.var_names = [f"ENSG{i}" for i in range(57)]
     with pytest.raises(ValueError, match="None of the 60 genes of the model is in the new cells"):
         codes(few, trained)
