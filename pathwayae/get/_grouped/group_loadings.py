@@ -85,42 +85,41 @@ def group_loadings(
     columns = _chosen(entry["groups"], groups, "group")
     if of == "groups":
         return _of_groups(entry, rows, columns)
-    parts = []
-    for j in rows:
-        pairs = np.flatnonzero(np.asarray(entry["pathway"]) == j)
-        parts += [_of_genes(entry, pairs, c) for c in columns]
-    return significant(pd.concat(parts, ignore_index=True), max_padj)
+    return significant(_of_genes(entry, rows, columns), max_padj)
 
 
-def _of_genes(entry: dict[str, Any], pairs: Any, c: int) -> pd.DataFrame:
-    """Rows of one pathway in one group."""
-    numbers = {
-        name: np.asarray(entry[name])[pairs].astype(float) for name in ("shared", "loading", "reference", "error")
+def _of_genes(entry: dict[str, Any], rows: list[int], columns: list[int]) -> pd.DataFrame:
+    """One row per pathway, group and gene."""
+    place = pd.Index(rows).get_indexer(
+        pd.Index(np.asarray(entry["pathway"]))
+    )  # of each pair among the pathways asked for
+    pairs = np.flatnonzero(place >= 0)
+    pair, group = (one.ravel() for one in np.meshgrid(pairs, columns, indexing="ij"))
+    names = ("loading", "reference", "error", "pvalue", "padj")
+    values = {name: np.asarray(entry[name])[pair, group].astype(float) for name in names}
+    shared = np.asarray(entry["shared"])[pair].astype(float)
+    difference = values["loading"] - values["reference"]
+    known = np.where(np.isnan(values["loading"]), shared, values["loading"])
+    most = np.where(np.isnan(difference), known, difference)
+    genes = np.unique(np.asarray(entry["gene"], dtype=object).astype(str), return_inverse=True)[1].ravel()
+    order = np.lexsort((genes[pair], -most, pd.Index(columns).get_indexer(pd.Index(group)), place[pair]))
+    pathways, groups, gene = (np.asarray(entry[name], dtype=object) for name in ("pathways", "groups", "gene"))
+    table = {
+        "pathway": pathways[np.asarray(entry["pathway"])[pair]],
+        "group": groups[group],
+        "gene": gene[pair],
+        "member": np.asarray(entry["member"])[pair].astype(bool),
+        "loading": values["loading"],
+        "shared": shared,
+        "reference": values["reference"],
+        "difference": difference,
+        "se": values["error"],
+        "pval": values["pvalue"],
+        "padj": values["padj"],
+        "n_samples": np.asarray(entry["n_samples"])[group],
+        "n_cells": np.asarray(entry["n_cells"])[group],
     }
-    if numbers["loading"].ndim == 2:
-        numbers = {name: one if one.ndim == 1 else one[:, c] for name, one in numbers.items()}
-    names = np.asarray(entry["pathways"], dtype=object)
-    table = pd.DataFrame(
-        {
-            "pathway": names[np.asarray(entry["pathway"])[pairs]],
-            "group": str(np.asarray(entry["groups"], dtype=object)[c]),
-            "gene": np.asarray(entry["gene"], dtype=object)[pairs],
-            "member": np.asarray(entry["member"])[pairs].astype(bool),
-            "loading": numbers["loading"],
-            "shared": numbers["shared"],
-            "reference": numbers["reference"],
-            "difference": numbers["loading"] - numbers["reference"],
-            "se": numbers["error"],
-            "pval": np.asarray(entry["pvalue"])[pairs, c],
-            "padj": np.asarray(entry["padj"])[pairs, c],
-            "n_samples": int(entry["n_samples"][c]),
-            "n_cells": int(entry["n_cells"][c]),
-        }
-    )
-    by = (
-        "difference" if table["difference"].notna().any() else "loading" if table["loading"].notna().any() else "shared"
-    )
-    return table.sort_values([by, "gene"], ascending=[False, True], kind="stable")
+    return pd.DataFrame({name: one[order] for name, one in table.items()})
 
 
 def _of_groups(entry: dict[str, Any], rows: list[int], columns: list[int]) -> pd.DataFrame:

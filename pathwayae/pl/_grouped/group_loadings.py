@@ -190,7 +190,7 @@ def _frame(ax: Axes, genes: pd.DataFrame, columns: list[str], n_above: int) -> N
 
 
 def _legend(ax: Axes, handles: list[Artist], *, members_only: bool, outside: bool) -> None:
-    """What marks and colours of names mean, below a figure made here, else on the axes."""
+    """What marks and colours of names mean, below a figure made here, else under the axes."""
     if not members_only:
         patch = Line2D([], [], linestyle="none", marker="$a$", color=_axes.VERMILLION, label="gene not in the set")
         handles = [*handles, patch]
@@ -198,5 +198,7 @@ def _legend(ax: Axes, handles: list[Artist], *, members_only: bool, outside: boo
         return
     if outside:
         ax.figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize="small")
-    else:
-        ax.legend(handles=handles, fontsize="small", loc="upper left", bbox_to_anchor=(0.0, -0.02))
+        return
+    signs = {"more": "▲ ", "less": "▼ ", "not": "grey: ", "gene": "orange: "}
+    words = [str(one.get_label()) for one in handles]
+    ax.set_xlabel("\n".join([ax.get_xlabel(), *(signs[one.split()[0]] + one for one in words)]))

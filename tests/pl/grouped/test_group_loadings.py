@@ -73,3 +73,16 @@ def test_without_a_test_nothing_is_marked_and_what_is_not_carried_is_grey():
     with pytest.raises(ValueError, match="n_genes must be at least 2"):
         pl.group_loadings(adata, PATHWAYS[1], n_genes=1, show=False)
     plt.close("all")
+
+
+def test_on_axes_given_the_meaning_of_marks_stands_under_them():
+    _, ax = plt.subplots()
+    pl.group_loadings(grouped_adata(), PATHWAYS[1], n_genes=100, ax=ax, show=False)
+    assert ax.get_xlabel().split("\n") == [
+        "cell_type (number of cells)",
+        "▲ more than in the other groups",
+        "▼ less than in the other groups",
+        "grey: not carried",
+        "orange: gene not in the set",
+    ]
+    assert not ax.figure.legends
