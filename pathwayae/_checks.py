@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import anndata as ad
 
 LARGEST = 1e15  # of a value; the squares of a million such cells add up to less than the largest float32
+TAKEN = {"X", "pca", "umap", "tsne", "diffmap", "draw_graph", "neighbors", "log1p", "hvg", "leiden", "louvain", "paga"}
+TAKEN |= {"rank_genes_groups", "dendrogram", "spatial", "highly_variable"}
 COUNTS_ROWS = 1000  # cells looked at to tell counts from log-normalised values
 
 
@@ -208,6 +210,30 @@ def check_column(adata: ad.AnnData, name: str, column: str) -> None:
     if column not in adata.obs:
         msg = f"{name}={column!r} is not a column of adata.obs, which has {list(adata.obs.columns)}."
         raise KeyError(msg)
+
+
+def slot_key(name: str, value: Any) -> None:
+    """Raise unless ``value`` can name slots that survive in a file and are no other tool's.
+
+    Raises
+    ------
+    TypeError
+        If it is no text.
+    ValueError
+        If it is blank, holds what a file cannot have in a name, or is what scanpy calls its own results.
+    """
+    if not isinstance(value, str):
+        msg = f"{name}={value!r} must be text, not {type(value).__name__}; leave it out, or choose a word."
+        raise TypeError(msg)
+    if not value.strip() or value != value.strip() or set(value) == {"."} or "/" in value or not value.isprintable():
+        msg = (
+            f"{name}={value!r} cannot name slots of a file: choose a word without '/', control characters and blanks "
+            "at its ends."
+        )
+        raise ValueError(msg)
+    if value in TAKEN:
+        msg = f"{name}={value!r} is what scanpy calls slots of its own; choose another word."
+        raise ValueError(msg)
 
 
 def choice(name: str, value: Any, allowed: Collection[Any]) -> None:

@@ -356,7 +356,15 @@ def test_tools_plots_and_getters_take_the_annotated_data_first():
 
 def test_parameters_of_one_meaning_have_one_name_one_default_and_one_place():
     """``copy`` of tools, ``key`` and its like last, ``device="auto"``, ``random_state=0``, ``progress=True``."""
-    defaults = {"device": "auto", "random_state": 0, "progress": True, "copy": False, "show": None, "ax": None, "save": None}
+    defaults = {
+        "device": "auto",
+        "random_state": 0,
+        "progress": True,
+        "copy": False,
+        "show": None,
+        "ax": None,
+        "save": None,
+    }
     synonyms = {"what", "kind", "n", "n_top", "n_cols", "seed", "random_seed", "verbose", "cmap_name", "use_rep"}
     wrong = []
     for name, function in PUBLIC.items():

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from pathwayae import _checks
 from pathwayae._slots import keys, lookup, mark
 
 
@@ -48,9 +49,11 @@ def claim(adata: AnnData, key: str, kind: str, *, obs: Iterable[str] = ()) -> No
 
     Raises
     ------
-    ValueError
-        If another model, or anything else in ``uns``, has the key; or a slot of its name is there without a fit.
+    TypeError, ValueError
+        If it cannot name slots, see :func:`pathwayae._checks.slot_key`; another model, or anything else in ``uns``,
+        has the key; or a slot of its name is there without a fit.
     """
+    _checks.slot_key("key_added", key)
     mark.check_free(adata, key)
     other = lookup.kind_of(adata, key)
     if other == kind:
@@ -138,8 +141,10 @@ def same_fit(adata: AnnData, reference: AnnData, key: str, key_added: str) -> No
     Raises
     ------
     ValueError
-        If ``uns`` of the new cells has another fit, or none, under that key; or a column of ``obs`` is in the way.
+        If ``uns`` of the new cells has another fit, or none, under that key; a column of ``obs`` is in the way; or it
+        cannot name slots.
     """
+    _checks.slot_key("key_added", key_added)
     mark.check_free(adata, key_added)
     own, theirs = adata.uns.get(key_added), reference.uns[key]
     if own is None:
@@ -218,6 +223,7 @@ def put_columns(adata: AnnData, key: str, table: pd.DataFrame) -> None:
 
 def put_before_a_fit(adata: AnnData, name: str, found: Mapping[str, Any]) -> None:
     """Write what was tried before a fit, in the place of an earlier trial."""
+    _checks.slot_key("key_added", name)
     adata.uns[name] = dict(found)
 
 

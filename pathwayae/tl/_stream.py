@@ -139,6 +139,11 @@ def _joined(shards: list[Shard], shard_key: str) -> pd.DataFrame:
     if len(shards) == 1:
         return shards[0].obs.copy()
     obs = ad.concat([AnnData(obs=shard.obs) for shard in shards], join="outer").obs
+    if shard_key in obs:
+        msg = (
+            f"obs has a column {shard_key!r} already, which says where each cell comes from; choose another key_added."
+        )
+        raise ValueError(msg)
     sizes = [len(shard.obs) for shard in shards]
     labels = [shard.name for shard in shards]
     kinds = pd.Index(list(dict.fromkeys(labels)))

@@ -9,9 +9,9 @@ from fitted import FREE, PATHWAYS, fitted_adata, member_sets
 from scipy import sparse
 
 import pathwayae as pae
-from pathwayae import cli
 from pathwayae._slots import lookup, store
 from pathwayae._slots.gene_loadings import gene_loadings
+from pathwayae.cli import _summary
 
 
 def dense():
@@ -129,7 +129,7 @@ def test_the_report_of_the_command_line(capsys):
     for change in (np.asarray, sparse.csr_matrix):
         adata = dense()
         adata.varm["pae_loadings"] = change(adata.varm["pae_loadings"])
-        cli._report(adata)
+        _summary.show(adata)
         printed.append(capsys.readouterr().out)
     assert PATHWAYS[-1] in printed[0]
     assert printed[0] == printed[1]

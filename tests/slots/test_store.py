@@ -121,7 +121,7 @@ def test_a_key_is_of_one_model_and_of_its_latest_fit(cells, first, second) -> No
 
 @pytest.mark.parametrize("model", MODELS)
 def test_what_is_not_of_a_fit_is_not_written_over(cells, model) -> None:
-    for where, name in (("uns", "pca"), ("obsm", "X_mine")):
+    for where, name in (("uns", "theirs"), ("obsm", "X_mine")):
         adata = cells.copy()
         getattr(adata, where)[name] = {"variance": [1.0]} if where == "uns" else np.zeros((adata.n_obs, 2))
         with pytest.raises(ValueError, match=rf"adata\.{where}\['{name}'\] is there already and is not of"):

@@ -244,15 +244,11 @@ def test_a_file_that_is_damaged_in_the_middle_leaves_no_file_behind(
     monkeypatch.setattr(_checks, "COUNTS_ROWS", 20)
     path = stored(fitted, "h5ad-csr", tmp_path)
     with h5py.File(path, "r+") as file:
-        indptr = file["X/indptr"][:]
-        whole = int(indptr[250])
-        data = file["X/data"][:whole]
-        del file["X/data"]
-        file["X/data"] = data
+        file["X/indices"][int(file["X/indptr"][250])] = 10**6
     written = []
     original = _stream.scored
     monkeypatch.setattr(_stream, "scored", lambda *args: (written.append(each[1]) or each for each in original(*args)))
-    with pytest.raises(ValueError, match=r"file .*cells\.h5ad, cells \d+–\d+, .*truncated or damaged") as caught:
+    with pytest.raises(ValueError, match=r"file .*cells\.h5ad, cells \d+–\d+, is damaged") as caught:
         transform(path, fitted, tmp_path / out)
     first, last = map(int, re.search(r"cells (\d+)–(\d+),", str(caught.value)).groups())
     assert first <= 250 <= last
@@ -348,3 +344,16 @@ def test_lazily_read_cells_and_annotation_go_to_a_file(fitted: ad.AnnData, tmp_p
     result = ad.read_zarr(tmp_path / "scores.zarr")
     np.testing.assert_allclose(result.X, fitted.obsm["X_pae"], atol=1e-5)
     assert result.obs["cell_type"].tolist() == fitted.obs["cell_type"].tolist()
+
+
+def test_a_column_that_is_there_is_not_overwritten_by_that_of_the_shards(fitted, tmp_path) -> None:
+    shards = []
+    for part in ("a", "b"):
+        new = bare(fitted)
+        new.obs_names = [f"{part}_{name}" for name in new.obs_names]
+        new.obs["pae_shard"] = "mine"
+        new.write_h5ad(tmp_path / f"{part}.h5ad")
+        shards.append(tmp_path / f"{part}.h5ad")
+    with pytest.raises(ValueError, match="obs has a column 'pae_shard' already"):
+        pae.tl.transform(shards, fitted, out=tmp_path / "scores.zarr", progress=False)
+    assert not (tmp_path / "scores.zarr").exists()
