@@ -103,6 +103,7 @@ def archetypes(
     None, or the changed copy. Writes, in the place of earlier archetypes under the same key,
 
     - ``obsm["X_archetypes"]``: weights, float32, cells × archetypes, rows with sum 1.
+    - ``obs["archetypes_fit"]``: the id of the fit, which tells cells joined from two fits apart.
     - ``varm["archetypes"]``: expression at each archetype, float32, genes × archetypes, in units of ``X``; zero rows
       for genes outside the model. Absent where the cells have no matrix of genes.
     - ``var["archetypes_mean"]``: mean of each gene in the cells; NaN for genes outside the model.

@@ -168,6 +168,8 @@ def fit(
     - ``varm["pae_membership"]``: sparse boolean, genes × pathways.
     - ``varm["pae_batch_means"]``: with `batch_key`, genes × batches; zero for genes outside the model.
     - ``var["pae_mean"]``, ``var["pae_scale"]``: standardisation; NaN for genes outside the model.
+    - ``obs["pae_fit"]``: the id of the fit that the scores of a cell are of, the same in all cells: after
+      ``anndata.concat`` of two fits it tells their cells apart, which every reader of the fit then refuses.
     - ``uns["pae"]``: ``params``, ``component_names``, ``n_pathways``, ``variance_ratio`` (share of the variance that
       each score explains alone), ``variance_ratio_total``, ``history``, ``pathways`` and ``dropped`` (reports). The
       table ``pathways`` says how well each score speaks for its pathway, and its column ``flag`` where it does not, see

@@ -98,6 +98,7 @@ def sparse_ae(
     None, or the changed copy. Writes, in the place of an earlier network under the same key and its analyses,
 
     - ``obsm["X_sparse_ae"]``: codes, CSR float32, cells × latents; in units of s, see ``uns``.
+    - ``obs["sparse_ae_fit"]``: the id of the fit, which tells cells joined from two fits apart.
     - ``varm["sparse_ae_features"]``: genes × latents, what a latent adds to each gene when it fires by 1,
       :math:`\mathrm{decode}(e_j) - \mathrm{decode}(0)`, in the units of the genes; zero for genes outside the model. Of
       ``obsm="X_pca"`` through ``varm["PCs"]``, of scores of :func:`pathwayae.tl.fit` through their loadings; of an
