@@ -13,14 +13,16 @@ logger = logging.getLogger("pathwayae")
 
 PREFIX = re.compile(r"[A-Z][A-Z0-9]*_")  # of a collection: HALLMARK_, REACTOME_, GOBP_
 N_SHOWN = 8
+LETTERS = 4  # that a part within a word has at least: ROS is not meant by neurospecific
 
 
 def find(names: Sequence[str], asked: Sequence[str]) -> list[str]:
     """Names that are meant, in the order asked for.
 
     The first of these that fits counts: the name itself; the name in other letters, with or without the prefix of its
-    collection; names with these words in a row; names with these letters. Case and what stands between words do not
-    matter; a number is not part of a longer one. A misspelled name is never guessed.
+    collection; names with these words in a row, whole ones or beginnings; names with these letters, four or more. Case
+    and what stands between words do not matter; a number is not part of a longer one. A misspelled name is never
+    guessed.
 
     Raises
     ------
@@ -30,7 +32,8 @@ def find(names: Sequence[str], asked: Sequence[str]) -> list[str]:
         If nothing is asked for, or one name twice.
     """
     known = set(names)
-    found = [one if one in known else _only(names, one) for one in asked]
+    spelled = [] if known.issuperset(asked) else [(name, _plain(name), _plain(_bare(name))) for name in names]
+    found = [one if one in known else _only(spelled, one) for one in asked]
     if not found or len(set(found)) < len(found):
         msg = f"Name at least one component, and none twice; got {listed(asked)}."
         raise ValueError(msg)
@@ -40,9 +43,9 @@ def find(names: Sequence[str], asked: Sequence[str]) -> list[str]:
     return found
 
 
-def _only(names: Sequence[str], asked: str) -> str:
-    """The one name that is meant."""
-    fits = _fitting(names, asked)
+def _only(spelled: list[tuple[str, str, str]], asked: str) -> str:
+    """The one name that is meant, of names with their words, whole and without the prefix."""
+    fits = _fitting(spelled, asked)
     if len(fits) == 1:
         return fits[0]
     if fits:
@@ -52,26 +55,28 @@ def _only(names: Sequence[str], asked: str) -> str:
             "one that is meant."
         )
         raise KeyError(msg)
-    spelled = {_plain(_bare(name)): name for name in names} | {_plain(name): name for name in names}
-    close = [spelled[one] for one in difflib.get_close_matches(_plain(asked), spelled, n=4, cutoff=0.4)]
+    words = {bare: name for name, _, bare in spelled} | {own: name for name, own, _ in spelled}
+    close = [words[one] for one in difflib.get_close_matches(_plain(asked), words, n=4, cutoff=0.4)]
     close = list(dict.fromkeys(close))[:3]
-    hint = f"closest: {', '.join(map(repr, close))}" if close else f"e.g. {names[0]!r}" if names else "there are none"
+    example = f"e.g. {spelled[0][0]!r}" if spelled else "there are none"
+    hint = f"closest: {', '.join(map(repr, close))}" if close else example
     msg = f"No component is called {asked!r}, nor has it as a part ({hint}); see pae.get.component_names(adata)."
     raise KeyError(msg)
 
 
-def _fitting(names: Sequence[str], asked: str) -> list[str]:
+def _fitting(spelled: list[tuple[str, str, str]], asked: str) -> list[str]:
     """Names that fit best; none where the words are empty."""
     if not (words := _plain(asked)):
         return []
-    plain = [_plain(name) for name in names]
-    same = [name for name, own in zip(names, plain, strict=True) if words in (own, _plain(_bare(name)))]
-    whole = [name for name, own in zip(names, plain, strict=True) if f" {words} " in f" {own} "]
     before, after = (r"(?<!\d)" if words[0].isdigit() else ""), (r"(?!\d)" if words[-1].isdigit() else "")
-    letters = before + re.escape(words) + after
-    begun = [name for name, own in zip(names, plain, strict=True) if re.search(r"\b" + letters, own)]
-    part = [name for name, own in zip(names, plain, strict=True) if re.search(letters, own)]
-    return same or whole or begun or part
+    part = re.compile(before + re.escape(words) + after)
+    begun = re.compile(r"\b" + part.pattern)
+    return (
+        [name for name, own, bare in spelled if words in (own, bare)]
+        or [name for name, own, _ in spelled if f" {words} " in f" {own} "]
+        or [name for name, own, _ in spelled if begun.search(own)]
+        or [name for name, own, _ in spelled if len(words) >= LETTERS and part.search(own)]
+    )
 
 
 def _plain(name: str) -> str:

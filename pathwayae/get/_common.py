@@ -31,7 +31,8 @@ def component_names(
         Names to look up; they come back in full as a list, in the order given. ``None`` for all. The first of these
         that fits counts: the name itself; the name but for case and what stands between words, with or without the
         prefix of its collection (``"hypoxia"`` for ``"HALLMARK_HYPOXIA"``); the words in a row (``"interferon alpha"``
-        for ``"HALLMARK_INTERFERON_ALPHA_RESPONSE"``), whole ones before beginnings; the letters anywhere.
+        for ``"HALLMARK_INTERFERON_ALPHA_RESPONSE"``), whole ones before beginnings; four
+        letters or more anywhere. What several names have is refused, and a misspelled name is not guessed.
     key
         Key of the fit.
 
@@ -55,7 +56,7 @@ def component_names(
     >>> pae.tl.fit(adata, "pathways", n_extra=2, progress=False)
     >>> pae.get.component_names(adata)[-3:]
     ['program_6', 'free_1', 'free_2']
-    >>> pae.get.component_names(adata, ["Program 6", "m_2"])
+    >>> pae.get.component_names(adata, ["Program 6", "gram_2"])
     ['program_6', 'program_2']
     """
     names = lookup.component_names(adata, key)

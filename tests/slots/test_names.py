@@ -51,6 +51,7 @@ def test_a_part_that_one_name_has_is_that_name(asked, meant):
         ),
         ("HALLMARK", "is part of 4 names"),
         ("interferon alfa", r"closest: 'HALLMARK_INTERFERON_ALPHA_RESPONSE'"),
+        ("oxi", r"closest: 'HALLMARK_HYPOXIA'"),  # letters within a word are too few to say which
         ("hipoxia", r"closest: 'HALLMARK_HYPOXIA'"),
         ("", "No component is called ''"),
         ("///", "No component is called '///'"),
