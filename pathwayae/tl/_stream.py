@@ -140,9 +140,7 @@ def _joined(shards: list[Shard], shard_key: str) -> pd.DataFrame:
         return shards[0].obs.copy()
     obs = ad.concat([AnnData(obs=shard.obs) for shard in shards], join="outer").obs
     if shard_key in obs:
-        msg = (
-            f"obs has a column {shard_key!r} already, which says where each cell comes from; choose another key_added."
-        )
+        msg = f"obs has a column {shard_key!r} already, for where each cell is from; choose another key_added."
         raise ValueError(msg)
     sizes = [len(shard.obs) for shard in shards]
     labels = [shard.name for shard in shards]
