@@ -148,6 +148,8 @@ def write(cells: Opened, out: Path) -> None:
         except RuntimeError as error:  # of HDF5, for a full disk among others
             msg = f"{out} cannot be written: {error}. Is the disk full?"
             raise OSError(msg) from error
+        except OSError as error:  # of a copy, which names the source
+            raise OSError(error.errno, error.strerror or str(error), str(out)) from error
 
 
 def _copy_folder(source: Path, part: Path) -> None:

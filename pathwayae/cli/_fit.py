@@ -107,6 +107,9 @@ def fit(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     random_state: Seed = 0,
     key_added: KeyAdded = "pae",
+    model: Annotated[
+        Path | None, typer.Option(help="The .npz to write the model to, without the cells.", show_default=False)
+    ] = None,
     tables: Tables = None,
     table_format: TableFormat = "csv",
     as_json: AsJson = False,
@@ -126,6 +129,9 @@ def fit(
     """  # noqa: D301
     with running(context) as run:
         out = _files.check_out(out, overwrite=overwrite)
+        model = (
+            None if model is None else _files.check_out(model, overwrite=overwrite, kinds=(".npz",), option="--model")
+        )
         tables = _tables.check(tables, WRITTEN, table_format, overwrite=overwrite)
         sets = _sets(pathways)
         import pathwayae as pae
@@ -169,13 +175,20 @@ def fit(
                 progress=run.bars,
                 key_added=key_added,
             )
-            _finish(run, source, out, (tables, table_format, key_added))
+            _finish(run, source, out, model, (tables, table_format, key_added))
 
 
-def _finish(run: Run, source: _files.Opened, out: Path, tables: tuple[Path | None, str, str]) -> None:
+def _finish(
+    run: Run, source: _files.Opened, out: Path, model: Path | None, tables: tuple[Path | None, str, str]
+) -> None:
     """Write and report."""
+    import pathwayae as pae
+
     adata, (folder, kind, key) = source.adata, tables
     _files.write(source, out)
+    if model is not None:
+        pae.models.save(adata, model, key=key)
+        run.also(model)
     names = [*WRITTEN, *(name for name in IF_ASKED if name in adata.uns[key])]
     paths = _tables.write(adata, folder, names, kind, key)
     run.found(lambda: _summary.show(adata, key), **_summary.figures(adata, key))

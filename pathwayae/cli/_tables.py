@@ -20,6 +20,12 @@ def _scores(adata: AnnData, key: str) -> pd.DataFrame:
     return pae.get.scores(adata, key=key).rename_axis("cell").reset_index()
 
 
+def _unexplained(adata: AnnData, key: str) -> pd.DataFrame:
+    import pathwayae as pae
+
+    return pae.get.unexplained(adata, key=key).rename_axis("cell").reset_index()
+
+
 def _loadings(adata: AnnData, key: str) -> pd.DataFrame:
     import pathwayae as pae
 
@@ -45,6 +51,7 @@ def _rank_genes(adata: AnnData, key: str, key_added: str | None = None) -> pd.Da
 
 OWN: dict[str, Callable[..., pd.DataFrame]] = {
     "scores": _scores,
+    "unexplained": _unexplained,
     "loadings": _loadings,
     "top_genes": _top_genes,
     "left_out": _left_out,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ from pathwayae.cli._options import (
 from pathwayae.cli._run import Run, running
 
 WRITTEN = ("scores",)
+IF_THERE = ("missing_genes", "unexplained")  # of the pathways of pae.tl.fit
 SCORES_ONLY = (".zarr", ".parquet")
 
 
@@ -49,7 +50,7 @@ def transform(
         str | None, typer.Option(help="Column of obs with batches.", show_default="as in the fit")
     ] = None,
     new_batches: Annotated[
-        str, typer.Option(help="What centres batches that the fit has not seen: global, center or error.")
+        Literal["global", "center", "error"], typer.Option(help="What centres batches that the fit has not seen.")
     ] = "global",
     max_missing: Annotated[
         float, typer.Option(help="Share of the model's squared weights that missing genes may carry.")
@@ -65,7 +66,8 @@ def transform(
 ) -> None:
     """Score new cells with a fit; genes are matched by name.
 
-    The cells are read in blocks, so that they may be larger than the memory. Tables: scores.
+    The cells are read in blocks, so that they may be larger than the memory. Tables: scores; with a fit of its kind
+    missing_genes and unexplained.
 
     \b
     Examples:
@@ -75,7 +77,7 @@ def transform(
     with running(context) as run:
         alone = scores_only or len(cells) > 1 or out.suffix == ".parquet"
         out = _files.check_out(out, overwrite=overwrite, kinds=SCORES_ONLY if alone else _files.KINDS)
-        tables = _tables.check(tables, WRITTEN, table_format, overwrite=overwrite)
+        tables = _tables.check(tables, (*WRITTEN, *IF_THERE), table_format, overwrite=overwrite)
         paths = [_files.existing(path) for path in cells]
         options: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols, "batch_key": batch_key}
         options |= {"new_batches": new_batches, "max_missing": max_missing}
@@ -97,7 +99,10 @@ def _to_cells(
         pae.tl.transform(source.adata, fitted, **options)
         _files.write(source, out)
         key = options["key_added"] or options["key"]
-        written = [out, *_tables.write(source.adata, tables[0], WRITTEN, tables[1], key)]
+        there = {"missing_genes": "missing_genes" in source.adata.uns[key]}
+        there["unexplained"] = f"{key}_unexplained" in source.adata.obs
+        names = [*WRITTEN, *(name for name in IF_THERE if there[name])]
+        written = [out, *_tables.write(source.adata, tables[0], names, tables[1], key)]
         _report(run, written, source.adata.obsm[f"X_{key}"].shape)
 
 

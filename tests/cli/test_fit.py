@@ -181,3 +181,21 @@ def test_a_membership_in_varm_is_a_key(files):
     adata.write_h5ad(folder / "cells.h5ad")
     done("fit", folder / "cells.h5ad", "-p", "mine", "-o", folder / "out.h5ad", "-q")
     assert ad.read_h5ad(folder / "out.h5ad").uns["pae"]["component_names"][: len(sets)].tolist() == list(sets)
+
+
+def test_a_model_alone_scores_new_cells(files):
+    folder, adata, sets, new = files
+    model = folder / "model.npz"
+    fit = ["fit", folder / "cells.h5ad", "-p", folder / "sets.gmt", "-o", folder / "out.h5ad", "--model", model]
+    record = json.loads(done(*fit, "--json").stdout)
+    assert record["outputs"] == [str(folder / "out.h5ad"), str(model)]
+    transform = ["transform", folder / "new.h5ad", "-r", model, "-o", folder / "scored.zarr", "-q"]
+    done(*transform, "--tables", folder / "tables")
+    pae.tl.fit(adata, sets, progress=False)
+    pae.tl.transform(new, adata, progress=False)
+    np.testing.assert_allclose(ad.read_zarr(folder / "scored.zarr").obsm["X_pae"], new.obsm["X_pae"], atol=1e-5)
+    tables = {path.stem: pd.read_csv(path) for path in (folder / "tables").iterdir()}
+    assert sorted(tables) == ["missing_genes", "scores", "unexplained"]
+    wanted = pae.get.unexplained(new)
+    assert tables["unexplained"]["cell"].tolist() == new.obs_names.tolist()
+    np.testing.assert_allclose(tables["unexplained"]["unexplained"], wanted["unexplained"], rtol=1e-4)
