@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pathwayae.core.contrasts.moderation import fit_prior, squeeze
+from pathwayae.core.contrasts.moderation import fit_prior, independent, squeeze
 from pathwayae.core.contrasts.units import Means
 
 Floats = NDArray[np.float64]
@@ -74,6 +74,7 @@ class _Fit(NamedTuple):
     df: float
     weights: Floats
     free: Floats  # share of each mean that is left to the residual
+    residuals: Floats
 
 
 def _least_squares(y: Floats, treated: Floats, others: Floats, precision: Floats) -> _Fit:
@@ -92,16 +93,18 @@ def _least_squares(y: Floats, treated: Floats, others: Floats, precision: Floats
     scaled = root[:, None] * y
     left = scaled - q @ (q.T @ scaled)
     along = unit @ left
-    residual = ((left - unit[:, None] * along) ** 2).sum(axis=0)
+    left = left - unit[:, None] * along
+    variance = (left**2).sum(axis=0) / df
     free = 1.0 - (q**2).sum(axis=1) - unit**2
-    return _Fit(along / size, residual / df, size, float(df), root * unit / size, free)
+    return _Fit(along / size, variance, size, float(df), root * unit / size, free, left)
 
 
 def extra_variance(y: Floats, treated: Floats, others: Floats, count: Floats) -> float:
     r"""Variance of means beyond that of averaging cells, in units of the variance of cells; not below 0.
 
     Of unweighted residuals the expected sum of squares is
-    :math:`\sum_i (1 - h_{ii}) (\tau^2 + 1 / n_i)`; solved for τ² for every score, the median over scores.
+    :math:`\sum_i (1 - h_{ii}) (\tau^2 + 1 / n_i)`; solved for τ² for every score, the largest over scores. A smaller
+    one would let samples of many cells decide the scores whose samples differ most, and call too much there.
 
     Parameters
     ----------
@@ -112,7 +115,7 @@ def extra_variance(y: Floats, treated: Floats, others: Floats, count: Floats) ->
     """
     fit = _least_squares(y, treated, others, np.ones(len(y)))
     found = (fit.variance * fit.df - fit.free @ (1.0 / count)) / fit.free.sum()
-    return max(float(np.median(found)), 0.0)
+    return max(float(np.max(found)), 0.0)
 
 
 def moderated(y: Floats, means: Means, covariates: Floats) -> Estimate:
@@ -139,7 +142,8 @@ def moderated(y: Floats, means: Means, covariates: Floats) -> Estimate:
     treated = means.treated.astype(np.float64)
     extra = extra_variance(y, treated, others, means.n_cells)
     fit = _least_squares(y, treated, others, 1.0 / (extra + 1.0 / means.n_cells))
-    variance, df = squeeze(fit.variance, fit.df, fit_prior(fit.variance, fit.df))
+    pooled = fit.df * independent(fit.residuals, fit.df)
+    variance, df = squeeze(fit.variance, fit.df, fit_prior(fit.variance, fit.df), pooled)
     return tested(fit.effect, np.sqrt(variance) / fit.size, np.full(y.shape[1], df), fit.weights)
 
 

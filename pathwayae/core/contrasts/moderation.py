@@ -51,14 +51,40 @@ def fit_prior(variances: Floats, df: float) -> Prior:
     return Prior(df0, float(np.exp(e.mean() + digamma(df0 / 2.0) - np.log(df0 / 2.0))))
 
 
-def squeeze(variances: Floats, df: float, prior: Prior) -> tuple[Floats, float]:
+def squeeze(variances: Floats, df: float, prior: Prior, pooled: float) -> tuple[Floats, float]:
     r"""Posterior variances :math:`(d s^2 + d_0 s_0^2) / (d + d_0)` and their degrees of freedom.
 
-    The latter are :math:`d + d_0`, and not more than all variances together have.
+    The latter are :math:`d + d_0`, and not more than the variances together have (``pooled``), see :func:`independent`.
     """
     if np.isinf(prior.df):
-        return np.full(len(variances), prior.variance), df * len(variances)
-    return (df * variances + prior.df * prior.variance) / (df + prior.df), min(df + prior.df, df * len(variances))
+        return np.full(len(variances), prior.variance), pooled
+    return (df * variances + prior.df * prior.variance) / (df + prior.df), min(df + prior.df, pooled)
+
+
+def independent(residuals: Floats, df: float) -> float:
+    r"""Number of independent pathways that would know the common variance as well as these, from 1 to k.
+
+    The mean of k variances with correlated residuals is as sure as that of
+    :math:`k^2 / \sum_{jl} \rho_{jl}^2` independent ones. Of :math:`\rho^2` stands :math:`(r^2 - 1/d) / (1 - 1/d)`,
+    without what chance adds to squares of correlations.
+
+    Parameters
+    ----------
+    residuals
+        Of a linear model with d degrees of freedom, shape (N, k).
+
+    Examples
+    --------
+    >>> independent(np.array([[1.0, 2.0], [-1.0, -2.0]]), 1.0)
+    1.0
+    """
+    length = np.sqrt((residuals**2).sum(axis=0))
+    unit = residuals[:, length > 0] / length[length > 0]
+    k = unit.shape[1]
+    if df <= 1 or k < 2:
+        return 1.0
+    chance = (float(((unit @ unit.T) ** 2).sum()) - k - k * (k - 1) / df) / (1.0 - 1.0 / df)
+    return k**2 / (k + min(max(chance, 0.0), float(k * (k - 1))))
 
 
 def trigamma_inverse(value: float) -> float:

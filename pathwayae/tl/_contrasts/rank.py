@@ -56,10 +56,11 @@ def rank_pathways(
     on the group and the `covariates`. Where samples are in both groups each has a constant of its own, a paired test;
     that is so where two samples or more, and at least half of all, are in both, and the others are left out then.
     Otherwise the means count as independent. A mean of n cells weighs :math:`1 / (\tau^2 + 1/n)`, with τ² the
-    variance between samples in units of that between cells, from the residuals. Residual variances are squeezed
-    towards a common value as limma does (Smyth 2004, 10.2202/1544-6115.1027): with d degrees of freedom
-    :math:`\tilde s^2 = (d_0 s_0^2 + d s^2) / (d_0 + d)`, where :math:`d_0` and :math:`s_0^2` are fitted to all
-    pathways; fewer than three are not moderated.
+    variance between samples in units of that between cells, from the residuals of the pathway whose samples differ
+    most. Residual variances are squeezed towards a common value as limma does (Smyth 2004, 10.2202/1544-6115.1027):
+    with d degrees of freedom :math:`\tilde s^2 = (d_0 s_0^2 + d s^2) / (d_0 + d)`, where :math:`d_0` and :math:`s_0^2`
+    are fitted to all pathways; fewer than three are not moderated. Pathways share genes, so t has no more degrees of
+    freedom than as many pathways have as would be independent.
 
     **Mixed model** (``"mixed"``). The same means with a random constant per sample, by restricted maximum likelihood
     (statsmodels); samples in one group alone are used as well, all means weigh the same, nothing is moderated.
