@@ -58,8 +58,8 @@ def carrying(adata: AnnData, key: str, units: Units, of_units: Floats, observed:
         logger.info("Scores under %r are not sums over genes of these cells; no genes are named.", key)
         return None
     params = lookup.plain(lookup.fit_of(adata, key)[keys.PARAMS])
-    symbols = params["gene_symbols"] or None
-    source = opened(adata, params["layer"] or None, symbols, str(params.get("normalize", "")), needed=False)
+    symbols = params.get("gene_symbols") or None
+    source = opened(adata, params.get("layer") or None, symbols, str(params.get("normalize", "")), needed=False)
     if source is None:
         logger.info("adata.X is not there; no genes are named.")
         return None

@@ -36,14 +36,9 @@ def factor(adata: AnnData, name: str, column: Any) -> Factor:
     ------
     KeyError
         If there is no such column.
-    TypeError
-        If it is not named by a string.
     ValueError
         If it holds numbers that are no groups, or no cell has a level.
     """
-    if not isinstance(column, str):
-        msg = f"{name}={column!r} must be the name of one column of obs, not {type(column).__name__}."
-        raise TypeError(msg)
     _checks.check_column(adata, name, column)
     values = pd.Series(np.asarray(adata.obs[column], dtype=object)) if not _known(adata, column) else adata.obs[column]
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):

@@ -212,6 +212,9 @@ def _check(groupby: Any, sample_key: Any, within: Any, covariates: list[Any], me
     given |= {f"covariates[{i}]": one for i, one in enumerate(covariates)}
     seen: dict[Any, str] = {}
     for name, column in given.items():
+        if not isinstance(column, str | None):
+            msg = f"{name}={column!r} must be the name of one column of obs, not {type(column).__name__}."
+            raise TypeError(msg)
         if column is not None and column in seen:
             msg = f"{name}={column!r} is {seen[column]} already; each column can have one part only. Leave one out."
             raise ValueError(msg)
