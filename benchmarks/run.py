@@ -45,6 +45,7 @@ def write(name: str, title: str, text: str, figures: object) -> None:
 def main(names: list[str]) -> None:
     """Run the benchmarks named, by default all."""
     import archetypes
+    import contrasts
     import defaults
     import gpu
     import gram
@@ -60,8 +61,8 @@ def main(names: list[str]) -> None:
     import theta
     import torch
 
-    modules = (archetypes, defaults, gpu, gram, invariance, large_collections, refine, relevance, restarts, scale)
-    modules += (sketch, sparse_ae, speed, theta)
+    modules = (archetypes, contrasts, defaults, gpu, gram, invariance, large_collections, refine, relevance, restarts)
+    modules += (scale, sketch, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]
     for name in names or usual:
