@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pathwayae.core.contrasts.linear import Estimate, NotTestableError, tested
+from pathwayae.core.contrasts.linear import Estimate, tested
 from pathwayae.core.contrasts.units import chunks, dense
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
-
-FEW_CELLS = "fewer than two cells on a side"
 
 
 def auroc(values: Any, own: Ints, other: Ints) -> tuple[Floats, Floats]:
@@ -52,18 +50,18 @@ def auroc(values: Any, own: Ints, other: Ints) -> tuple[Floats, Floats]:
     return area, z
 
 
-def of_cells(values: Any, own: Ints, other: Ints, deviation: Floats, method: str) -> Estimate:
-    """Wilcoxon's rank-sum test (the statistic is z) or Welch's t-test of every column.
+def of_cells(values: Any, own: Ints, other: Ints, deviation: Floats, z: Floats | None) -> Estimate:
+    """Welch's t-test of every column, or with the z of :func:`auroc` the rank-sum test.
 
     Effects are differences of means over `deviation`, intervals Welch's, also beside the ranks.
 
-    Raises
-    ------
-    NotTestableError
-        If a side has fewer than two cells.
+    Parameters
+    ----------
+    own, other
+        Two cells or more each.
+    deviation
+        Shape (k,).
     """
-    if min(len(own), len(other)) < 2:
-        raise NotTestableError(FEW_CELLS)
     moments = []
     for rows in (own, other):
         parts = [dense(values, some, rows) for some in chunks(values.shape[1])]
@@ -74,7 +72,6 @@ def of_cells(values: Any, own: Ints, other: Ints, deviation: Floats, method: str
     total = first + second
     welch = tested(mean - mean_other, np.sqrt(total), total**2 / (first**2 / df + second**2 / df_other), np.ones(1))
     weights = np.array([1.0, -1.0])
-    if method == "t-test":
+    if z is None:
         return welch._replace(weights=weights)
-    z = auroc(values, own, other)[1]
     return welch._replace(statistic=z, df=np.full_like(z, np.nan), pval=2.0 * stats.norm.sf(np.abs(z)), weights=weights)

@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 
 NO_CELLS = "no cells on a side"
 CONSTANT = "no score varies"
+FEW_CELLS = "fewer than two cells on a side"
 OF_CELLS = ("wilcoxon", "t-test")
 
 
@@ -76,15 +77,18 @@ def compare(values: Any, units: Units, contrast: Contrast, covariates: Floats, m
         raise NotTestableError(CONSTANT)
     values = values if len(varies) == len(deviation) else values[:, varies]
     own, other = cells_of(units, means)
+    if method in OF_CELLS and min(len(own), len(other)) < 2:
+        raise NotTestableError(FEW_CELLS)
+    area, z = cells.auroc(values, own, other)
     y = (means.mix @ units.mean[:, varies]) / deviation[varies]
     if method in OF_CELLS:
-        found = cells.of_cells(values, own, other, deviation[varies], method)
+        found = cells.of_cells(values, own, other, deviation[varies], z if method == OF_CELLS[0] else None)
     else:
         test = linear.moderated if method == "moderated" else mixed.mixed
         found = test(y, means, means.mix @ covariates)
     estimate = _of_all(found, varies, len(deviation))
-    area = np.full(len(deviation), 0.5)
-    area[varies] = cells.auroc(values, own, other)[0]
+    areas = np.full(len(deviation), 0.5)
+    areas[varies] = area
     agree = np.zeros(len(deviation), dtype=np.intp)
     n_samples = (0, 0, 0)
     if method not in OF_CELLS:
@@ -93,7 +97,7 @@ def compare(values: Any, units: Units, contrast: Contrast, covariates: Floats, m
         first = int(means.treated.sum())
         n_samples = (first, len(means.treated) - first, n_pairs)
     of_units = np.asarray(means.mix.T @ found.weights)
-    return Compared(estimate, area, agree, *n_samples, len(own), len(other), of_units)
+    return Compared(estimate, areas, agree, *n_samples, len(own), len(other), of_units)
 
 
 def _of_all(found: Estimate, varies: NDArray[np.intp], n: int) -> Estimate:

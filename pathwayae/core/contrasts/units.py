@@ -109,11 +109,11 @@ def aggregate(values: Any, stratum: Ints, sample: Ints, group: Ints) -> Units:
     >>> aggregate(np.array([[1.0], [3.0], [5.0], [5.0]]), zero, sample, zero).mean.ravel()
     array([2., 5.])
     """
-    labels = np.stack([stratum, sample, group])
-    used = np.flatnonzero((labels >= 0).all(axis=0))
-    (strata, samples, groups), codes = np.unique(labels[:, used], axis=1, return_inverse=True)
-    codes = codes.ravel()
-    of_cell = np.full(labels.shape[1], -1, dtype=np.intp)
+    used = np.flatnonzero((stratum >= 0) & (sample >= 0) & (group >= 0))
+    n_samples, n_groups = int(sample.max(initial=0)) + 1, int(group.max(initial=0)) + 1
+    found, codes = np.unique((stratum[used] * n_samples + sample[used]) * n_groups + group[used], return_inverse=True)
+    strata, samples, groups = found // n_groups // n_samples, found // n_groups % n_samples, found % n_groups
+    of_cell = np.full(len(stratum), -1, dtype=np.intp)
     of_cell[used] = codes
     u, k = len(strata), values.shape[1]
     count = np.bincount(codes, minlength=u).astype(np.float64)
