@@ -21,8 +21,10 @@ from pathwayae.core.moments.batches import JOINT, Batches
 from pathwayae.core.moments.gram_product import Data
 from pathwayae.core.moments.sketch import AnyMoments
 from pathwayae.core.notice import listed, warn
+from pathwayae.core.trust.composition import FAR, composition
 from pathwayae.tl._grouped.settings import Asked
 
+FEW_TO_COMPARE = 100  # cells, for clusters of like ones in several batches
 FEW = 10  # a mean of fewer cells takes much of what is theirs with it
 
 
@@ -217,6 +219,38 @@ def check_sizes(batches: Batches, key: str) -> None:
             "what they hold; a batch of one cell scores 0 throughout. Join or leave out such batches."
         )
         warn(msg)
+
+
+def check_composition(
+    scores: NDArray[np.float32], labels: Labels, components: list[str], *, n_pathways: int, seed: int
+) -> None:
+    """Warn where centring took more off the scores than a shift of whole batches."""
+    if len(labels.names) < 2 or len(scores) < FEW_TO_COMPARE:
+        return
+    found = composition(scores, labels.codes, len(labels.names), seed=seed)
+    remedy = (
+        "Where the cells have labels, name them, covariates=['cell_type'] for instance: the effect of a batch is then "
+        "estimated beside theirs. Where batches differ in something that is to be kept, a treatment, leave batch_key "
+        "out."
+    )
+    apart = [name for name, group in zip(labels.names, found.groups, strict=True) if group > 0]
+    if apart:
+        msg = f"Batches of {labels.key!r} hold different cells: none of {listed(apart)} is like those of the others."
+        warn(f"{msg} {remedy}")
+        return
+    flagged = found.flagged
+    if not flagged.any():
+        return
+    size = np.where(flagged, np.abs(found.off), 0.0)
+    named = size[:, :n_pathways] if flagged[:, :n_pathways].any() else size
+    b, j = np.unravel_index(named.argmax(), named.shape)
+    msg = (
+        f"Batches of {labels.key!r} differ by more than a shift of all their cells, as they do where they hold kinds "
+        f"of cells in unequal shares. Centred at their own means, like cells come to lie up to "
+        f"{abs(found.off[b, j]):.2f} s.d. from those of the others ({labels.names[b]!r}, score {components[j]!r}), and "
+        f"over {FAR:g} in {int(flagged.any(axis=1).sum())} of {len(labels.names)} batches. "
+    )
+    warn(msg + remedy)
 
 
 def shifts(

@@ -131,6 +131,7 @@ def fit(
         Column of ``obs`` with batches. Every gene is centred within each batch, which removes differences between the
         means of batches exactly, and σ is that of the deviations left. Iterates on the Gram matrix. Strata of `moments`
         must be the batches, or samples of them (``pae.pp.moments(batch_key=…, sample_key=…)``).
+        Where batches hold cell types in unequal shares, that takes part of these with it: see `covariates`.
     covariates
         Column of ``obs``, or several, with what differs between batches for a good reason, as their cell types do where
         batches hold them in unequal shares. Effects of batches are estimated beside those of the covariates, by least
@@ -192,8 +193,10 @@ def fit(
     Warns
     -----
     pathwayae.DataWarning
-        If the values look like raw counts, genes do not vary, few genes match, batches have fewer than 10 cells or are
-        one condition, pathways are flagged, or θ as chosen ignores the pathways or copies them.
+        If the values look like raw counts, genes do not vary, few genes match, batches have fewer than 10 cells, are
+        one condition, or differ by more than a shift of all cells alike and no covariates are given (unequal shares of
+        cell types, seen in clusters of the scores), pathways are flagged, or θ as chosen ignores the pathways or copies
+        them.
 
     See Also
     --------
@@ -242,6 +245,9 @@ def fit(
     model = complete(cells.data.gram, _descend(problem, progress=progress), n_free, config)
     found = quality.assess(problem, model, cells.kept["pathway"].tolist())
     values, sample = _scores(cells, model, found.variance_ratio, asked)
+    names = slots.free_names(cells.kept["pathway"].tolist(), n_free)
+    if values is not None and cells.labels is not None and not asked.covariate_keys:
+        batches.check_composition(values, cells.labels, names, n_pathways=len(cells.kept), seed=random_state)
     entries = paths | {
         keys.VARIANCE_RATIO: found.variance_ratio,
         keys.VARIANCE_RATIO_TOTAL: found.together,
@@ -250,7 +256,6 @@ def fit(
         keys.DROPPED: cells.dropped,
     }
     if cells.batches is not None:
-        names = slots.free_names(cells.kept["pathway"].tolist(), n_free)
         entries[keys.BATCH_VARIANCE] = variance(cells.batches, cells.data, model.encoder, found.power, names)
     target = adata.copy() if copy else adata
     slots.write(target, key_added, cells.genes, cells.data, cells.membership, model, values, entries, cells.batches)

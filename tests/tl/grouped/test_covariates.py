@@ -118,7 +118,8 @@ def test_batches_lose_their_effect_and_keep_their_cell_types() -> None:
         return means["a", True] - means["b", True], means["a", False] - means["b", False]
 
     names = sets_of(truth)
-    plain, before = gap(fit(truth, names, batch_key=None, covariates=None)), gap(fit(truth, names, covariates=None))
+    plain = gap(fit(truth, names, batch_key=None, covariates=None))
+    before = gap(fit(truth, names, covariates=None))
     assert np.abs(plain).max() < 0.1
     assert min(np.abs(before)) > 0.15  # centring the batches moves the cells of each type apart
     for adata in (truth, shifted):
@@ -259,3 +260,31 @@ def test_a_link_of_few_cells_is_warned_of_and_logical_covariates_are_fine(cells:
         fit(adata, covariates="odd")
     adata.obs["yes"] = adata.obs["sex"] == "f"
     assert_same(fit(adata, covariates="sex"), fit(adata, covariates="yes"), atol=1e-6)
+
+
+# Where they are not given.
+
+
+def uneven(share: float) -> ad.AnnData:
+    """Two batches without any effect: a share of the cells of one type, which stand apart, and half of the others."""
+    adata = pae.datasets.simulate(1600, 400, 8, n_cell_types=4, random_state=6)
+    own = (adata.obs["cell_type"] == "type_1").to_numpy()
+    adata.X = adata.X.toarray() + own[:, None] * adata.varm["pathways"]["program_1"].to_numpy() * 1.5
+    draw = np.random.default_rng(0).random(1600)
+    adata.obs["batch"] = np.where(draw < np.where(own, share, 0.5), "a", "b")
+    return adata
+
+
+def test_unequal_composition_is_warned_of_and_what_helps_is_named() -> None:
+    message = r"Batches of 'batch' differ by more than .* s\.d\. .*score 'program_\d'\), .* in 2 of 2 .*covariates="
+    with pytest.warns(pae.DataWarning, match=message):
+        fit(uneven(0.9), covariates=None)
+    fit(uneven(0.9))  # warnings are errors here
+    fit(uneven(0.5), covariates=None)
+
+
+def test_batches_of_different_cells_are_warned_of() -> None:
+    adata = uneven(0.5)
+    adata.obs["batch"] = np.where(adata.obs["cell_type"] == "type_1", "a", "b")
+    with pytest.warns(pae.DataWarning, match="Batches of 'batch' "):
+        fit(adata, covariates=None)
