@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pathwayae import _checks
 from pathwayae._cells import sources
+from pathwayae._cells.scale import other_than_logarithms
 from pathwayae.core.moments.accumulate import BLOCK_BYTES
 from pathwayae.core.notice import warn
 
@@ -153,17 +154,13 @@ def opened(
 
 
 def checked(source: sources.Source, normalize: str) -> sources.Source:
-    """The source, its counts normalised as those of the fit were; warns of counts where they were not."""
+    """The source, its counts normalised as those of the fit were; warns of values on another scale than logarithms."""
     first = source.block(0, min(source.shape[0], _checks.COUNTS_ROWS))
-    if not _checks.looks_like_counts(first.values):
-        return source
     if normalize:
-        return sources.normalized(source, float(normalize.split()[1]))
-    msg = (
-        f"The values look like raw counts ({source.name}); log-normalised values are expected. Run "
-        "sc.pp.normalize_total and sc.pp.log1p first, or pass the layer that holds such values."
-    )
-    warn(msg)
+        counts = _checks.looks_like_counts(first.values)
+        return sources.normalized(source, float(normalize.split()[1])) if counts else source
+    if looks_like := other_than_logarithms(first.values):
+        warn(f"The values ({source.name}) look like {looks_like}")
     return source
 
 

@@ -75,6 +75,7 @@ def test_the_figures_follow_from_the_slots_and_the_cells(cells: ad.AnnData, opti
         assert table["flag"].tolist() == expected.tolist()
 
 
+@pytest.mark.filterwarnings("ignore:The values")  # made-up ones, on no scale of expression
 def test_no_gene_makes_more_than_half_of_a_score_of_members(cells: ad.AnnData) -> None:
     other = cells.copy()
     other.X = cells.X.toarray()

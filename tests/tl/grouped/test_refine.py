@@ -201,6 +201,7 @@ def noise(shift=0.0):
     return adata
 
 
+@pytest.mark.filterwarnings("ignore:The values")  # made-up ones, on no scale of expression
 def test_without_any_signal_nothing_is_decided():
     adata = noise()
     pae.tl.refine(adata, progress=False)
@@ -208,6 +209,7 @@ def test_without_any_signal_nothing_is_decided():
     assert (pae.get.refinement(adata, of="pathways")["verdict"] == "not carried").all()
 
 
+@pytest.mark.filterwarnings("ignore:The values")  # made-up ones, on no scale of expression
 def test_differences_between_donors_are_no_evidence():
     adata = noise(shift=1.0)
     pae.tl.refine(adata, progress=False)
