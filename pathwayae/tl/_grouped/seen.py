@@ -19,7 +19,7 @@ from pathwayae.tl._project import Projection
 
 N_CELLS = 2000  # of a fit that are kept as quantiles
 N_FIRST = 1000  # new cells whose values are looked at
-MARGIN = 1.25  # beyond the middle 95 % of totals: new cells may be of one type
+MARGIN = 1.25  # ratio beyond the middle 95 % that is borne: new cells may be of one type, and lack genes
 HALF = 0.5  # share of the counts of a model's genes that must be there to tell how many all have
 LOGARITHM = 20.0  # log1p of any count is below it
 CONSTANT = 1.02  # ratio of the 95 % and the 5 % quantile of totals that are all the same
@@ -179,7 +179,7 @@ def _of_levels(new: NDArray[np.float64], stored: NDArray[np.float64]) -> str:
         return ""
     own = float(np.nanmedian(new))
     low, middle, high = _central(stored)
-    if low <= own <= high:
+    if low - np.log(MARGIN) <= own <= high + np.log(MARGIN):
         return ""
     return (
         f"are of another depth or scale: their positive values have the mean {own:.2f} (median over cells), those of "
