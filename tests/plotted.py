@@ -6,7 +6,8 @@ from anndata import AnnData
 from fitted import NAMES, fitted_adata, member_sets
 
 from pathwayae import get
-from pathwayae.core import enrichment as core
+from pathwayae.core.enrichment.ora import ora
+from pathwayae.core.enrichment.prerank import prerank
 from pathwayae.core.genesets.collection import GeneSetCollection
 
 GENES = [f"GENE{i}" for i in range(40)]
@@ -36,7 +37,7 @@ def enriched(method="ora"):
     adata = fitted_adata()
     values = get.loadings(adata).iloc[:140]
     args = (values.to_numpy(), values.index.tolist(), NAMES, member_sets(adata))
-    adata.uns["pae"]["enrichment"] = core.ora(*args, n_genes=20) if method == "ora" else core.prerank(*args)
+    adata.uns["pae"]["enrichment"] = ora(*args, n_genes=20) if method == "ora" else prerank(*args)
     return adata
 
 

@@ -11,7 +11,7 @@ from pathwayae.cli import _files, _summary
 from pathwayae.cli._fitted import changing
 from pathwayae.cli._options import AsJson, Fitted, Key, Out, Overwrite, Quiet, Seed, Strict, TableFormat, Tables
 
-SHOWN = ["component", "term", "score", "padj", "n_overlap", "n_genes"]
+SHOWN = ["component", "term", "direction", "score", "padj", "n_overlap", "n_genes"]
 
 
 def enrich(
@@ -22,6 +22,9 @@ def enrich(
     method: Annotated[
         Literal["prerank", "ora"], typer.Option(help="Of the ranking of all genes, or of the top genes.")
     ] = "prerank",
+    sign: Annotated[
+        Literal["both", "up", "down"], typer.Option(help="Genes that go up with the component, or down.")
+    ] = "both",
     components: Annotated[
         list[str] | None, typer.Option("--component", help="Component to test; repeat it.", show_default="all")
     ] = None,
@@ -56,6 +59,7 @@ def enrich(
             adata,
             pae.gs.read_gmt(_files.existing(gene_sets)),
             method=method,
+            sign=sign,
             components=components or None,
             n_genes=n_genes,
             min_genes=min_genes,

@@ -1,5 +1,6 @@
 """Results as labelled tables, read from the slots alone."""
 
+from pathwayae.get._annotation import annotation
 from pathwayae.get._archetypes.model import archetypes
 from pathwayae.get._archetypes.tables import archetype_features, archetype_groups, archetype_selection, archetype_trust
 from pathwayae.get._common import component_names, enrichment, history, loadings, scores, variance
@@ -25,6 +26,7 @@ from pathwayae.get._sparse_ae.latents import (
 )
 
 __all__ = [
+    "annotation",
     "archetype_features",
     "archetype_groups",
     "archetype_selection",

@@ -268,7 +268,8 @@ def enrichment(
     Returns
     -------
     pandas.DataFrame
-        Columns ``component, term, method, score, pval, padj, n_genes, n_overlap, genes``, see ``pae.tl.enrich``.
+        Columns ``component, term, method, direction, score, pval, padj, n_genes, n_overlap, n_up, n_down, genes``, see
+        ``pae.tl.enrich``.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm
+from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import Bbox
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.legend import Legend
 
+MARKERS = {"up": "^", "down": "v", "mixed": "o", "none": "o"}  # by direction
+WORDS = {"up": "genes up", "down": "genes down", "mixed": "genes mixed", "none": "no genes"}
 LARGEST = 150.0  # area of the largest dot in the legend, in points²
 
 
@@ -45,7 +48,9 @@ def enrichment(
 ) -> Axes:
     """Draw a dot plot of the result of ``pae.tl.enrich``, terms × components.
 
-    The area of a dot grows with −log10 of the adjusted *p*-value, its colour shows the score. Where a term is shown for
+    The area of a dot grows with −log10 of the adjusted *p*-value, its colour shows the score, and its shape the
+    direction: a triangle up or down where the genes of the set go up or down with the component, a circle where both.
+    Where a term is shown for
     one component, so is every other component in which it passes `max_padj`.
 
     Parameters
@@ -149,6 +154,7 @@ def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str], *
     steps = _round_steps(max(strength.min(), strength.max() / 20), strength.max())
     area = LARGEST / steps[-1]
     look: dict[str, Any] = {"edgecolors": "0.25", "linewidths": 0.5}
+    shown = [name for name in MARKERS if (table["direction"] == name).any()]
     dots = ax.scatter(
         table["component"].map({name: i for i, name in enumerate(columns)}),
         table["term"].map({name: i for i, name in enumerate(terms)}),
@@ -157,9 +163,14 @@ def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str], *
         **look,
         **scale,
     )
+    shapes = {name: MarkerStyle(MARKERS[name]) for name in shown}
+    paths = {name: shape.get_path().transformed(shape.get_transform()) for name, shape in shapes.items()}
+    dots.set_paths([paths[name] for name in table["direction"]])
+    signs = [ax.scatter([], [], s=50, color="0.6", marker=MARKERS[name], **look) for name in shown]
+    sizes = [ax.scatter([], [], s=area * value, color="0.6", **look) for value in steps]
     legend = ax.legend(
-        [ax.scatter([], [], s=area * value, color="0.6", **look) for value in steps],
-        [f"{value:g}" for value in steps],
+        [*sizes, *signs],
+        [*(f"{value:g}" for value in steps), *(WORDS[name] for name in shown)],
         title="−log$_{10}$ padj",
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),

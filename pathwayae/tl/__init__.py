@@ -1,5 +1,6 @@
 """Models fitted to an AnnData; results go into its slots."""
 
+from pathwayae.tl._annotate import annotate_components
 from pathwayae.tl._archetypes.features import archetype_features
 from pathwayae.tl._archetypes.fit import archetypes
 from pathwayae.tl._archetypes.selection import archetype_selection
@@ -27,6 +28,7 @@ __all__ = [
     "ArchetypesSettings",
     "FitSettings",
     "SparseAESettings",
+    "annotate_components",
     "archetype_features",
     "archetype_selection",
     "archetype_trust",

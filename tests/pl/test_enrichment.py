@@ -21,6 +21,19 @@ def test_enrichment_shows_the_table(method):
     assert sorted(dots.get_sizes() / dots.get_sizes().max()) == pytest.approx(sorted(strength / strength.max()))
 
 
+def test_the_shape_of_a_dot_says_the_direction():
+    adata = enriched("prerank")
+    ax = pl.enrichment(adata, max_padj=1.0, show=False)
+    dots = ax.collections[0]
+    assert {"genes up", "genes down"} <= {text.get_text() for text in ax.get_legend().get_texts()}
+    paths = dots.get_paths()
+    assert len(paths) == len(dots.get_offsets())
+    for path, score in zip(paths, dots.get_array(), strict=True):
+        if abs(score) > 0:  # the lone corner of the triangle is at the top or at the bottom
+            heights = path.vertices[:3, 1]
+            assert np.sign(np.median(heights) - heights.mean()) == -np.sign(score)
+
+
 @pytest.mark.parametrize(("method", "components"), [("ora", None), ("prerank", "B cells")])
 def test_enrichment_has_its_colour_bar_under_the_legend(method, components):
     ax = pl.enrichment(enriched(method), components=components, show=False)
@@ -33,7 +46,7 @@ def test_enrichment_has_its_colour_bar_under_the_legend(method, components):
     assert max(box.x1, legend.x1) <= figure.bbox.width + 1
     assert box.y0 >= -1
     assert figure.bbox.width - max(box.x1, legend.x1) < 0.2 * figure.dpi  # no blank
-    assert all(len(text.get_text()) <= 4 for text in ax.get_legend().get_texts())
+    assert all(len(text.get_text()) <= 11 for text in ax.get_legend().get_texts())
     n_rows = len(ax.get_yticks())
     assert ax.bbox.height / n_rows < (0.6 if n_rows > 3 else 2.0) * figure.dpi
 

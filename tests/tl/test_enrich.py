@@ -5,7 +5,7 @@ import pytest
 from fitted import PATHWAYS, fitted_adata, member_sets
 
 from pathwayae import get
-from pathwayae.core.enrichment import COLUMNS
+from pathwayae.core.enrichment.tables import COLUMNS
 from pathwayae.tl._enrich import enrich
 
 
@@ -31,7 +31,7 @@ def test_pathways_find_themselves(adata, method):
 
 def test_words_are_stored_as_categories_and_returned_as_strings(adata):
     enrich(adata, member_sets(adata), method="ora", n_genes=20)
-    words = ["component", "term", "method", "genes"]
+    words = ["component", "term", "method", "direction", "genes"]
     assert (adata.uns["pae"]["enrichment"][words].dtypes == "category").all()
     for table in (get.enrichment(adata), get.enrichment(adata, PATHWAYS[0], max_padj=0.5)):
         assert all(table[name].dtype.kind == "O" and isinstance(table[name].iloc[0], str) for name in words)

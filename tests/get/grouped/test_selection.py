@@ -6,7 +6,7 @@ from fitted import FREE, PATHWAYS, fitted_adata, member_sets
 from sklearn.linear_model import LinearRegression
 
 from pathwayae import get
-from pathwayae.core import enrichment
+from pathwayae.core.enrichment.ora import ora
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_one_level_has_no_variance_between(adata):
 def test_the_best_term_of_an_enrichment_is_named(adata):
     values = get.loadings(adata).iloc[:140]
     names = get.component_names(adata)
-    found = enrichment.ora(values.to_numpy(), values.index.tolist(), names, member_sets(adata), n_genes=20)
+    found = ora(values.to_numpy(), values.index.tolist(), names, member_sets(adata), n_genes=20)
     adata.uns["pae"]["enrichment"] = found
     table = get.free_components(adata).set_index("component")
     for name in FREE:

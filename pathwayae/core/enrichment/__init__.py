@@ -1,0 +1,1 @@
+"""Enrichment: the gene sets that the loadings of a component point to."""
