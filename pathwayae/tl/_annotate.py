@@ -132,14 +132,14 @@ def annotate_components(
     for j, component in enumerate(chosen):
         own = {name: float(value[j]) for name, value in shares.items()}
         apart = {name: float(value[j]) for name, value in eta2.items()}
-        ends = {}
+        ends: dict[str, dict[str, Any]] = {}
         for side, sign in (("up", 1.0), ("down", -1.0)):
             term, padj = best.get((component, side), ("", np.nan))
             extreme = _extreme(sign * loadings[:, j], names, core.N_FAMILY)
             ends[side] = {"term": term, "padj": padj, "family": core.family(extreme) if len(extreme) > 2 else ""}
         reason = core.technical_reason(own, {name: apart[name] for name in batches}, technical)
         nearest, r, nearest_genes, cosine = near[j]
-        row = {"component": component, "label": core.label(reason, own, ends, nearest, r)}
+        row: dict[str, Any] = {"component": component, "label": core.label(reason, own, ends, nearest, r)}
         row |= {"technical": bool(reason), "reason": reason}
         row |= {f"{side}_{name}": ends[side][name] for side in ends for name in ("term", "padj")}
         row |= {"nearest": nearest, "correlation": r, "nearest_genes": nearest_genes, "cosine": cosine}
@@ -238,7 +238,8 @@ def _best_terms(adata: AnnData, key: str) -> dict[tuple[str, str], tuple[str, fl
     if "direction" not in table:
         return {}
     table = table.iloc[np.lexsort((-table["score"].abs(), table["pval"]))].drop_duplicates(["component", "direction"])
-    return {(row.component, row.direction): (row.term, float(row.padj)) for row in table.itertuples() if row.term}
+    places = zip(table["component"], table["direction"], strict=True)
+    return dict(zip(places, zip(table["term"], table["padj"].astype(float), strict=True), strict=True))
 
 
 def _nearest(adata: AnnData, chosen: list[str], key: str) -> list[tuple[str, float, str, float]]:
