@@ -8,7 +8,9 @@ from pathwayae.get._contrasts import rank_pathways
 from pathwayae.get._exchange import to_anndata, to_net, to_obs
 from pathwayae.get._grouped.agreement import compare
 from pathwayae.get._grouped.batches import batch_variance
+from pathwayae.get._grouped.genes import gene, leading_genes, similarity
 from pathwayae.get._grouped.group_loadings import group_loadings
+from pathwayae.get._grouped.groups import scores_by_group
 from pathwayae.get._grouped.new_cells import missing_genes, unexplained
 from pathwayae.get._grouped.refinement import refined, refinement
 from pathwayae.get._grouped.relevance import relevance
@@ -37,6 +39,7 @@ __all__ = [
     "component_names",
     "enrichment",
     "free_components",
+    "gene",
     "group_loadings",
     "history",
     "latent_ablation",
@@ -45,6 +48,7 @@ __all__ = [
     "latent_genes",
     "latent_selectivity",
     "latent_sparsity",
+    "leading_genes",
     "loadings",
     "missing_genes",
     "n_extra_path",
@@ -54,6 +58,8 @@ __all__ = [
     "refinement",
     "relevance",
     "scores",
+    "scores_by_group",
+    "similarity",
     "sparse_ae_sweep",
     "stability",
     "theta_path",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,8 +16,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
+from matplotlib.transforms import Bbox
 
 if TYPE_CHECKING:
+    from matplotlib.backend_bases import RendererBase
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -107,10 +110,14 @@ def head(ax: Axes, title: str, **style: Any) -> None:
         ax.set_title(title, **{"fontsize": "medium", **style})
 
 
-def single(ax: Axes | Sequence[Axes] | None, figsize: tuple[float, float]) -> Axes:
+def single(
+    ax: Axes | Sequence[Axes] | None,
+    figsize: tuple[float, float],
+    layout: Literal["constrained", "compressed"] = "constrained",
+) -> Axes:
     """Axes given, or those of a new figure whose margins grow with its labels."""
     if ax is None:
-        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+        _, ax = plt.subplots(figsize=figsize, layout=layout)
     if not isinstance(ax, Axes):
         msg = f"ax must be a matplotlib Axes for a plot of one panel, got {type(ax).__name__}."
         raise ValueError(msg)
@@ -185,9 +192,31 @@ def bare(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def inset(ax: Axes, side: Literal["top", "right"], inches: float, gap: float = 0.06) -> Axes:
+    """Axes along a side of others, as long as these and so many inches wide, whatever the size of the figure."""
+    beside = ax.inset_axes((1.0, 0.0, 0.1, 1.0) if side == "right" else (0.0, 1.0, 1.0, 0.1))
+    beside.set_axes_locator(partial(_along, ax, side, inches, gap))
+    return beside
+
+
+def _along(ax: Axes, side: str, inches: float, gap: float, beside: Axes, _: RendererBase | None) -> Bbox:
+    box, inch = ax.get_window_extent(), beside.figure.dpi
+    if side == "right":
+        place = Bbox.from_bounds(box.x1 + gap * inch, box.y0, inches * inch, box.height)
+    else:
+        place = Bbox.from_bounds(box.x0, box.y1 + gap * inch, box.width, inches * inch)
+    return place.transformed(beside.figure.transSubfigure.inverted())
+
+
 def room(labels: Iterable[str]) -> float:
     """Inches that the longest line of small labels takes up, roughly."""
     return 0.085 * max((len(line) for label in labels for line in label.split("\n")), default=0)
+
+
+def wide(width: float, centred: Iterable[str], sides: float) -> float:
+    """Inches of a panel, at least those that keep words centred on it within its figure, with so much at its sides."""
+    longest = max((len(line) for words in centred for line in words.split("\n")), default=0)
+    return max(width, 0.09 * longest - 2 * sides)
 
 
 def pitch(labels: Sequence[str], least: float) -> float:

@@ -56,11 +56,17 @@ def places(adata: AnnData, basis: str, dims: tuple[int, int]) -> NDArray[np.floa
 
 
 def grid(
-    ax: Axes | Sequence[Axes] | None, points: NDArray[np.float64], titles: list[str], ncols: int
+    ax: Axes | Sequence[Axes] | None,
+    points: NDArray[np.float64],
+    titles: list[str],
+    ncols: int,
+    *,
+    beside: float = 1.1,
+    least: float = 0.0,
 ) -> tuple[list[Axes], Figure | None]:
-    """Axes for a panel per title, in the shape of the embedding, with room for colour bars."""
+    """Axes for a panel per title, in the shape of the embedding, ``beside`` for what is to its right."""
     above = 0.35 + 0.2 * max((title.count("\n") for title in titles), default=0)
-    size = (WIDTH + 1.1, WIDTH * _shape(points) + 0.35 + above)
+    size = (WIDTH + beside, max(WIDTH * _shape(points), least) + 0.35 + above)
     axes, figure = _axes.panels(ax, len(titles), ncols=ncols, size=size, layout="compressed")
     engine = None if figure is None else figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):

@@ -25,7 +25,31 @@ PLOTS = {
     "loadings": (pl.loadings, {"components": PATHWAYS[1]}, enriched, 1, *FIT),
     "several loadings": (pl.loadings, {"components": PATHWAYS[:3]}, enriched, 3, *FIT),
     "scores": (pl.scores, {"groupby": "cell_type"}, enriched, 1, fitted_adata, "keys found: 'pae'"),
+    "scores_dotplot": (pl.scores_dotplot, {"groupby": "cell_type"}, enriched, 1, fitted_adata, "keys found: 'pae'"),
+    "tree": (pl.scores, {"groupby": "cell_type", "dendrogram": True}, enriched, 1, fitted_adata, "keys found: 'pae'"),
+    "dots and tree": (
+        pl.scores_dotplot,
+        {"groupby": "cell_type", "dendrogram": True, "swap_axes": True},
+        enriched,
+        1,
+        fitted_adata,
+        "keys found: 'pae'",
+    ),
+    "loadings_heatmap": (pl.loadings_heatmap, {}, enriched, 1, *FIT),
+    "gene": (pl.gene, {"gene": "GENE3"}, enriched, 1, *FIT),
+    "leading_genes": (pl.leading_genes, {"component": PATHWAYS[1], "groupby": "cell_type"}, enriched, 1, *FIT),
+    "network": (pl.network, {"threshold": 0.05}, enriched, 1, *FIT),
+    "variance_by_group": (
+        pl.variance_by_group,
+        {"groupby": "cell_type"},
+        enriched,
+        1,
+        fitted_adata,
+        "keys found: 'pae'",
+    ),
+    "overview": (pl.overview, {"groupby": "cell_type"}, enriched, 5, *FIT),
     "embedding": (pl.embedding, {"color": PATHWAYS[1]}, enriched, 1, *FIT),
+    "groups": (pl.embedding, {"color": ["cell_type", PATHWAYS[1], "GENE1"]}, enriched, 3, *FIT),
     "history": (pl.history, {}, enriched, 1, *FIT),
     "variance": (pl.variance, {}, enriched, 1, *FIT),
     "enrichment": (pl.enrichment, {}, enriched, 1, fitted_adata, "pae.tl.enrich"),
@@ -129,8 +153,8 @@ def test_a_figure_is_written_where_it_is_told_and_nowhere_else(tmp_path):
 
 
 def test_needs_what_it_draws():
-    for name, (plot, options, _, _, without, message) in PLOTS.items():
-        key = {"key": "other"} if name == "scores" else {}
+    for plot, options, _, _, without, message in PLOTS.values():
+        key = {"key": "other"} if message == "keys found: 'pae'" else {}
         with pytest.raises(KeyError, match=message):
             plot(without(), **options, **key, show=False)
 

@@ -38,11 +38,17 @@ NUMBERS = {  # plots of numbers as colours: data, and what is shown
     "latent_cells": ("latents", {"latents": "latent_6"}),
     "latent_features": ("latents", {}),
     "latent_selectivity": ("latents", {}),
+    "leading_genes": ("fit", {"component": PATHWAYS[1], "groupby": "cell_type"}),
+    "loadings_heatmap": ("fit", {}),
+    "network": ("fit", {"threshold": 0.05}),
     "overlap": ("sets", {}),
+    "scores_dotplot": ("fit", {"groupby": "cell_type"}),
+    "variance_by_group": ("fit", {"groupby": "cell_type"}),
     "scores": ("fit", {"groupby": "cell_type"}),
 }
 CATEGORIES = ["archetype_simplex", "archetypes"]
 ONE_PANEL = NUMBERS | {
+    "gene": ("fit", {"gene": "GENE3"}),
     "history": ("fit", {}),
     "latent_ablation": ("latents", {}),
     "loadings": ("fit", {"components": PATHWAYS[1]}),
@@ -115,7 +121,7 @@ def test_plots_take_the_words_that_have_a_meaning_there():
     for word in ("cmap", "norm", "vmin", "vmax"):
         assert taking(word) == set(NUMBERS)
     for word in ("palette", "legend_loc"):
-        assert taking(word) == set(CATEGORIES)
+        assert taking(word) == {*CATEGORIES, "embedding"}
     assert taking("title") == set(ONE_PANEL) | set(PANELS)
     assert taking("ax") == taking("show") == set(pl.__all__)
 
@@ -227,7 +233,9 @@ def test_a_title_replaces_the_plots_own():
 
 
 def test_a_title_of_given_axes_stays_where_the_plot_has_none():
-    for name in sorted(set(ONE_PANEL) - {"loadings", "group_loadings", "embedding", "latent_cells"}):
+    for name in sorted(
+        set(ONE_PANEL) - {"loadings", "group_loadings", "embedding", "latent_cells", "gene", "leading_genes"}
+    ):
         _, ax = plt.subplots()
         ax.set_title("mine")
         draw(name, ax=ax)

@@ -11,9 +11,9 @@ import numpy as np
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys, lookup
 from pathwayae.pl import _axes, _points
-from pathwayae.pl._archetypes import cells
-from pathwayae.pl._archetypes.cells import LegendLoc, Palette
+from pathwayae.pl import _cells as cells
 from pathwayae.pl._archetypes.positions import positions
+from pathwayae.pl._cells import LegendLoc, Palette
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +120,7 @@ def archetypes(
     places = positions(adata, basis, draws=there if draws is None else draws, key=key)
     points = _points.places(adata, basis, dims)
     found = cells.colored(adata, color, layer=layer, palette=palette, legend_loc=legend_loc)
-    ax = _axes.single(ax, (cells.width(found, 4.4, legend_loc), 4.2))
+    ax = _axes.single(ax, (cells.width(found, 4.4, legend_loc), cells.height(found, 4.2, legend_loc)))
     cells.draw(ax, points, found, size=size, colors=colors, legend_loc=legend_loc)
     at = places[places["draw"] < 0].set_index("archetype")[list(dims)]
     name = _points.name_of(adata, basis)

@@ -10,7 +10,7 @@ from pathwayae import get
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys
 from pathwayae.pl import _axes, _names
-from pathwayae.pl._archetypes import cells
+from pathwayae.pl import _cells as cells
 from pathwayae.pl._groups import groups_of
 
 if TYPE_CHECKING:

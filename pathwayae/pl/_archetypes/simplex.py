@@ -9,8 +9,8 @@ import numpy as np
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys
 from pathwayae.pl import _axes
-from pathwayae.pl._archetypes import cells
-from pathwayae.pl._archetypes.cells import LegendLoc, Palette
+from pathwayae.pl import _cells as cells
+from pathwayae.pl._cells import LegendLoc, Palette
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +114,8 @@ def archetype_simplex(
     points = weights.to_numpy(dtype=float) @ corners
     if k == 2:
         points[:, 1] += np.random.default_rng(0).uniform(-0.12, 0.12, len(points))
-    ax = _axes.single(ax, (cells.width(found, 4.0, legend_loc), 2.2 if k == 2 else 4.0))
+    inches = (cells.width(found, 4.0, legend_loc), cells.height(found, 2.2 if k == 2 else 4.0, legend_loc))
+    ax = _axes.single(ax, inches, "compressed")
     ax.plot(*corners[[*range(k), 0]].T, color=_axes.GREY, lw=1, zorder=0)
     cells.draw(ax, points, found, size=size, colors=colors, legend_loc=legend_loc)
     names = cells.short(list(weights.columns))

@@ -39,7 +39,7 @@ def variance(
     adata
         A fitted AnnData. Read through :func:`pathwayae.get.variance`.
     n_components
-        Number of components, at most; the title says of how many.
+        Number of components, 100 at most; the title says of how many.
     title
         Title of the panel. ``None`` for the plot's own, if it has one.
     key
@@ -74,7 +74,8 @@ def variance(
         raise ValueError(msg)
     table = get.variance(adata, key=key)
     n_all = len(table)
-    table = table.sort_values("variance_ratio", ascending=False, kind="stable", ignore_index=True)[:n_components]
+    table = table.sort_values("variance_ratio", ascending=False, kind="stable", ignore_index=True)
+    table = table[: min(n_components, _axes.MAX_ROWS)]
     own = f"{len(table):,} of {n_all:,} components, those that explain most" if len(table) < n_all else ""
     above = _axes.titles([own], title)[0]
     names = _names.labels(table["component"], 42)

@@ -9,9 +9,9 @@ from matplotlib.colors import to_hex
 from plotted import labels
 
 from pathwayae import get, pl
-from pathwayae.pl._archetypes.cells import COLORS
 from pathwayae.pl._archetypes.positions import positions
 from pathwayae.pl._archetypes.simplex import polygon
+from pathwayae.pl._cells import COLORS
 
 
 def points(ax):

@@ -1,4 +1,4 @@
-"""Cells as coloured points: what the plots of archetypes share."""
+"""Cells as coloured points: what the plots of cells share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import matplotlib as mpl
 import matplotlib.patheffects as effects
 import numpy as np
 import pandas as pd
-from matplotlib.colors import is_color_like, to_hex
+from matplotlib.colors import is_color_like, to_hex, to_rgb
 from matplotlib.lines import Line2D
 
 from pathwayae import get
@@ -39,6 +39,7 @@ COLORS = (
     "#F0E442",
 )
 PALE = "#D0D0D0"
+MOST = 20  # names of groups under each other
 
 
 class Colored(NamedTuple):
@@ -51,9 +52,16 @@ class Colored(NamedTuple):
 
 
 def colored(
-    adata: AnnData, color: str | None, *, layer: str | None, palette: Palette | None, legend_loc: str
+    adata: AnnData,
+    color: str | None,
+    *,
+    layer: str | None,
+    palette: Palette | None,
+    legend_loc: str,
+    key: str = keys.DEFAULT,
+    first: bool = False,
 ) -> Colored | None:
-    """What a name stands for: a column of ``obs``, a gene, or a component of ``pae.tl.fit``, in this order.
+    """What a name stands for: a column of ``obs``, a gene, or a component of a fit, in this order or components first.
 
     Raises
     ------
@@ -68,6 +76,9 @@ def colored(
         raise ValueError(msg)
     if color is None:
         return None
+    fitted = bool(lookup.kind_of(adata, key))
+    if first and fitted and color in get.component_names(adata, key=key):
+        return Colored(get.scores(adata, color, key=key)[color].to_numpy(dtype=float), [], [], "score")
     if color in adata.obs:
         column = adata.obs[color]
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
@@ -78,14 +89,29 @@ def colored(
             return Colored(group.cat.codes.to_numpy(), names, _from_palette(palette, names), color)
         given = [str(one) for one in np.ravel(adata.uns.get(f"{color}_colors", []))]
         whole = len(given) == len(column.astype("category").cat.categories) == len(names)
-        own = given if whole else [COLORS[i % len(COLORS)] for i in range(len(names))]
+        own = given if whole else [_color(i) for i in range(len(names))]
         return Colored(group.cat.codes.to_numpy(), names, own, color)
     if color in adata.var_names:
         return Colored(np.asarray(adata.obs_vector(color, layer=layer), dtype=float), [], [], color)
-    if lookup.kind_of(adata, keys.DEFAULT) and color in get.component_names(adata):
-        return Colored(get.scores(adata)[color].to_numpy(dtype=float), [], [], color)
-    msg = f"color={color!r} is no column of adata.obs, no gene of adata.var_names and no component of adata.uns['pae']."
+    if fitted and color in get.component_names(adata, key=key):
+        return Colored(get.scores(adata, color, key=key)[color].to_numpy(dtype=float), [], [], color)
+    if first:
+        get.component_names(adata, color, key=key)  # says what is close
+    msg = (
+        f"color={color!r} is no column of adata.obs, no gene of adata.var_names and no component of adata.uns[{key!r}]."
+    )
     raise KeyError(msg)
+
+
+def _color(i: int) -> str:
+    """The i-th colour: after the first ones lighter, darker and pale ones of the same hues, 38 in all."""
+    if i < len(COLORS):
+        return COLORS[i]
+    hues = [one for one in COLORS if len(set(to_rgb(one))) > 1]
+    shade, hue = divmod(i - len(COLORS), len(hues))
+    other, part = ((1.0, 0.5), (0.0, 0.45), (1.0, 0.75))[shade % 3]
+    red, green, blue = (one + part * (other - one) for one in to_rgb(hues[hue]))
+    return to_hex((red, green, blue))
 
 
 def _from_palette(palette: Palette, names: list[str]) -> list[str]:
@@ -116,7 +142,16 @@ def width(color: Colored | None, own: float, legend_loc: str) -> float:
     """Inches of a figure with ``own`` for the cells, and room for their legend or colour bar."""
     if color is None or (color.groups and legend_loc != "right margin"):
         return own
-    return own + (0.8 + _axes.room([_axes.wrap(name, 26) for name in color.groups]) if color.groups else 1.3)
+    columns = -(-len(color.groups) // MOST)
+    names = [_axes.wrap(name, 26) for name in color.groups]
+    return own + (0.4 + columns * (0.4 + _axes.room(names)) if names else 1.3)
+
+
+def height(color: Colored | None, own: float, legend_loc: str) -> float:
+    """Inches of a figure with ``own`` for the cells, and enough for the lines of their legend."""
+    if color is None or legend_loc != "right margin":
+        return own
+    return max(own, 0.6 + 0.19 * sum(1 + _axes.wrap(name, 26).count("\n") for name in color.groups[:MOST]))
 
 
 def draw(
@@ -127,6 +162,8 @@ def draw(
     size: float | None,
     colors: _axes.Colors,
     legend_loc: str,
+    percentiles: tuple[float, float] = (1.0, 99.0),
+    pad: float = 0.1,
 ) -> None:
     """Scatter the cells, with names of groups or a colour bar.
 
@@ -148,11 +185,11 @@ def draw(
             _names(ax, points, color)
         return
     known = np.isfinite(color.values)
-    low, high = np.percentile(color.values[known], [1, 99]) if known.any() else (0.0, 1.0)
+    low, high = np.percentile(color.values[known], percentiles) if known.any() else (0.0, 1.0)
     order = np.argsort(np.where(known, color.values, -np.inf), kind="stable")
     x, y = points[order].T
     cells = ax.scatter(x, y, c=color.values[order], **style, **colors.scale(float(low), float(high)))
-    _points.color_bar(ax, cells, _axes.wrap(color.label, 30), colors=colors, pad=0.1)
+    _points.color_bar(ax, cells, _axes.wrap(color.label, 30), colors=colors, pad=pad)
 
 
 def _legend(ax: Axes, color: Colored) -> None:
@@ -162,7 +199,8 @@ def _legend(ax: Axes, color: Colored) -> None:
     ]
     ax.legend(
         handles=handles,
-        title=color.label,
+        title=color.label.replace("$", r"\$"),
+        ncols=-(-len(handles) // MOST),
         loc="center left",
         bbox_to_anchor=(1.06, 0.5),
         frameon=False,

@@ -1,0 +1,196 @@
+"""Draw every public plot on real cells, for ``docs/gallery.md``: Kang's with Hallmark, and with 300 Reactome pathways.
+
+PATHWAYAE_DATA=… python docs/make_gallery.py
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import scanpy as sc
+from PIL import Image
+
+import pathwayae as pae
+
+DATA, HERE = Path(os.environ["PATHWAYAE_DATA"]), Path(__file__).parent
+GALLERY, PAGE = HERE / "gallery", HERE / "gallery.md"
+MOST = 80_000  # bytes of a picture
+GENE = "ISG15"
+OF_FIT = {  # what each plot is given; {first} is the pathway with most variance
+    "overview": (("cell_type",), {}),
+    "scores": (("cell_type",), {"dendrogram": True}),
+    "scores_dotplot": ((["cell_type", "condition"],), {}),
+    "variance_by_group": (("cell_type",), {}),
+    "embedding": ((["cell_type", "condition", "{first}"],), {}),
+    "loadings": ((), {}),
+    "loadings_heatmap": ((), {}),
+    "leading_genes": (("{first}", ["cell_type", "condition"]), {}),
+    "gene": ((GENE,), {}),
+    "network": ((), {"n_pathways": 40}),
+    "variance": ((), {}),
+    "relevance": ((), {}),
+    "refinement": ((), {}),
+    "enrichment": ((), {"max_padj": 1.0}),
+    "history": ((), {}),
+    "theta_path": ((), {}),
+    "n_extra_path": ((), {}),
+    "rank_pathways": ((), {}),
+    "volcano": ((), {}),
+    "violin": (("{first}",), {}),
+    "paired": (("{first}",), {}),
+    "group_loadings": (("{first}",), {}),
+}
+OF_OTHERS = {
+    "archetypes": (("cell_type",), {"basis": "umap"}),
+    "archetype_simplex": (("cell_type",), {}),
+    "archetype_weights": (("cell_type",), {}),
+    "archetype_profiles": ((), {}),
+    "archetype_selection": ((), {}),
+    "latent_cells": ((["latent_1", "latent_2"],), {}),
+    "latent_features": ((), {}),
+    "latent_selectivity": ((), {}),
+    "latent_sparsity": ((), {}),
+}
+
+
+def cells():
+    """2,000 cells of eight donors, in one half of which interferon is on; the 2,000 most variable genes."""
+    adata = sc.read_h5ad(DATA / "cells" / "kang_ifnb_2000cells.h5ad")
+    adata = adata[adata.obs["cell_type"].notna()].copy()
+    sc.pp.filter_genes(adata, min_cells=10)
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    sc.pp.highly_variable_genes(adata, n_top_genes=2000)
+    adata = adata[:, adata.var["highly_variable"]].copy()
+    sc.pp.pca(adata)
+    sc.pp.neighbors(adata)
+    sc.tl.umap(adata)
+    return adata
+
+
+def fitted(adata, sets):
+    """A fit with what the plots draw, as far as it is there."""
+    one = adata.copy()
+    pae.tl.fit(one, sets, n_extra=5, progress=False)
+    for analysis in (
+        lambda: pae.tl.relevance(one, progress=False),
+        lambda: pae.tl.refine(one, progress=False),
+        lambda: pae.tl.enrich(one, sets, method="ora", progress=False),
+        lambda: pae.tl.rank_pathways(one, "condition", reference="ctrl", sample_key="donor", within="cell_type"),
+        lambda: pae.tl.group_loadings(one, "cell_type"),
+    ):
+        attempt(analysis)
+    return one
+
+
+def others(adata):
+    one = adata.copy()
+    pae.tl.archetypes(one, 4, progress=False)
+    pae.tl.archetype_features(one)
+    pae.tl.archetype_selection(one, range(2, 6), progress=False)
+    pae.tl.sparse_ae(one, 64, progress=False)
+    for analysis in (lambda: pae.tl.latent_selectivity(one, "cell_type"), lambda: pae.tl.latent_sparsity(one)):
+        attempt(analysis)
+    return one
+
+
+def attempt(call):
+    """What cannot be drawn or found here is said and left out."""
+    try:
+        return call()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        print(f"left out: {type(error).__name__}: {error}")
+        return None
+
+
+def draw(name, adata, args, options, file):
+    """One picture, small enough for a page; True if it was drawn."""
+    plot = getattr(pae.pl, name, None)
+    if plot is None:
+        return False
+    first = pae.get.variance(adata).query("kind == 'pathway'").nlargest(1, "variance_ratio")["component"].iloc[0]
+    interferon = "HALLMARK_INTERFERON_ALPHA_RESPONSE"
+    names = pae.get.component_names(adata)
+    first = next((one for one in (interferon, "REACTOME_INTERFERON_ALPHA_BETA_SIGNALING") if one in names), first)
+    args = [_named(one, first) for one in args]
+    drawn = attempt(lambda: plot(adata, *args, **options, show=False))
+    if drawn is None:
+        return False
+    figure = np.ravel(np.asarray(drawn, dtype=object))[0].figure
+    figure.savefig(file, dpi=80)
+    plt.close("all")
+    for colors in (256, 64, 24):
+        if file.stat().st_size > MOST:
+            Image.open(file).convert("RGB").quantize(colors).save(file, optimize=True)
+    print(f"{file.name}: {figure.get_size_inches().round(1)} inches, {file.stat().st_size / 1000:.0f} kB")
+    return True
+
+
+def _named(one, first):
+    return (
+        first
+        if one == "{first}"
+        else [first if part == "{first}" else part for part in one]
+        if isinstance(one, list)
+        else one
+    )
+
+
+def main():
+    warnings.filterwarnings("ignore")
+    GALLERY.mkdir(exist_ok=True)
+    for old in GALLERY.glob("*.png"):
+        old.unlink()
+    adata = cells()
+    hallmark = pae.gs.read_gmt(DATA / "genesets" / "h.all.v7.5.1.symbols.gmt")
+    reactome = pae.gs.read_gmt(DATA / "genesets" / "c2.cp.reactome.v7.5.1.symbols.gmt")
+    genes = set(adata.var_names)
+    size = {name: len(genes & set(members)) for name, members in reactome.items()}
+    largest = sorted(size, key=lambda name: (-size[name], name))[:300]
+    fits = {"kang": fitted(adata, hallmark), "many": fitted(adata, {name: reactome[name] for name in largest})}
+    lines = [
+        "# Gallery",
+        "",
+        "Every plot on the cells of Kang et al. (2018), 2,000 of them: left with the 50 Hallmark sets, right with 300",
+        "Reactome pathways. Made by `python docs/make_gallery.py` from public data.",
+        "",
+        "| plot | Hallmark | 300 pathways |",
+        "|---|---|---|",
+    ]
+    for name, (args, options) in OF_FIT.items():
+        cells_of = []
+        for which, fit in fits.items():
+            file = GALLERY / f"{name}_{which}.png"
+            there = draw(name, fit, args, options, file)
+            words = f"{name} of {'300 pathways' if which == 'many' else 'Hallmark'}"
+            cells_of.append(f"![{words}](gallery/{file.name})" if there else "")
+        lines += [f"| `pl.{name}` | {' | '.join(cells_of)} |"] if any(cells_of) else []
+    one = others(fits["kang"])
+    for name, (args, options) in OF_OTHERS.items():
+        file = GALLERY / f"{name}.png"
+        if draw(name, one, args, options, file):
+            lines.append(f"| `pl.{name}` | ![{name}](gallery/{file.name}) | |")
+    for name, call in {
+        "overlap": lambda sets: pae.pl.overlap(sets, show=False),
+        "coverage": lambda sets: pae.pl.coverage(sets, adata, show=False),
+    }.items():
+        both = []
+        for which, sets in (("kang", hallmark), ("many", {one: reactome[one] for one in largest})):
+            file = GALLERY / f"{name}_{which}.png"
+            drawn = attempt(lambda call=call, sets=sets: call(sets))
+            if drawn is not None:
+                np.ravel(np.asarray(drawn, dtype=object))[0].figure.savefig(file, dpi=80)
+                plt.close("all")
+            both.append(f"![{name}](gallery/{file.name})" if drawn is not None else "")
+        lines.append(f"| `pl.{name}` | {' | '.join(both)} |")
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
