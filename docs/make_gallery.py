@@ -36,7 +36,7 @@ OF_FIT = {  # what each plot is given; {first} is the pathway with most variance
     "variance": ((), {}),
     "relevance": ((), {}),
     "refinement": ((), {}),
-    "enrichment": ((), {"max_padj": 1.0}),
+    "enrichment": ((), {"n_terms": 3}),
     "history": ((), {}),
     "theta_path": ((), {}),
     "n_extra_path": ((), {}),
@@ -83,7 +83,7 @@ def fitted(adata, sets):
         lambda: pae.tl.refine(one, progress=False),
         lambda: pae.tl.enrich(one, sets, method="ora", progress=False),
         lambda: pae.tl.rank_pathways(one, "condition", reference="ctrl", sample_key="donor", within="cell_type"),
-        lambda: pae.tl.group_loadings(one, "cell_type"),
+        lambda: pae.tl.group_loadings(one, "cell_type", sample_key="donor", progress=False),
     ):
         attempt(analysis)
     return one
@@ -94,7 +94,7 @@ def others(adata):
     pae.tl.archetypes(one, 4, progress=False)
     pae.tl.archetype_features(one)
     pae.tl.archetype_selection(one, range(2, 6), progress=False)
-    pae.tl.sparse_ae(one, 64, progress=False)
+    pae.tl.sparse_ae(one, n_latents=64, progress=False)
     for analysis in (lambda: pae.tl.latent_selectivity(one, "cell_type"), lambda: pae.tl.latent_sparsity(one)):
         attempt(analysis)
     return one

@@ -14,6 +14,7 @@ from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
     from anndata import AnnData
@@ -40,6 +41,7 @@ def group_loadings(
     key: str = keys.DEFAULT,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw the loadings of a pathway's genes in each group of cells, beside those that all groups share.
 
@@ -73,6 +75,8 @@ def group_loadings(
         Axes to draw on. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -140,7 +144,7 @@ def group_loadings(
     )
     _axes.head(ax, _axes.titles([_names.titles([pathway], 40)[0]], title)[0])
     _legend(ax, handles, members_only=bool(by_gene["member"].all()), outside=own)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax
 
 
