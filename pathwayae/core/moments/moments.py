@@ -234,7 +234,7 @@ class Moments:
             If the file is no file of moments, is truncated, or does not agree with itself.
         """
         about, arrays = stored.read(path, stored.MOMENTS)
-        stored.check_arrays(path, arrays, ("counts", "sums", "grams"))
+        stored.check(path, about, arrays, ("counts", "sums", "grams"))
         genes = None if about["genes"] is None else tuple(about["genes"])
         return cls(**arrays, strata=tuple(about["strata"]), genes=genes, normalize=about["normalize"])
 

@@ -235,7 +235,7 @@ class Sketch:
             If the file is no sketch, is truncated, or does not agree with itself.
         """
         about, arrays = stored.read(path, stored.SKETCH)
-        stored.check_arrays(path, arrays, (*ARRAYS, "places"))
+        stored.check(path, about, arrays, (*ARRAYS, "places"))
         probes = Probes(**about["probes"], places=arrays["places"])
         genes = None if about["genes"] is None else tuple(about["genes"])
         kept: dict[str, Any] = {name: arrays[name] for name in ARRAYS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from pathwayae.core.files import whole_or_nothing
 
 MOMENTS, SKETCH = "pathwayae moments 1", "pathwayae sketch 1"
+NORMALIZE = re.compile(r"log1p [0-9]+(\.[0-9]*)?(e\+?[0-9]+)?")
+SYMMETRIC = 1e-6  # of the largest entry: how far rounding takes a matrix from its transpose
 WHAT = {MOMENTS: "exact moments", SKETCH: "a sketch"}
 
 Path = str | os.PathLike[str]
@@ -50,9 +53,41 @@ def read(path: Path, *formats: str) -> tuple[dict[str, Any], dict[str, NDArray[A
     raise ValueError(msg + ".")
 
 
-def check_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...]) -> None:
-    """Raise where an array is missing."""
+def check(path: Path, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...]) -> None:
+    """Raise where what was read cannot be moments: an array is missing, or holds what no cells give.
+
+    A byte that changed in a file is noticed before: every array has a checksum (CRC-32, as in all zip files).
+    """
     missing = [name for name in names if name not in arrays]
     if missing:
         msg = f"{os.fspath(path)} is not a whole file of moments: it lacks {missing}; write it again."
         raise ValueError(msg)
+    if wrong := _wrong(about, arrays, names):
+        msg = f"{os.fspath(path)} holds no moments of cells: {wrong}. Read the cells again with pae.pp.moments."
+        raise ValueError(msg)
+
+
+def _wrong(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...]) -> str:
+    """What is wrong with the values of a file; empty where nothing is."""
+    done = about.get("normalize")
+    if done and not (isinstance(done, str) and NORMALIZE.fullmatch(done)):
+        return f"their values were normalised by {done!r}, which this version does not know"
+    for name in names:
+        values = arrays[name]
+        if values.dtype.kind not in "fiu":
+            return f"{name} are of type {values.dtype}, and real numbers are needed"
+        if not np.isfinite(values).all():
+            return f"{name} hold NaN or infinite values"
+    if (arrays["counts"] < 0).any() or not arrays["counts"].any():
+        return "strata hold fewer than no cells, or none hold any"
+    grams = arrays.get("grams")
+    exact = grams is not None and grams.ndim == 3 and grams.shape[1] == grams.shape[2]
+    squares = np.einsum("sii->si", grams) if exact else arrays.get("squares", np.zeros(0))
+    if (squares < 0).any():
+        return "sums of squares are below 0"
+    if exact:
+        # Along one direction a symmetric matrix and its transpose are alike, and no other is.
+        along = np.random.default_rng(0).normal(size=grams.shape[1])
+        if any(np.abs(one @ along - along @ one).max(initial=0.0) > SYMMETRIC * np.abs(one).max() for one in grams):
+            return "a Gram matrix is not symmetric"
+    return ""
