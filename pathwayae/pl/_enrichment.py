@@ -186,7 +186,7 @@ def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str], *
     bar = ax.figure.colorbar(dots, cax=inset)
     bar.ax.tick_params(labelsize="small")
     is_ora = (table["method"] == "ora").all()
-    bar.set_label("odds ratio" if is_ora else "normalised enrichment score", fontsize="small")
+    bar.set_label("odds ratio" if is_ora else "normalised\nenrichment score", fontsize="small")
     if isinstance(dots.norm, LogNorm):
         low, high = dots.get_clim()
         ticks = [value for value in _round_steps(low, high, most=6) if low <= value <= high]

@@ -107,7 +107,7 @@ def annotate_components(
 
     Examples
     --------
-    >>> pae.tl.annotate_components(adata, "pathways", batch_key="batch", progress=False)
+    >>> pae.tl.annotate_components(adata, batch_key="batch", progress=False)
     >>> pae.get.annotation(adata)["technical"].tolist()
     [False, False]
     """
