@@ -109,7 +109,7 @@ def annotate_components(
     --------
     >>> pae.tl.annotate_components(adata, batch_key="batch", progress=False)
     >>> pae.get.annotation(adata)["technical"].tolist()
-    [False, False]
+    [True, True]
     """
     _checks.number("n_genes", n_genes, 1, integer=True)
     _checks.number("technical", technical, 0, 1)
