@@ -15,14 +15,13 @@ LARGEST = 50.0  # above it a value is no logarithm, and expm1 would leave the ra
 class Described(NamedTuple):
     """Per cell, shape (n,): mean of its positive values among some genes, and totals of expm1 over all and over these.
 
-    ``level`` is NaN where no value is positive; ``smallest`` and ``largest`` are of all cells.
+    ``level`` is NaN where no value is positive; ``smallest`` is of all cells.
     """
 
     level: NDArray[np.float64]
     total: NDArray[np.float64]
     inside: NDArray[np.float64]
     smallest: float
-    largest: float
 
 
 def describe(matrix: Any, genes: NDArray[Any] | None = None) -> Described:
@@ -60,8 +59,7 @@ def describe(matrix: Any, genes: NDArray[Any] | None = None) -> Described:
         sums = np.where(some > 0, some, 0.0).sum(axis=1, dtype=np.float64)
         number = (some > 0).sum(axis=1).astype(np.float64)
     level = np.divide(sums, number, out=np.full(len(sums), np.nan), where=number > 0)
-    ends = (float(stored.min()), float(stored.max())) if stored.size else (0.0, 0.0)
-    return Described(level, total, inside, *ends)
+    return Described(level, total, inside, float(stored.min()) if stored.size else 0.0)
 
 
 def quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from pathwayae import _checks
+from pathwayae._cells.scale import other_than_logarithms
 from pathwayae._cells.sources import Source
 from pathwayae._slots import keys, lookup, store
 from pathwayae.core import cell_values
@@ -21,7 +21,6 @@ N_CELLS = 2000  # of a fit that are kept as quantiles
 N_FIRST = 1000  # new cells whose values are looked at
 MARGIN = 1.25  # ratio beyond the middle 95 % that is borne: new cells may be of one type, and lack genes
 HALF = 0.5  # share of the counts of a model's genes that must be there to tell how many all have
-LOGARITHM = 20.0  # log1p of any count is below it
 CONSTANT = 1.02  # ratio of the 95 % and the 5 % quantile of totals that are all the same
 UNLIKE = 0.99  # share of the cells of the fit that have a smaller error than a cell that is not described
 MANY = 0.1  # share of such cells among new ones that deserves a warning
@@ -66,20 +65,25 @@ class Watch:
     """Looks at all new cells while they are scored, and at the values of the first of them."""
 
     def __init__(
-        self, source: Source, found: Residual, projection: Projection, seen: Mapping[str, Any], *, share: float
+        self,
+        source: Source,
+        found: Residual,
+        projection: Projection,
+        seen: Mapping[str, Any],
+        *,
+        share: float,
+        normalize: str,
     ) -> None:
         self.name, self.found, self.projection, self.seen, self.share = source.name, found, projection, seen, share
         self.errors = np.zeros(source.shape[0], dtype=np.float32)
-        self.other_scale = False
+        self.normalize, self.other_scale = normalize, False
 
     def __call__(self, start: int, stop: int, values: Any, scores: NDArray[np.float64]) -> None:
         """A block."""
         genes, batch = self.projection.genes, self.projection.batch
         if start == 0:
             first = values[:N_FIRST]
-            self.other_scale = _checks.looks_like_counts(first) or self._of_other_scale(
-                cell_values.describe(first, genes)
-            )
+            self.other_scale = self._was_told(first) or self._of_other_scale(cell_values.describe(first, genes))
         self.errors[start:stop] = self.found.of(values, scores, genes, None if batch is None else batch[start:stop])
 
     def columns(self, key: str) -> dict[str, NDArray[Any]]:
@@ -98,6 +102,10 @@ class Watch:
             )
             warn(msg)
         return dict(zip(keys.unexplained(key).values(), (self.errors, quantile), strict=True))
+
+    def _was_told(self, first: Any) -> bool:
+        """Whether it was said when the cells were opened that their values are no logarithms."""
+        return not self.normalize and bool(other_than_logarithms(first))
 
     def _of_other_scale(self, new: cell_values.Described) -> bool:
         """Warn where values are on another scale than those of the fit."""
@@ -134,8 +142,6 @@ def _other(new: cell_values.Described, seen: Mapping[str, Any], share: float) ->
     if (new.smallest < 0) != bool(seen["negative"]):
         own, fit = ("hold", "had none") if new.smallest < 0 else ("hold no", "had some")
         return f"{own} negative values, as scaled (z-scored) or corrected ones do; those of the fit {fit}"
-    if new.largest > LOGARITHM and not bool(seen["negative"]):
-        return f"hold values up to {new.largest:,.0f}, as counts without a logarithm do"
     return (
         _of_totals(new.total, np.asarray(seen["total"]))
         or _of_model(new, np.asarray(seen["inside"]), share)

@@ -178,7 +178,7 @@ def _on_genes(
         left = seen.residual_of(projection, ratio, str(model.params["scale"]))
         of_genes = np.expm1(np.clip(model.mean, 0.0, cell_values.LARGEST))
         share = float(of_genes[found].sum() / max(of_genes.sum(), 1e-300))
-        watch = seen.Watch(source, left, projection, model.seen, share=max(share, 1e-6))
+        watch = seen.Watch(source, left, projection, model.seen, share=max(share, 1e-6), normalize=model.normalize)
     return _Placed(source, projection, table, watch)
 
 

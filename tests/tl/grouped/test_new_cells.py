@@ -126,7 +126,7 @@ def test_a_sample_of_many_cells_follows_from_the_seed(cells: ad.AnnData, monkeyp
 def test_fits_that_kept_nothing_of_their_cells_score_as_before(cells: ad.AnnData, fitted: ad.AnnData) -> None:
     older = fitted.copy()
     del older.uns["pae"]["reference_cells"]
-    new = bare(cells[450:], cells.X[450:] * 5)
+    new = bare(cells[450:], cells.X[450:] * 2)
     pae.tl.transform(new, older, progress=False)
     assert "pae_unexplained" not in new.obs
     with pytest.raises(KeyError, match="pae_unexplained"):
@@ -143,8 +143,8 @@ def test_fits_that_kept_nothing_of_their_cells_score_as_before(cells: ad.AnnData
 CHANGES = {
     "per million": (lambda x, counts: of_total(counts, 1e6), "normalised to 1,000,000 counts per cell, .* to 10,000"),
     "half": (lambda x, counts: of_total(counts, 5e3), "normalised to 5,000 counts per cell, .* to 10,000"),
-    "z": (lambda x, counts: (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9), "hold negative values"),
-    "no log": (lambda x, counts: np.expm1(x) + 0.5, r"hold values up to [\d,]+, as counts without a logarithm"),
+    "z": (lambda x, counts: (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9), "look like scaled"),
+    "no log": (lambda x, counts: np.expm1(x) + 0.5, "look like counts"),
     "log2": (lambda x, counts: x / np.log(2), "are on another scale: the genes of the model have"),
     "counts": (lambda x, counts: counts, "look like raw counts"),
 }
