@@ -37,8 +37,8 @@ OF_FIT = {  # what each plot is given; {first} is the pathway with most variance
     "relevance": ((), {}),
     "refinement": ((), {}),
     "enrichment": ((), {"n_terms": 3}),
-    "history": ((), {}),
-    "theta_path": ((), {}),
+    "history": ((), {"key": "projection"}),
+    "theta_path": ((), {"key": "projection"}),
     "n_extra_path": ((), {}),
     "rank_pathways": ((), {}),
     "volcano": ((), {}),
@@ -78,6 +78,10 @@ def fitted(adata, sets):
     """A fit with what the plots draw, as far as it is there."""
     one = adata.copy()
     pae.tl.fit(one, sets, n_extra=5, progress=False)
+    if len(sets) < 100:  # paths of settings take a while
+        pae.tl.fit(one, sets, n_extra=5, scores="projection", key_added="projection", progress=False)
+        pae.tl.n_extra_path(one, progress=False)
+        pae.tl.theta_path(one, key="projection", progress=False)
     for analysis in (
         lambda: pae.tl.relevance(one, progress=False),
         lambda: pae.tl.refine(one, progress=False),
@@ -109,6 +113,20 @@ def attempt(call):
         return None
 
 
+def write(drawn, file):
+    """The figure of these axes as a picture of at most 80 kB."""
+    figure = np.ravel(np.asarray(drawn, dtype=object))[0].figure
+    figure.savefig(file, dpi=80)
+    plt.close("all")
+    for colors in (256, 64, 24):
+        if file.stat().st_size > MOST:
+            Image.open(file).convert("RGB").quantize(colors).save(file, optimize=True)
+    if file.stat().st_size > MOST:
+        small = Image.open(file).convert("RGB").reduce(2)
+        small.quantize(64).save(file, optimize=True)
+    print(f"{file.name}: {figure.get_size_inches().round(1)} inches, {file.stat().st_size / 1000:.0f} kB")
+
+
 def draw(name, adata, args, options, file):
     """One picture, small enough for a page; True if it was drawn."""
     plot = getattr(pae.pl, name, None)
@@ -122,13 +140,7 @@ def draw(name, adata, args, options, file):
     drawn = attempt(lambda: plot(adata, *args, **options, show=False))
     if drawn is None:
         return False
-    figure = np.ravel(np.asarray(drawn, dtype=object))[0].figure
-    figure.savefig(file, dpi=80)
-    plt.close("all")
-    for colors in (256, 64, 24):
-        if file.stat().st_size > MOST:
-            Image.open(file).convert("RGB").quantize(colors).save(file, optimize=True)
-    print(f"{file.name}: {figure.get_size_inches().round(1)} inches, {file.stat().st_size / 1000:.0f} kB")
+    write(drawn, file)
     return True
 
 
@@ -157,8 +169,8 @@ def main():
     lines = [
         "# Gallery",
         "",
-        "Every plot on the cells of Kang et al. (2018), 2,000 of them: left with the 50 Hallmark sets, right with 300",
-        "Reactome pathways. Made by `python docs/make_gallery.py` from public data.",
+        "Every plot on 2,000 cells of Kang et al. (2018): with the 50 Hallmark sets, and with 300 Reactome pathways. Made",
+        "by `python docs/make_gallery.py` from public data.",
         "",
         "| plot | Hallmark | 300 pathways |",
         "|---|---|---|",
@@ -185,8 +197,7 @@ def main():
             file = GALLERY / f"{name}_{which}.png"
             drawn = attempt(lambda call=call, sets=sets: call(sets))
             if drawn is not None:
-                np.ravel(np.asarray(drawn, dtype=object))[0].figure.savefig(file, dpi=80)
-                plt.close("all")
+                write(drawn, file)
             both.append(f"![{name}](gallery/{file.name})" if drawn is not None else "")
         lines.append(f"| `pl.{name}` | {' | '.join(both)} |")
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")

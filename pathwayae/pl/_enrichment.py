@@ -19,6 +19,7 @@ from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from anndata import AnnData
     from matplotlib.axes import Axes
@@ -45,6 +46,7 @@ def enrichment(
     key: str = keys.DEFAULT,
     ax: Axes | None = None,
     show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Draw a dot plot of the result of ``pae.tl.enrich``, terms × components.
 
@@ -79,6 +81,8 @@ def enrichment(
         Axes to draw on; legend and colour bar take about an inch to the right of them. ``None`` for a new figure.
     show
         Show the figure. ``None`` to do so if matplotlib is interactive.
+    save
+        File to write the figure to, of the kind that its ending names (.png, .pdf, .svg). ``None`` for no file.
 
     Returns
     -------
@@ -132,7 +136,7 @@ def enrichment(
     ax.set_axisbelow(True)
     ax.set(xlabel="component", ylabel="gene set")
     _axes.head(ax, above)
-    _axes.finish(show=show)
+    _axes.finish(ax, show=show, save=save)
     return ax
 
 

@@ -123,7 +123,7 @@ def test_plots_take_the_words_that_have_a_meaning_there():
     for word in ("palette", "legend_loc"):
         assert taking(word) == {*CATEGORIES, "embedding"}
     assert taking("title") == set(ONE_PANEL) | set(PANELS)
-    assert taking("ax") == taking("show") == set(pl.__all__)
+    assert taking("ax") == taking("show") == taking("save") == set(pl.__all__)
 
 
 def test_words_stand_in_one_order():
