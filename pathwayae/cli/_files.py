@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pathwayae.cli import _room
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +134,7 @@ def write(cells: Opened, out: Path) -> None:
 
                 _copy_folder(source, part)
                 root = zarr.open_group(part, mode="r+", use_consolidated=False)
-                _renew(root, cells)
+                _renew(root, _changed(cells), cells)
                 zarr.consolidate_metadata(root.store)
                 return
             if source.is_file() and out.suffix == ".h5ad":
@@ -141,8 +142,10 @@ def write(cells: Opened, out: Path) -> None:
                     old = _old(root)
                 if not old:
                     shutil.copyfile(source, part)
+                    changed = _changed(cells)
+                    _room.reserve(part, _room.n_bytes(changed))
                     with h5py.File(part, "r+") as root:
-                        _renew(root, cells)
+                        _renew(root, changed, cells)
                     return
             _convert(cells, part)
         except RuntimeError as error:  # of HDF5, for a full disk among others
@@ -153,27 +156,35 @@ def write(cells: Opened, out: Path) -> None:
 
 
 def _copy_folder(source: Path, part: Path) -> None:
-    """A copy that can be written to, whatever the rights of the source."""
-    shutil.copytree(source, part, copy_function=shutil.copyfile)
-    for folder in (part, *(one for one in part.rglob("*") if one.is_dir())):
-        folder.chmod(folder.stat().st_mode | stat.S_IWUSR)
+    """A copy that can be written to, whatever the rights of the source; the first error, as of a full disk, ends it."""
+    for folder, _, names in os.walk(source, followlinks=True):
+        here = part / Path(folder).relative_to(source)
+        here.mkdir()
+        for name in names:
+            shutil.copyfile(Path(folder) / name, here / name)
 
 
-def _renew(root: Any, cells: Opened) -> None:
-    """Replace the tables of an open file that have changed since they were read."""
-    import anndata as ad
-
+def _changed(cells: Opened) -> dict[str, Any]:
+    """Place → value of what has changed since the file was read."""
     adata = cells.adata
     adata.strings_to_categoricals()
     values: dict[str, Any] = {"uns": dict(adata.uns)}
     values |= {name: getattr(adata, name) for name, was in cells.frames.items() if not was.equals(getattr(adata, name))}
     for name, was in cells.arrays.items():
-        now = dict(getattr(adata, name))
-        root.require_group(name)
-        for gone in set(was) - set(now):
-            del root[name][gone]
+        now = getattr(adata, name)
         values |= {f"{name}/{key}": value for key, value in now.items() if was.get(key) is not value}
-    for name, value in values.items():
+    return values
+
+
+def _renew(root: Any, changed: dict[str, Any], cells: Opened) -> None:
+    """Put what has changed into an open file, and take out what has gone."""
+    import anndata as ad
+
+    for name, was in cells.arrays.items():
+        root.require_group(name)
+        for gone in set(was) - set(getattr(cells.adata, name)):
+            del root[name][gone]
+    for name, value in changed.items():
         if name in root:
             del root[name]
         ad.io.write_elem(root, name, value)
@@ -193,4 +204,10 @@ def _convert(cells: Opened, part: Path) -> None:
     if part.suffix == ".zarr":
         whole.write_zarr(part)
     else:
+        names = ("layers", "obsm", "varm", "obsp", "varp", "uns")
+        parts = {"obs": whole.obs, "var": whole.var, "X": whole.X} | {
+            name: dict(getattr(whole, name)) for name in names
+        }
+        raw = whole.raw
+        _room.check(part, _room.n_bytes(parts if raw is None else parts | {"raw": {"X": raw.X, "var": raw.var}}))
         whole.write_h5ad(part)

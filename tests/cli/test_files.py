@@ -1,6 +1,7 @@
 """Files keep what a command does not change, and are written whole."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from cli_runs import done
+from cli_runs import done, error_of, run
 
 import pathwayae as pae
-from pathwayae.cli import _files
+from pathwayae.cli import _files, _room
 from pathwayae.core.files import whole_or_nothing
 
 
@@ -154,3 +155,38 @@ def test_a_frame_that_has_not_changed_is_not_written_anew(files, tmp_path):
     grown = os.path.getsize(tmp_path / "out.h5ad") - os.path.getsize(folder / "cells.h5ad")
     assert grown < 10_000
     assert ad.read_h5ad(Path(tmp_path / "out.h5ad")).uns["note"] == "mine"
+
+
+def test_the_room_asked_for_is_what_a_file_takes(rich, tmp_path):
+    """At least, for HDF5 may crash on a full disk; and not many times as much."""
+    _, adata = rich
+    pae.tl.fit(adata, {"one": adata.var_names[:30]}, n_extra=20, progress=False)
+    with h5py.File(tmp_path / "empty.h5", "w"):
+        pass
+    empty = os.path.getsize(tmp_path / "empty.h5")
+    values = {"uns": dict(adata.uns), "obs": adata.obs, "var": adata.var, "obsm": dict(adata.obsm), "X": adata.X}
+    values |= {"dense": adata.layers["dense"], "varm": dict(adata.varm), "words": adata.obs_names.to_numpy()}
+    for name, value in values.items():
+        with h5py.File(tmp_path / f"{name}.h5", "w") as root:
+            ad.io.write_elem(root, name, value)
+        taken = os.path.getsize(tmp_path / f"{name}.h5") - empty
+        assert taken <= _room.n_bytes(value) <= 10 * taken + 50_000, name
+
+
+def test_a_disk_too_small_is_met_before_hdf5(files, monkeypatch):
+    folder, adata, _, _ = files
+    adata.write_zarr(folder / "cells.zarr")
+    before = sorted(folder.iterdir())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 100_000))
+    monkeypatch.setattr(ad.io, "write_elem", lambda *_: pytest.fail("HDF5 wrote"))
+    monkeypatch.setattr(ad.AnnData, "write_h5ad", lambda *_: pytest.fail("HDF5 wrote"))
+    for cells in ("cells.h5ad", "cells.zarr"):
+        out = folder / "out.h5ad"
+        said = error_of(run("fit", folder / cells, "-p", folder / "sets.gmt", "-o", out), 4)
+        assert said == f"error: {out}: No space left on device. Free some space, or write elsewhere."
+        assert sorted(folder.iterdir()) == before
