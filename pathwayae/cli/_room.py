@@ -18,11 +18,11 @@ def n_bytes(value: Any) -> int:
     if hasattr(value, "memory_usage"):  # a table: every column is an element
         columns = len(getattr(value, "columns", ())) + 1
         return 2 * PER_ELEMENT * columns + int(value.memory_usage(deep=True).sum())
-    if hasattr(value, "indptr"):
-        return 3 * PER_ELEMENT + value.data.nbytes + value.indices.nbytes + value.indptr.nbytes
+    if hasattr(value, "indptr"):  # stored in chunks, the last of which is not full
+        return 16 * PER_ELEMENT + int(1.1 * (value.data.nbytes + value.indices.nbytes + value.indptr.nbytes))
     if hasattr(value, "ravel") and value.dtype.kind == "O":
         return PER_ELEMENT + sum(32 + 4 * len(str(one)) for one in value.ravel())
-    return PER_ELEMENT + int(getattr(value, "nbytes", 0)) + (4 * len(value) if isinstance(value, str) else 0)
+    return PER_ELEMENT + int(1.1 * getattr(value, "nbytes", 0)) + (4 * len(value) if isinstance(value, str) else 0)
 
 
 def reserve(path: Path, more: int) -> None:
