@@ -169,8 +169,8 @@ def main():
     lines = [
         "# Gallery",
         "",
-        "Every plot on 2,000 cells of Kang et al. (2018): with the 50 Hallmark sets, and with 300 Reactome pathways. Made",
-        "by `python docs/make_gallery.py` from public data.",
+        "Every plot on 2,000 cells of Kang et al. (2018): with the 50 Hallmark sets, and with 300 Reactome pathways.",
+        "Made by `python docs/make_gallery.py` from public data.",
         "",
         "| plot | Hallmark | 300 pathways |",
         "|---|---|---|",
