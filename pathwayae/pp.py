@@ -18,6 +18,7 @@ from pathwayae import _checks
 from pathwayae._cells import cluster
 from pathwayae._cells import sources as _sources
 from pathwayae._cells import strata as _strata
+from pathwayae._cells.scale import far_from_zero
 from pathwayae.core.moments import accumulate as core
 from pathwayae.core.moments import stored
 from pathwayae.core.moments.accumulate_sketch import accumulator, bytes_of
@@ -283,6 +284,13 @@ def _check_values(sources: list[_sources.Source], normalize: str | None) -> bool
     for source in sources:
         block = source.block(0, min(source.shape[0], _checks.COUNTS_ROWS))
         counts.append(_checks.looks_like_counts(block.values))
+        if (shift := far_from_zero(block.values)) is not None:
+            msg = (
+                f"{(shift != 0).sum()} genes of {source.name} lie far from 0 ({shift[np.abs(shift).argmax()]:.3g}) "
+                "beside how they differ between cells, and sums of squares lose these differences. Take a constant off "
+                "every gene first; pae.tl.fit does so by itself."
+            )
+            warn(msg)
     if len(set(counts)) > 1:
         yes, no = sources[counts.index(True)].name, sources[counts.index(False)].name
         msg = f"{yes} holds raw counts, {no} does not; bring both to the same scale before they are joined."

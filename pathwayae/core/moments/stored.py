@@ -16,7 +16,7 @@ from pathwayae.core.files import whole_or_nothing
 
 MOMENTS, SKETCH = "pathwayae moments 1", "pathwayae sketch 1"
 NORMALIZE = re.compile(r"log1p [0-9]+(\.[0-9]*)?(e\+?[0-9]+)?")
-SYMMETRIC = 1e-6  # of the largest entry: how far rounding takes a matrix from its transpose
+SYMMETRIC = 1e-6  # of the largest sum of squares: how far rounding takes a matrix from its transpose
 WHAT = {MOMENTS: "exact moments", SKETCH: "a sketch"}
 
 Path = str | os.PathLike[str]
@@ -80,14 +80,14 @@ def _wrong(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], names: 
             return f"{name} hold NaN or infinite values"
     if (arrays["counts"] < 0).any() or not arrays["counts"].any():
         return "strata hold fewer than no cells, or none hold any"
-    grams = arrays.get("grams")
-    exact = grams is not None and grams.ndim == 3 and grams.shape[1] == grams.shape[2]
-    squares = np.einsum("sii->si", grams) if exact else arrays.get("squares", np.zeros(0))
-    if (squares < 0).any():
+    grams = arrays.get("grams", np.zeros((0, 0, 0)))
+    square = grams.ndim == 3 and grams.shape[1] == grams.shape[2]
+    if (arrays.get("squares", np.zeros(0)) < 0).any() or (square and (np.einsum("sii->si", grams) < 0).any()):
         return "sums of squares are below 0"
-    if exact:
+    if square:
         # Along one direction a symmetric matrix and its transpose are alike, and no other is.
         along = np.random.default_rng(0).normal(size=grams.shape[1])
-        if any(np.abs(one @ along - along @ one).max(initial=0.0) > SYMMETRIC * np.abs(one).max() for one in grams):
-            return "a Gram matrix is not symmetric"
+        for one in grams:
+            if np.abs(one @ along - along @ one).max(initial=0.0) > SYMMETRIC * np.diagonal(one).max(initial=0.0):
+                return "a Gram matrix is not symmetric"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from pathwayae import _checks
 from pathwayae._cells import sources
+from pathwayae._cells.scale import far_from_zero
 from pathwayae.core.moments import accumulate as core
 from pathwayae.core.moments import batches as core_batches
 from pathwayae.core.moments import gram_product
@@ -66,7 +68,8 @@ def standardized(
     else:
         genes = np.flatnonzero(mask)
         genes = genes[np.argsort(names[genes], kind="stable")]
-        way = _way(source, genes, solver, divided=labels is not None)
+        shift = _shift(source, genes, solver) if center else None
+        way = _way(source, genes, solver, divided=labels is not None or shift is not None)
         if way == "cells":
             matrix, columns = _held(source, genes, progress=progress)
             varies = _varying(gram_product.mean_and_variance(matrix, columns)[1])
@@ -78,7 +81,24 @@ def standardized(
         probes = (
             Probes.of(tuple(names[np.sort(genes)].tolist()), rank=min(RANK, len(genes))) if way == "sketch" else None
         )
-        read, batches, places = _read(source, genes, probes, device, labels, progress=progress)
+        read, batches, places = _read(source, genes, probes, device, labels, shift, progress=progress)
+        if shift is not None:
+            found = _standard(genes, read, places, batches, labels, center=center, scale=scale)
+            return _moved_back(*found, shift[np.searchsorted(names[genes], names[found[0]])])
+    return _standard(genes, read, places, batches, labels, center=center, scale=scale)
+
+
+def _standard(
+    genes: Genes,
+    read: AnyMoments,
+    places: Genes,
+    batches: Batches | None,
+    labels: Labels | None,
+    *,
+    center: bool,
+    scale: Scale,
+) -> tuple[Genes, Data, Batches | None]:
+    """The genes that vary, and their cells, from moments that hold them at these places."""
     if labels is not None and batches is not None:
         genes, data, batches = _within(genes, read.subset(places), batches, scale)
         check_sizes(batches, labels.key)
@@ -86,6 +106,28 @@ def standardized(
     varies = _varying(read.variance[places])
     read = read.subset(places[varies])
     return genes[varies], _said(read.standardize(center=center, scale=scale)), None
+
+
+def _shift(source: sources.Source, genes: Genes, solver: Solver) -> NDArray[np.float64] | None:
+    """What is taken off genes that lie far from 0 while the cells are read, shape (g,); None where none does."""
+    first = source.block(0, min(source.shape[0], _checks.COUNTS_ROWS))
+    shift = far_from_zero(first.values[:, genes])
+    if shift is not None and solver == "cells":
+        msg = (
+            f"{int((shift != 0).sum())} genes lie far from 0 ({shift[np.abs(shift).argmax()]:.3g}) beside how they "
+            "differ between cells, and solver='cells' would lose their digits; leave solver out."
+        )
+        raise ValueError(msg)
+    return shift
+
+
+def _moved_back(
+    genes: Genes, data: Data, batches: Batches | None, shift: NDArray[np.float64]
+) -> tuple[Genes, Data, Batches | None]:
+    """Means of cells that were read without what lies between them and 0."""
+    if batches is not None:
+        batches = replace(batches, sums=batches.sums + batches.counts[:, None] * shift)
+    return genes, replace(data, mean=data.mean + shift), batches
 
 
 def solver_of(data: Data) -> str:
@@ -163,12 +205,13 @@ def _read(
     probes: Probes | None,
     device: str,
     labels: Labels | None,
+    shift: NDArray[np.float64] | None,
     *,
     progress: bool,
 ) -> tuple[AnyMoments, Batches | None, Genes]:
     """Moments of the genes from one pass over the cells, in the order that they have there, and their places in it.
 
-    Batches need no Gram matrix of their own, however many there are.
+    Batches need no Gram matrix of their own, however many there are. What is shifted is taken off every cell.
     """
     order = np.argsort(genes)
     columns = slice(None) if len(genes) == source.shape[1] else genes[order]
@@ -178,6 +221,8 @@ def _read(
     with _bar(source, progress=progress) as bar:
         for block in source.blocks(BLOCK_BYTES):
             values = block.values[:, columns]
+            if shift is not None:
+                values = (values.toarray() if sp.issparse(values) else values) - shift[order]
             added.add(values)
             if levels is not None:
                 sums += core_batches.sums_of(values, levels[:, block.start : block.stop], len(sums))
