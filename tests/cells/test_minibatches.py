@@ -101,6 +101,7 @@ def test_batches_are_the_same_wherever_the_cells_lie(cells: ad.AnnData, kind: st
     assert reference.moments()[1] == pytest.approx(other.moments()[1], rel=1e-14)
 
 
+@pytest.mark.filterwarnings("ignore:The values")  # on no scale of expression
 @pytest.mark.parametrize(("offset", "dense"), [(0.0, False), (3000.0, True)])
 def test_moments_are_those_of_the_training_cells_also_far_from_zero(
     cells: ad.AnnData, offset: float, dense: bool
@@ -116,6 +117,7 @@ def test_moments_are_those_of_the_training_cells_also_far_from_zero(
     assert power == pytest.approx(float(((exact - exact.mean(axis=0)) ** 2).sum(axis=1).mean()), rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:The values")  # on no scale of expression
 def test_orders_follow_the_generator_and_cells_of_several_blocks_meet(cells: ad.AnnData) -> None:
     adata = cells.copy()
     adata.X = np.zeros((330, 30), dtype=np.float32)

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 FIT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off for what runs in the background
 import anndata as ad
 from pathwayae.cli import main
 write = ad.io.write_elem

@@ -53,7 +53,6 @@ def kang(real_data: Path, sets) -> ad.AnnData:
     return adata
 
 
-@pytest.mark.filterwarnings("ignore:.* genes have the same value in every cell")
 @pytest.mark.parametrize(
     ("column", "value", "most"), [("donor", "101", 0.08), ("donor", "1488", 0.05), ("cell_type", "B cells", 0.2)]
 )

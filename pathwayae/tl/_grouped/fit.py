@@ -193,10 +193,9 @@ def fit(
     Warns
     -----
     pathwayae.DataWarning
-        If the values look like raw counts, genes do not vary, few genes match, batches have fewer than 10 cells, are
-        one condition, or differ by more than a shift of all cells alike and no covariates are given (unequal shares of
-        cell types, seen in clusters of the scores), pathways are flagged, or θ as chosen ignores the pathways or copies
-        them.
+        If the values look like no logarithms, few genes match, batches have fewer than 10 cells, are one condition, or
+        differ by more than a shift of all cells alike and no covariates are given (unequal shares of cell types, seen
+        in clusters of the scores), pathways are flagged, or θ as chosen ignores the pathways or copies them.
 
     See Also
     --------

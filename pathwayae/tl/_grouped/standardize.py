@@ -25,7 +25,6 @@ from pathwayae.core.moments.moments import Scale, Standardized
 from pathwayae.core.moments.probes import Probes
 from pathwayae.core.moments.sketch import EXACT_BYTES, RANK, AnyMoments, StandardizedSketch
 from pathwayae.core.moments.strata import WHOLE, places_of
-from pathwayae.core.notice import warn
 from pathwayae.tl._grouped.batches import Labels, check_sizes, of_moments
 from pathwayae.tl._grouped.moments import check_finite
 
@@ -247,18 +246,13 @@ def _counted(source: sources.Source, genes: Genes, labels: Labels, batches: Batc
 
 
 def _varying(variance: NDArray[np.float64], where: str = "over the cells") -> NDArray[np.bool_]:
-    """Which genes vary; raises where none does, and warns of those that do not."""
+    """Which genes vary; raises where none does, and logs how many do not."""
     varies = variance > 0
     if not varies.any():
         msg = f"No gene varies {where}, so there is nothing to fit."
         raise ValueError(msg)
     if not varies.all():
-        same = "have the same value in every cell" if where == "over the cells" else f"do not vary {where}"
-        msg = (
-            f"{(~varies).sum()} of {len(varies)} genes {same} and are left out of the "
-            "model. sc.pp.filter_genes removes genes that are never seen."
-        )
-        warn(msg)
+        logger.info("%d of %d genes do not vary %s and are left out.", (~varies).sum(), len(varies), where)
     return varies
 
 

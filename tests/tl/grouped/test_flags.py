@@ -42,10 +42,6 @@ def assert_finite(result: ad.AnnData) -> None:
     assert (len(result.uns["pae"]["history"]) == 0) == (result.uns["pae"]["params"]["scores"] == "members")
 
 
-CONSTANT = "ignore:.* genes (have the same value|do not vary)"
-
-
-@pytest.mark.filterwarnings(CONSTANT)
 def test_pathways_of_genes_that_do_not_vary_get_no_score_and_are_named(cells: ad.AnnData) -> None:
     sets = sets_of(cells, flat=[*range(8)], batchy=[*range(10, 18)], part=[0, 1, *range(50, 53)], small=[60, 61])
     for batch_key, names in ((None, "flat, part"), ("batch", "flat, batchy, part")):
@@ -63,7 +59,6 @@ def test_pathways_of_genes_that_do_not_vary_get_no_score_and_are_named(cells: ad
             assert (result.uns["pae"]["pathways"]["flag"] == "").all()
 
 
-@pytest.mark.filterwarnings(CONSTANT)
 def test_genes_that_the_moments_do_not_have_are_not_called_constant(cells: ad.AnnData) -> None:
     moments = pae.pp.moments(cells, genes=cells.var_names[5:].tolist(), progress=False)
     sets = sets_of(cells, gone=[*range(5)], flat=[*range(5, 10)])
@@ -72,7 +67,6 @@ def test_genes_that_the_moments_do_not_have_are_not_called_constant(cells: ad.An
     assert dropped.loc["gone", "reason"] == "fewer than 5 genes"
 
 
-@pytest.mark.filterwarnings(CONSTANT)
 @pytest.mark.filterwarnings(OUTSIDE)
 def test_pathways_of_one_gene_and_of_the_same_genes_have_finite_scores_and_a_flag(cells: ad.AnnData, tmp_path) -> None:
     twin = sets_of(cells)["program_1"]
@@ -109,7 +103,6 @@ def test_pathways_of_one_gene_and_of_the_same_genes_have_finite_scores_and_a_fla
                 np.testing.assert_array_equal(scores[one], scores[other])
 
 
-@pytest.mark.filterwarnings(CONSTANT)
 def test_a_column_that_the_descent_leaves_empty_scores_0_and_is_flagged(cells: ad.AnnData, monkeypatch) -> None:
     original = grouped.fit
 
@@ -181,7 +174,6 @@ def test_the_gravest_flag_counts() -> None:
     assert flags(same, np.ones(3), np.ones(3), figures(**bad)).tolist() == kinds[3:6]
 
 
-@pytest.mark.filterwarnings(CONSTANT)
 @pytest.mark.filterwarnings("ignore:.* are on another scale")
 def test_a_higher_score_is_more_of_the_genes_of_a_pathway(cells: ad.AnnData) -> None:
     for options in [{}, {"scores": "projection"}, CLASSIC]:
