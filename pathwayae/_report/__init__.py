@@ -1,0 +1,5 @@
+"""One page that says what a fit found: data gathered through ``get``, drawn by ``pl``, written as HTML."""
+
+from pathwayae._report.write import report
+
+__all__ = ["report"]
