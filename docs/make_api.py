@@ -43,6 +43,10 @@ def first_line(function):
     return re.sub(r":\w+:`~?(?:pathwayae\.)?([^`]+)`", r"`\1`", " ".join(text.split())).replace("|", "\\|")
 
 
+def entry(name, one):
+    return f"**`{name}`** `({shown(one)})`  \n{first_line(one)}"
+
+
 def page():
     lines = [INTRODUCTION]
     for surface, title in SURFACES.items():
@@ -51,7 +55,13 @@ def page():
         for name in module.__all__:
             one = getattr(module, name)
             if callable(one) and (inspect.isfunction(one) or inspect.isclass(one)):
-                lines += [f"**`{name}`** `({shown(one)})`  ", first_line(one), ""]
+                lines += [entry(name, one), ""]
+    lines += [
+        "## One page of a fit: `pae.report`",
+        "",
+        entry("report", importlib.import_module("pathwayae").report),
+        "",
+    ]
     return "\n".join(lines).rstrip() + "\n"
 
 

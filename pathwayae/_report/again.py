@@ -12,9 +12,22 @@ from pathwayae._slots import keys, lookup
 if TYPE_CHECKING:
     from anndata import AnnData
 
-FIT = ("layer", "mask_var", "gene_symbols", "min_genes", "max_genes", "n_extra", "scores", "theta", "scale", "batch_key")
-SETTINGS = ("balance", "center", "solver", "epsilon", "l1_ratio", "zero_norm", "start", "dropout", "support")
-SETTINGS += ("learning_rate", "max_iter", "condition_key")
+FIT = (
+    "layer",
+    "mask_var",
+    "gene_symbols",
+    "min_genes",
+    "max_genes",
+    "n_extra",
+    "scores",
+    "theta",
+    "scale",
+    "batch_key",
+)
+SETTINGS = (
+    *("balance", "center", "solver", "epsilon", "l1_ratio", "zero_norm", "start", "dropout", "support"),
+    *("learning_rate", "max_iter", "condition_key"),
+)
 OF_DESCENT = ("theta", "epsilon", "l1_ratio", "zero_norm", "start", "dropout", "learning_rate", "max_iter")
 RENAMED = {"start": "init"}
 CALLS = {
@@ -25,7 +38,11 @@ CALLS = {
     "annotate_components": ("batch_key", "sample_key", "n_genes", "technical"),
     keys.GROUP_LOADINGS: ("reference", "sample_key", "n_genes"),
 }
-STORED = {"refine": keys.REFINEMENT_PARAMS, "enrich": keys.ENRICHMENT_PARAMS, "annotate_components": keys.ANNOTATION_PARAMS}
+STORED = {
+    "refine": keys.REFINEMENT_PARAMS,
+    "enrich": keys.ENRICHMENT_PARAMS,
+    "annotate_components": keys.ANNOTATION_PARAMS,
+}
 SETS, CELLS, FITTED, REPORT = "sets.gmt", "cells.h5ad", "fitted.h5ad", "report.html"
 
 
@@ -42,7 +59,7 @@ def python(adata: AnnData, key: str) -> str:
     words = [f"{name}={value if name == 'moments' else _said(value)}" for name, value in given.items()]
     words.append(f"settings=pae.tl.FitSettings({', '.join(f'{name}={_said(value)}' for name, value in own.items())})")
     words += [f"random_state={params.get('random_state', 0)}", f"key_added={key!r}"]
-    lines += [f"pae.tl.fit(", f"    adata,", f"    {SETS!r},", *[f"    {word}," for word in words], ")"]
+    lines += ["pae.tl.fit(", "    adata,", f"    {SETS!r},", *[f"    {word}," for word in words], ")"]
     return "\n".join([*lines, *_calls(adata, key), f"pae.report(adata, {REPORT!r}, key={key!r})"])
 
 
@@ -73,13 +90,13 @@ def _calls(adata: AnnData, key: str) -> list[str]:
     for call, names in CALLS.items():
         params = lookup.plain(fit.get(STORED.get(call, f"{call}_params"), {}))
         if params:
-            first = f", {params['groupby']!r}" if call == keys.GROUP_LOADINGS else f", {SETS!r}" if call == "enrich" else ""
+            first = (
+                f", {params['groupby']!r}" if call == keys.GROUP_LOADINGS else f", {SETS!r}" if call == "enrich" else ""
+            )
             given = ", ".join(f"{name}={_said(params[name])}" for name in names if name in params)
             lines.append(f"pae.tl.{call}(adata{first}, {given}, key={key!r})")
-    for name in fit:
-        if keys.rank_params(name) in fit and keys.rank_genes(name) in fit:
-            lines.append(_rank(name, lookup.plain(fit[keys.rank_params(name)]), key))
-    return lines
+    ranks = [name for name in fit if keys.rank_params(name) in fit and keys.rank_genes(name) in fit]
+    return lines + [_rank(name, lookup.plain(fit[keys.rank_params(name)]), key) for name in ranks]
 
 
 def _rank(name: str, params: dict[str, Any], key: str) -> str:

@@ -48,7 +48,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "gene_share": ("share of effect", "share", "share of the effect that this gene carries; can exceed 100 %"),
     "n_tested": ("tested", "", "components compared"),
     "n_found": ("p adj. ≤ 0.05", "", ""),
-    "first": ("first by p", "", ""),
+    "first": ("first pathway", "", "that with the smallest p; the columns after it are of this pathway"),
     # Loadings by group.
     "sd": ("shared s.d.", "", "standard deviation of what the genes of the pathway share, in units of its score"),
     "reliability": ("reliability", "", "share of the variance of the score within the group that its genes share"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -45,11 +46,11 @@ def enrichment(adata: AnnData, key: str) -> Section | None:
             source = f"pae.get.enrichment(adata, max_padj={LEVEL}, key={key!r})"
             title = f"Gene sets that loadings point to, at most {N_TERMS} per component and direction"
             tables.append(table_of(first.drop(columns="method"), title, source))
-            alt = "Dots of the leading gene sets by component, with their direction and adjusted p; the table has the numbers."
+            alt = "Dots of leading gene sets by component, with direction and adjusted p; the numbers are in a table."
             components = list(dict.fromkeys(table["component"]))[:15]
             pictures.append(
                 figure(
-                    lambda: pl.enrichment(adata, components, n_terms=2, key=key, show=False),
+                    partial(pl.enrichment, adata, components, n_terms=2, key=key, show=False),
                     alt,
                     "Leading gene sets of components",
                 )
@@ -69,7 +70,9 @@ def new_cells(adata: AnnData, key: str, columns: Sequence[str | list[str]]) -> t
             f"{LACKING:.0%} of their weight."
         )
         warnings += [words[-1]] if n else []
-        tables.append(table_of(table, "What the cells lack of each component", f"pae.get.missing_genes(adata, key={key!r})"))
+        tables.append(
+            table_of(table, "What the cells lack of each component", f"pae.get.missing_genes(adata, key={key!r})")
+        )
     if set(keys.unexplained(key).values()) <= set(adata.obs):
         table = get.unexplained(adata, key=key)
         share = float(table["unlike"].mean())

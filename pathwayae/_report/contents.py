@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from pathwayae._report.columns import COLUMNS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAX_ROWS = 300
 LONGEST, TAIL = 140, 40  # characters of a name, and those of its end that are kept
@@ -102,14 +101,14 @@ def _cell(value: Any, *, numeric: bool, kind: str) -> Cell:
         return Cell("", None) if math.isnan(number) else Cell(number_text(number, kind), number)
     if isinstance(value, bool) or type(value).__name__ == "bool":
         return Cell("yes" if value else "no")
-    return Cell("" if value is None or value != value else short(str(value)))  # noqa: PLR0124 NaN
+    return Cell("" if pd.isna(value) else short(str(value)))
 
 
 def number_text(number: float, kind: str) -> str:
     """A number for a reader: counts in full, shares in per cent, p-values with two digits."""
     if kind == "share":
         return f"{number:.1%}"
-    if number.is_integer() and abs(number) < 1e15 and kind != "p":
+    if float(number).is_integer() and abs(number) < 1e15 and kind != "p":
         return f"{number:,.0f}"
     if kind == "p" or abs(number) < 1e-3:
         return f"{number:.2g}"

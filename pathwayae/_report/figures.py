@@ -13,7 +13,7 @@ import numpy as np
 from pathwayae._report.contents import Figure
 
 DPI = 100
-STYLE = {"savefig.facecolor": "white", "figure.facecolor": "white", "text.color": "black"}
+STYLE: Any = {"savefig.facecolor": "white", "figure.facecolor": "white", "text.color": "black"}
 
 
 def figure(draw: Callable[[], Any], alt: str, caption: str) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,8 +23,9 @@ TRUST = ["component", "verdict", "reason", "flag", "n_genes", "n_matched", "matc
 TRUST += ["top_gene", "top_gene_share", "agreement", "outside", "stability", "relevance_padj", "heldout_variance"]
 TRUST += ["heldout_auc", "heldout_padj"]
 VERDICTS = (
-    "Verdicts: used (its genes vary together in these cells), untested (nothing but the fit is known), not used (nothing "
-    "shows that these cells use it), unstable (refits disagree), unfaithful (the score does not speak for the pathway)."
+    "Verdicts: used (its genes vary together in these cells), untested (nothing but the fit is known), not used "
+    "(nothing shows that these cells use it), unstable (refits disagree), unfaithful (the score does not speak for the "
+    "pathway)."
 )
 
 
@@ -83,7 +85,7 @@ def pathways(adata: AnnData, key: str) -> Section:
             f"Bars of the share of the variance that components explain alone; {short(best['component'])}, first in "
             f"the table, explains {best['variance_ratio']:.1%}."
         )
-        pictures.append(figure(lambda: pl.variance(adata, key=key, show=False), alt, "Variance explained alone"))
+        pictures.append(figure(partial(pl.variance, adata, key=key, show=False), alt, "Variance explained alone"))
     return Section("pathways", "Pathways", words, [table_of(table, "Components and verdicts", source)], pictures)
 
 
@@ -106,6 +108,7 @@ def genes(adata: AnnData, key: str) -> Section:
     return Section("genes", "Leading genes", words, tables)
 
 
+CALLED = ("n_confirmed", "n_added", "n_dropped", "n_undecided")
 ASKED: dict[str, tuple[str, str, list[str]]] = {
     keys.STABILITY: (
         "stability",
@@ -120,8 +123,7 @@ ASKED: dict[str, tuple[str, str, list[str]]] = {
     keys.REFINEMENT: (
         "refinement",
         "Which genes belong to the pathways",
-        ["component", "verdict", "n_genes", "annotated_share", "false_share", "heldout_auc", "pval", "padj"]
-        + ["n_confirmed", "n_added", "n_dropped", "n_undecided"],
+        ["component", "verdict", "n_genes", "annotated_share", "false_share", "heldout_auc", "pval", "padj", *CALLED],
     ),
 }
 
@@ -137,10 +139,12 @@ def tests(adata: AnnData, key: str) -> Section | None:
         reader: Callable[..., pd.DataFrame] = getattr(get, call)
         table = reader(adata, key=key, **({"of": "pathways"} if name == keys.REFINEMENT else {}))
         table = table.rename(columns={"pathway": "component"})
-        order = {one: place for place, one in enumerate(ranked(adata, key))}
-        table = table.sort_values("component", key=lambda names, order=order: names.map(order), kind="stable")
+        own = set(table["component"])
+        table = table.set_index("component").loc[[one for one in ranked(adata, key) if one in own]].reset_index()
         counts = ", ".join(f"{n:,} {verdict}" for verdict, n in table["verdict"].value_counts().items())
         words.append(f"{title}: {counts}.")
-        source = f"pae.get.{call}(adata, {'of=' + repr('pathways') + ', ' if name == keys.REFINEMENT else ''}key={key!r})"
+        source = (
+            f"pae.get.{call}(adata, {'of=' + repr('pathways') + ', ' if name == keys.REFINEMENT else ''}key={key!r})"
+        )
         tables.append(table_of(table[[one for one in columns if one in table]], title, source))
     return Section("tests", "How far to trust it", words, tables, pictures) if tables else None

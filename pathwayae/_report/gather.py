@@ -44,7 +44,7 @@ def page(
         If `groupby` holds numbers or too many groups.
     """
     whole = keys.PATHWAYS in lookup.fit_of(adata, key, keys.GROUPED)  # new cells have scores alone
-    scored = keys.scores(key) in adata.obsm
+    scored = lookup.has_scores(adata, key, keys.GROUPED)
     columns = groups.groupings(adata, key, groupby)
     where = groups.basis_of(adata, basis)
     new, warnings = components.new_cells(adata, key, columns)
@@ -123,7 +123,9 @@ def _warnings(adata: AnnData, key: str, *, whole: bool, scored: bool) -> list[st
     for name in groups.rank_names(adata, key):
         settings = groups.settings_of(adata, key, keys.rank_params(name))
         if not settings.get("sample_key"):
-            found.append(f"{name} treats cells as replicates: its p-values say nothing about other donors; pass sample_key=.")
+            found.append(
+                f"{name} treats cells as replicates: its p-values say nothing about other donors; pass sample_key=."
+            )
         if n := len(settings.get("left_out", ())):
             found.append(f"{n:,} {'comparison' if n == 1 else 'comparisons'} of {name} could not be made.")
     if keys.ANNOTATION in entry:
@@ -154,8 +156,9 @@ def _again(adata: AnnData, key: str, *, whole: bool) -> Section:
     code: list[tuple[str, str]] = []
     if whole:
         words.append("Names of files stand for your own; gene sets are not kept in the fit.")
-        code = [("Python", again.python(adata, key)), ("Command line, the fit and this page", again.command(adata, key))]
+        code = [
+            ("Python", again.python(adata, key)),
+            ("Command line, the fit and this page", again.command(adata, key)),
+        ]
     tables = [table_of(frame, "Settings", f"adata.uns[{key!r}]['params']")]
     return Section("again", "Settings, versions, and how to repeat it", words, tables, (), code)
-
-

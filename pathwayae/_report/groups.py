@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,16 @@ RANKED += ["gene_share", "verdict"]
 def rank_names(adata: AnnData, key: str) -> list[str]:
     """Entries that pae.tl.rank_pathways wrote."""
     fit = lookup.fit_of(adata, key)
-    return [name for name in fit if keys.rank_params(name) in fit and keys.rank_genes(name) in fit]
+    names = [name for name in fit if keys.rank_params(name) in fit and keys.rank_genes(name) in fit]
+    return sorted(names, key=lambda name: name != keys.RANK_PATHWAYS)
+
+
+def _compared(adata: AnnData, key: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """The table of an entry, its rows of pathways (all where there are none), and its settings."""
+    table = get.rank_pathways(adata, key_added=None if name == keys.RANK_PATHWAYS else name, key=key)
+    named = set(lookup.component_names(adata, key)[: int(lookup.value(adata, key, keys.N_PATHWAYS))])
+    pathways = table[table["pathway"].isin(named)]
+    return table, pathways if len(pathways) else table, settings_of(adata, key, keys.rank_params(name))
 
 
 def settings_of(adata: AnnData, key: str, name: str) -> dict[str, Any]:
@@ -79,7 +89,7 @@ def embedding(adata: AnnData, key: str, basis: str | None, columns: Sequence[str
     where = basis.removeprefix("X_")
     pictures = [
         figure(
-            lambda: pl.embedding(adata, names, basis=basis, key=key, show=False),
+            partial(pl.embedding, adata, names, basis=basis, key=key, show=False),
             f"Cells on {where}, one panel per pathway, coloured by score: {', '.join(map(short, names))}.",
             f"Scores of the {len(names)} leading pathways on {where}",
         )
@@ -88,7 +98,9 @@ def embedding(adata: AnnData, key: str, basis: str | None, columns: Sequence[str
         levels = groups_of(adata, name).cat.categories
         alt = f"Cells on {where}, coloured by the {len(levels)} groups of {short(name)}."
         picture = figure(
-            lambda name=name: pl.embedding(adata, name, basis=basis, key=key, show=False), alt, f"{short(name)} on {where}"
+            partial(pl.embedding, adata, name, basis=basis, key=key, show=False),
+            alt,
+            f"{short(name)} on {where}",
         )
         pictures.insert(0, picture)
     return Section("embedding", "Cells", (), (), pictures)
@@ -113,7 +125,7 @@ def scores(adata: AnnData, key: str, columns: Sequence[str | list[str]]) -> Sect
         caption = f"Mean scores by {short(name)}"
         pictures.append(
             figure(
-                lambda groupby=groupby: pl.scores(adata, groupby, n_pathways=N_PATHWAYS, key=key, show=False),
+                partial(pl.scores, adata, groupby, n_pathways=N_PATHWAYS, key=key, show=False),
                 alt,
                 caption,
             )
@@ -142,24 +154,24 @@ def in_short(adata: AnnData, key: str) -> list[str]:
     """What comes first in each table of pae.tl.rank_pathways."""
     words = []
     for name in rank_names(adata, key):
-        own = None if name == keys.RANK_PATHWAYS else name
-        table = get.rank_pathways(adata, key_added=own, key=key)
-        words += _about(name, settings_of(adata, key, keys.rank_params(name)), table)
-        if len(table) and table["padj"].iloc[0] <= LEVEL:
-            top = table.iloc[0]
+        table, pathways, settings = _compared(adata, key, name)
+        words += _about(name, settings, table)
+        if len(pathways) and pathways["padj"].iloc[0] <= LEVEL:
+            top = pathways.iloc[0]
             where = f" in {short(str(top['within']))}" if top["within"] else ""
             words[-1] += (
-                f" First: {short(top['pathway'])}, {short(str(top['group']))}{where}, effect {top['effect']:.2f} s.d. "
-                f"({top['effect_low']:.2f} to {top['effect_high']:.2f})."
+                f" First pathway: {short(top['pathway'])}, {short(str(top['group']))}{where}, effect "
+                f"{top['effect']:.2f} s.d. ({top['effect_low']:.2f} to {top['effect_high']:.2f})."
             )
     return words
 
 
-def _first(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per comparison: how much was found, and what comes first."""
+def _first(table: pd.DataFrame, pathways: pd.DataFrame) -> pd.DataFrame:
+    """One row per comparison: how much was found, and which pathway comes first."""
     rows = []
     for (group, within), own in table.groupby(["group", "within"], sort=False):
-        top = own.iloc[0]
+        named = pathways[(pathways["group"] == group) & (pathways["within"] == within)]
+        top = named.iloc[0]
         rows.append(
             {"group": group, "within": within, "n_tested": len(own), "n_found": int((own["padj"] <= LEVEL).sum())}
             | {"first": top["pathway"]}
@@ -177,32 +189,31 @@ def _filled(table: pd.DataFrame) -> pd.DataFrame:
 def differences(adata: AnnData, key: str) -> Section | None:
     """Tables and plots of pae.tl.rank_pathways."""
     words = in_short(adata, key)
-    tables: list[Table] = []
+    first, whole, without = list[Table](), list[Table](), list[Table]()
     pictures: list[Figure] = []
     for name in rank_names(adata, key):
-        own = None if name == keys.RANK_PATHWAYS else name
-        table = get.rank_pathways(adata, key_added=own, key=key)
-        settings = settings_of(adata, key, keys.rank_params(name))
-        entry = "" if own is None else f"key_added={own!r}, "
+        table, pathways, settings = _compared(adata, key, name)
+        entry = "" if name == keys.RANK_PATHWAYS else f"key_added={name!r}, "
         source = f"pae.get.rank_pathways(adata, {entry}key={key!r})"
-        tables.append(table_of(_filled(_first(table)), f"{name}: what comes first in each comparison", source))
-        tables.append(table_of(_filled(table[RANKED]), f"{name}: all comparisons by p", source))
+        first.append(table_of(_filled(_first(table, pathways)), f"{name}: what comes first in each comparison", source))
+        whole.append(table_of(_filled(table[RANKED]), f"{name}: all comparisons by p", source))
         left_out = pd.DataFrame(settings.get("left_out", {}))
         if len(left_out):
             where = f"adata.uns[{key!r}][{keys.rank_params(name)!r}]['left_out']"
-            tables.append(table_of(left_out, f"{name}: comparisons that could not be made", where))
-        pictures += _picture(adata, key, own, name, table)
+            without.append(table_of(left_out, f"{name}: comparisons that could not be made", where))
+        pictures += _picture(adata, key, name, table)
+    tables = [*first, *whole, *without]
     return Section("differences", "Differences between groups", words, tables, pictures) if tables else None
 
 
-def _picture(adata: AnnData, key: str, own: str | None, name: str, table: pd.DataFrame) -> list[Figure]:
+def _picture(adata: AnnData, key: str, name: str, table: pd.DataFrame) -> list[Figure]:
     draw = getattr(pl, "rank_pathways", None)
     if draw is None:
         return []
     n = int((table["padj"] <= LEVEL).sum())
     alt = f"Effects of {name} by pathway and group; {n} of {len(table)} have an adjusted p of {LEVEL} or less."
-    options = {} if own is None else {"key_added": own}
-    return [figure(lambda: draw(adata, key=key, show=False, **options), alt, f"{name}: effect and adjusted p")]
+    options = {} if name == keys.RANK_PATHWAYS else {"key_added": name}
+    return [figure(partial(draw, adata, key=key, show=False, **options), alt, f"{name}: effect and adjusted p")]
 
 
 def loadings(adata: AnnData, key: str) -> Section | None:
@@ -231,6 +242,6 @@ def loadings(adata: AnnData, key: str) -> Section | None:
         name = str(row["pathway"])
         alt = f"Loadings of genes of {short(name)} by group, as differences from the other groups."
         pictures.append(
-            figure(lambda name=name: pl.group_loadings(adata, name, key=key, show=False), alt, f"{short(name)} by group")
+            figure(partial(pl.group_loadings, adata, name, key=key, show=False), alt, f"{short(name)} by group")
         )
     return Section("loadings", "Which genes carry a pathway where", words, tables, pictures)

@@ -43,7 +43,7 @@ def _hash(text: str) -> str:
 def _breaks(text: str) -> Markup:
     """Lines may end after an underscore or slash of a name."""
     safe = str(escape(text))
-    return Markup(safe.replace("_", "_<wbr>").replace("/", "/<wbr>"))  # noqa: S704 escaped above
+    return Markup(safe.replace("_", "_<wbr>").replace("/", "/<wbr>"))
 
 
 @cache

@@ -15,6 +15,7 @@ from pathwayae.cli._options import EXIT_CODES
 from pathwayae.cli._rank import rank
 from pathwayae.cli._refine import refine
 from pathwayae.cli._relevance import relevance
+from pathwayae.cli._report import report
 from pathwayae.cli._stability import stability
 from pathwayae.cli._transform import transform
 
@@ -61,6 +62,6 @@ def _root(
     """  # noqa: D301 \b keeps the lines apart
 
 
-COMMANDS = (demo, fit, transform, stability, relevance, refine, rank, enrich, genesets, datasets)
+COMMANDS = (demo, fit, transform, stability, relevance, refine, rank, enrich, report, genesets, datasets)
 for _command in COMMANDS:
     app.command(epilog=EXIT_CODES)(_command)
