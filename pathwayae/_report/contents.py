@@ -10,7 +10,7 @@ import pandas as pd
 
 from pathwayae._report.columns import COLUMNS
 
-MAX_ROWS = 300
+MAX_ROWS, MAX_CELLS = 300, 6000  # of a table on the page
 LONGEST, TAIL = 140, 40  # characters of a name, and those of its end that are kept
 
 
@@ -74,7 +74,7 @@ class Page(NamedTuple):
 def table_of(frame: pd.DataFrame, caption: str, source: str, *, max_rows: int = MAX_ROWS) -> Table:
     """The first rows of a table of ``get``; ``source`` is the call that gives all of them."""
     names = [str(name) for name in frame.columns]
-    shown = frame.head(max_rows)
+    shown = frame.head(min(max_rows, max(20, MAX_CELLS // max(len(names), 1))))
     cells = [
         [_cell(value, numeric=numeric, kind=COLUMNS.get(name, ("", "", ""))[1]) for value in shown.iloc[:, i]]
         for i, (name, numeric) in enumerate(zip(names, _numeric(frame), strict=True))

@@ -12,7 +12,7 @@ import numpy as np
 
 from pathwayae._report.contents import Figure
 
-DPI = 100
+DPI = 90
 STYLE: Any = {"savefig.facecolor": "white", "figure.facecolor": "white", "text.color": "black"}
 
 

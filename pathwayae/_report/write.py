@@ -31,8 +31,8 @@ def report(
     """Write one HTML page of a fit: what was found, how far to trust it, and how to repeat it.
 
     The page needs no network and no other file: pictures, style and the script that sorts and searches tables are
-    inside. It says what is there, and what has not been asked. Tables show their first 300 rows and name the call that
-    gives all.
+    inside. It says what is there, and what has not been asked. Long tables show their first rows, at most 300, and name
+    the call that gives all.
 
     Parameters
     ----------

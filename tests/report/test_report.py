@@ -14,7 +14,7 @@ from report_pages import Page
 from scipy import sparse
 
 import pathwayae as pae
-from pathwayae._report.contents import LONGEST, number_text, short
+from pathwayae._report.contents import LONGEST, MAX_CELLS, MAX_ROWS, number_text, short, table_of
 
 QUIET = {"progress": False}
 
@@ -397,3 +397,9 @@ def test_no_figure_is_left_open(cells, tmp_path):
 )
 def test_numbers_for_readers(number, kind, text):
     assert number_text(number, kind) == text
+
+
+@pytest.mark.parametrize(("n_rows", "n_columns", "shown"), [(400, 3, MAX_ROWS), (400, 41, MAX_CELLS // 41), (7, 2, 7)])
+def test_large_tables_are_bounded(n_rows, n_columns, shown):
+    table = table_of(pd.DataFrame(np.zeros((n_rows, n_columns))), "", "")
+    assert (len(table.rows), table.n_rows) == (shown, n_rows)
