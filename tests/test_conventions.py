@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "datasets": {"core"},
     "models": {"core", "_checks", "_slots"},
     "get": {"core", "_slots"},
-    "pl": {"get", "gs", "_slots"},
+    "pl": {"core", "get", "gs", "_slots"},
     "tl": {"core", "_checks", "_cells", "_slots", "get", "gs", "pp"},
     "_report": {"core", "_slots", "get", "pl"},
 }

@@ -189,7 +189,7 @@ def open_all(
         if isinstance(item, ad.AnnData):
             sources.append(of_anndata(item, layer=layer, gene_symbols=gene_symbols, where=where, n_bytes=n_bytes))
         elif isinstance(item, str | os.PathLike):
-            sources.append(_of_file(Path(item), stack, layer, gene_symbols, n_bytes))
+            sources.append(_of_file(Path(item).expanduser(), stack, layer, gene_symbols, n_bytes))
         else:
             msg = (
                 f"{where} is a {type(item).__name__}; pass an AnnData, the path of an h5ad or zarr, or a list of them."

@@ -61,7 +61,7 @@ def write(path: str | os.PathLike[str], adata: AnnData, key: str) -> None:
     ValueError
         If the path has another ending, or the fit holds no usable numbers.
     """
-    target = Path(path)
+    target = Path(path).expanduser()
     if target.suffix != ENDING:
         msg = f"path={os.fspath(path)!r} must end in {ENDING}: a model is written as npz."
         raise ValueError(msg)
@@ -96,6 +96,7 @@ def read(path: str | os.PathLike[str]) -> AnnData:
     ValueError
         If the file is no model, is truncated or damaged, is of a newer version, or does not agree with itself.
     """
+    path = Path(path).expanduser()
     name = os.fspath(path)
     if not Path(path).is_file():
         msg = f"There is no file {name}; write one with pae.models.save(adata, path)."

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from pathwayae.cli import _summary
+from pathwayae.cli import _room, _summary
 from pathwayae.cli._run import running
+from pathwayae.cli._tables import save
+from pathwayae.core.files import check_outside, whole_or_nothing
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -37,13 +39,13 @@ def demo(
     """  # noqa: D301
     with running(context):
         out = out.expanduser()
+        check_outside(out / "table")
         out.mkdir(parents=True, exist_ok=True)
         typer.echo("Loading scanpy and torch …")
         import matplotlib as mpl
         import scanpy as sc
 
         import pathwayae as pae
-        from pathwayae.core.files import whole_or_nothing
 
         mpl.use("Agg")
         sets = pae.gs.read_gmt(cast("Path", pae.datasets.fetch("immune_pbmc")))  # of one file
@@ -61,6 +63,7 @@ def demo(
         blind = _free_components(adata, sets)
         written = [out / "pbmc_pae.h5ad"]
         with whole_or_nothing(written[0]) as part:
+            _room.check(part, _room.of_cells(adata))
             adata.write_h5ad(part)
         written += _tables(adata, out) + _pictures(adata, blind, out)
         typer.echo(f"\nWritten to {out.resolve()}:")
@@ -106,7 +109,8 @@ def _tables(adata: AnnData, folder: Path) -> list[Path]:
     tables["trust"] = pae.get.trust(adata)
     paths = [folder / f"{name}.csv" for name in tables]
     for path, table in zip(paths, tables.values(), strict=True):
-        table.to_csv(path, index=False, float_format="%.6g")
+        with whole_or_nothing(path) as part:
+            save(table, part)
     return paths
 
 
@@ -129,6 +133,7 @@ def _pictures(adata: AnnData, blind: AnnData, folder: Path) -> list[Path]:
     for name, draw in pictures.items():
         figure = np.ravel(np.asarray(draw(), dtype=object))[0].figure
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=150)
+        with whole_or_nothing(paths[-1]) as part:
+            figure.savefig(part, dpi=150)
         plt.close(figure)
     return paths

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pathwayae.cli import _room
+from pathwayae.core.files import check_outside, is_zarr, whole_or_nothing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,10 @@ def check_out(path: Path, *, overwrite: bool, kinds: tuple[str, ...] = KINDS, op
     if path.suffix not in kinds:
         msg = f"{option} {path}: the name of the output must end in {' or '.join(kinds)}."
         raise ValueError(msg)
+    check_outside(path)
+    if path.is_dir() and path.suffix == ".zarr" and any(path.iterdir()) and not is_zarr(path):
+        msg = f"{option} {path} is a folder with something else than a zarr in it; choose another name."
+        raise FileExistsError(msg)
     if path.is_dir() and path.suffix != ".zarr":
         msg = f"{option} {path} is a folder; name a file."
         raise IsADirectoryError(msg)
@@ -124,8 +129,6 @@ def write(cells: Opened, out: Path) -> None:
     """Write the file that the cells are from, with what has changed in their tables."""
     import h5py
 
-    from pathwayae.core.files import whole_or_nothing
-
     source = cells.source
     with whole_or_nothing(out) as part:
         try:
@@ -204,10 +207,5 @@ def _convert(cells: Opened, part: Path) -> None:
     if part.suffix == ".zarr":
         whole.write_zarr(part)
     else:
-        names = ("layers", "obsm", "varm", "obsp", "varp", "uns")
-        parts = {"obs": whole.obs, "var": whole.var, "X": whole.X} | {
-            name: dict(getattr(whole, name)) for name in names
-        }
-        raw = whole.raw
-        _room.check(part, _room.n_bytes(parts if raw is None else parts | {"raw": {"X": raw.X, "var": raw.var}}))
+        _room.check(part, _room.of_cells(whole))
         whole.write_h5ad(part)

@@ -51,7 +51,6 @@ def genesets(
         if out is not None:
             out = _files.check_out(out, overwrite=overwrite, kinds=(".gmt",))
         import pathwayae as pae
-        from pathwayae.core.files import whole_or_nothing
 
         given = pae.gs.read_gmt(_files.existing(sets))
         names = None if cells is None else _names(cells, gene_symbols)
@@ -60,8 +59,7 @@ def genesets(
         if merge_similar is not None:
             chosen = chosen.merge_similar(jaccard=merge_similar)
         if out is not None:
-            with whole_or_nothing(out) as part:
-                chosen.to_gmt(part)
+            chosen.to_gmt(out)
         figures = _figures(given, chosen, names)
         run.found(lambda: _show(figures), **figures)
         run.finish(*([] if out is None else [out]))

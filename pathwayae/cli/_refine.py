@@ -55,7 +55,6 @@ def refine(
         if gmt is not None:
             gmt = _files.check_out(gmt, overwrite=overwrite, kinds=(".gmt",), option="--gmt")
         import pathwayae as pae
-        from pathwayae.core.files import whole_or_nothing
 
         pae.tl.refine(
             adata,
@@ -67,8 +66,7 @@ def refine(
             key=key,
         )
         if gmt is not None:
-            with whole_or_nothing(gmt) as part:
-                pae.get.refined(adata, key=key).to_gmt(part)
+            pae.get.refined(adata, key=key).to_gmt(gmt)
             run.also(gmt)
         calls = pae.get.refinement(adata, key=key)["call"]
         run.found(lambda: _summary.show_counts(calls), calls=calls.value_counts().to_dict())

@@ -6,7 +6,10 @@ import errno
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 PER_ELEMENT = 2048  # bytes of headers that a stored element takes, at most
 
@@ -25,6 +28,14 @@ def n_bytes(value: Any) -> int:
     return PER_ELEMENT + int(1.1 * getattr(value, "nbytes", 0)) + (4 * len(value) if isinstance(value, str) else 0)
 
 
+def of_cells(adata: AnnData) -> int:
+    """Bytes that an AnnData takes in a file, at most."""
+    names = ("layers", "obsm", "varm", "obsp", "varp", "uns")
+    parts = {"obs": adata.obs, "var": adata.var, "X": adata.X} | {name: dict(getattr(adata, name)) for name in names}
+    raw = adata.raw
+    return n_bytes(parts if raw is None else parts | {"raw": {"X": raw.X, "var": raw.var}})
+
+
 def reserve(path: Path, more: int) -> None:
     """Make a file longer, so that a full disk is met here; HDF5 cuts what it does not need."""
     if not hasattr(os, "posix_fallocate"):
@@ -35,6 +46,13 @@ def reserve(path: Path, more: int) -> None:
 
 
 def check(path: Path, size: int) -> None:
-    """Raise OSError where the disk of a file to be written has less room."""
-    if shutil.disk_usage(path.parent).free < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    """Raise OSError where a new file could not become so large, for the disk, a quota or a limit of the process."""
+    if not hasattr(os, "posix_fallocate"):
+        if shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return
+    path.touch()
+    try:
+        reserve(path, size)
+    finally:
+        path.unlink()

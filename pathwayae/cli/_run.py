@@ -17,9 +17,12 @@ from typing import Any
 
 import typer
 
-from pathwayae.core.notice import DataWarning
+from pathwayae.core.files import terminating
+from pathwayae.core.notice import DataWarning, printable
 
-DOES_NOT_FIT, FILES, WARNED, INTERRUPTED, TERMINATED = 3, 4, 5, 130, 143  # exit codes
+DOES_NOT_FIT, FILES, WARNED, INTERRUPTED = 3, 4, 5, 130  # exit codes
+KILLED = 128  # and the number of a signal
+LONGEST = 4000  # characters of a message
 FULL = " Free some space, or write elsewhere."
 RIGHTS = " Change its rights, or choose another place."
 ADVICE = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EFBIG: FULL, errno.EACCES: RIGHTS, errno.EROFS: RIGHTS}
@@ -34,6 +37,8 @@ class Run:
     ----------
     warnings
         Texts of the warnings so far.
+    interrupted
+        Whether Ctrl-C was pressed: a library may have taken it for an error of its own and gone on.
     """
 
     def __init__(self, context: typer.Context) -> None:
@@ -44,6 +49,7 @@ class Run:
         self._figures: dict[str, Any] = {}
         self._paths: list[Path] = []
         self.warnings: list[str] = []
+        self.interrupted = False
 
     @property
     def bars(self) -> bool:
@@ -58,8 +64,14 @@ class Run:
         """Keep a further file that was written."""
         self._paths.append(path)
 
+    def stop_if_interrupted(self) -> None:
+        """Raise KeyboardInterrupt where one was lost."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+
     def finish(self, *paths: Path) -> None:
         """Log where the results are, and print what they are."""
+        self.stop_if_interrupted()
         paths = (*paths, *self._paths)
         for path in paths:
             logger.info("Written: %s", path)
@@ -83,7 +95,8 @@ def running(context: typer.Context) -> Iterator[Run]:
     Other errors are mistakes in this package: they keep their traceback, and exit code 1.
     """
     run = Run(context)
-    with _messages(quiet=bool(context.params.get("quiet"))), _terminated(), warnings.catch_warnings():
+    quiet = bool(context.params.get("quiet"))
+    with _messages(quiet=quiet), terminating(), _interrupted(run), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _warned(run, str(message))
         warnings.simplefilter("ignore", FutureWarning)  # of libraries, which a user cannot heed
         warnings.filterwarnings("ignore", "Writing zarr v2", UserWarning)
@@ -91,16 +104,25 @@ def running(context: typer.Context) -> Iterator[Run]:
             warnings.simplefilter("error", DataWarning)
         try:
             yield run
-        except DataWarning as warning:
-            _fail(f"{warning} (a warning; --strict makes it an error)", WARNED, warning)
-        except BrokenPipeError:  # the reader of a pipe has seen enough
-            raise
-        except (OSError, MemoryError, ImportError) as error:
-            _fail(_said(error), FILES, error)
-        except (ValueError, KeyError, TypeError) as error:
-            _fail(_said(error), DOES_NOT_FIT, error)
-        except KeyboardInterrupt as error:
-            _fail("interrupted; nothing is left half-written.", INTERRUPTED, error)
+            run.stop_if_interrupted()
+        except BaseException as error:
+            _end(run, error)
+
+
+def _end(run: Run, error: BaseException) -> None:
+    """Say in one line why a command ends, and end it; what is none of the usual errors goes on as it is."""
+    if run.interrupted or isinstance(error, KeyboardInterrupt):
+        _fail("interrupted; nothing is left half-written.", INTERRUPTED, error)
+    if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > KILLED:
+        name = signal.Signals(error.code - KILLED).name
+        _fail(f"ended by {name}; nothing is left half-written.", error.code, error)
+    if isinstance(error, DataWarning):
+        _fail(f"{error} (a warning; --strict makes it an error)", WARNED, error)
+    if isinstance(error, (OSError, MemoryError, ImportError)) and not isinstance(error, BrokenPipeError):
+        _fail(_said(error), FILES, error)
+    if isinstance(error, (ValueError, KeyError, TypeError)):
+        _fail(_said(error), DOES_NOT_FIT, error)
+    raise error  # BrokenPipeError among them: the reader of a pipe has seen enough
 
 
 def _fail(text: str, code: int, error: BaseException) -> None:
@@ -124,8 +146,9 @@ def _warned(run: Run, text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """Without line breaks and repeated blanks."""
-    return " ".join(text.split())
+    """Without line breaks and repeated blanks, safe to print, and not longer than anybody would read."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 @contextmanager
@@ -152,20 +175,22 @@ def _messages(*, quiet: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _terminated() -> Iterator[None]:
-    """SIGTERM, which schedulers send, ends a command as an error does, so that its temporary files go."""
-    if threading.current_thread() is not threading.main_thread():
+def _interrupted(run: Run) -> Iterator[None]:
+    """Ctrl-C is kept in mind, so that a command never ends as if nothing had happened."""
+    usual = threading.current_thread() is threading.main_thread()
+    if not usual or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
 
-    def leave(*_: object) -> None:
-        raise SystemExit(TERMINATED)
+    def note(*_: object) -> None:
+        run.interrupted = True
+        raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ROWS = 15  # pathways in the table
 TOP_GENES = 6
+LONGEST = 200  # characters of a name
 
 
 def figures(adata: AnnData, key: str) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def show(adata: AnnData, key: str = "pae") -> None:
         f"{n_genes:,} genes explain {fitted['variance_ratio_total']:.0%} of the variance together."
     )
     if len(dropped := fitted["dropped"]):
-        names = (f"{name} ({n})" for name, n in zip(dropped["pathway"], dropped["n_matched"], strict=True))
+        names = (f"{shown(name)} ({n})" for name, n in zip(dropped["pathway"], dropped["n_matched"], strict=True))
         typer.echo(f"Left out for the number of their genes in the data: {listed(names, 5, quoted=False)}.")
     n_alike, n_left = redundancy(adata.varm[f"{key}_membership"], pathways.index.tolist())
     if n_alike:
@@ -63,12 +64,12 @@ def show(adata: AnnData, key: str = "pae") -> None:
     table.add_column("variance\nalone", justify="right")
     table.add_column("genes\nmatched", justify="right")
     table.add_column("\ntop genes (+ not in the set)", overflow="fold")
-    shown = pathways.loc[leading(adata, key, ROWS).names]
-    genes = pae.get.top_genes(adata, shown.index.tolist(), n_genes=TOP_GENES, key=key)
+    best = pathways.loc[leading(adata, key, ROWS).names]
+    genes = pae.get.top_genes(adata, best.index.tolist(), n_genes=TOP_GENES, key=key)
     labels = genes["gene"].where(genes["member"], genes["gene"] + "+").groupby(genes["component"]).agg(" ".join)
-    for row in shown.itertuples():
+    for row in best.itertuples():
         name, matched = str(row.Index), f"{row.n_matched}/{row.n_genes}"
-        table.add_row(Text(name), f"{row.variance_ratio:.1%}", matched, Text(labels.get(name, "")))
+        table.add_row(Text(shown(name)), f"{row.variance_ratio:.1%}", matched, Text(shown(labels.get(name, ""))))
     _print(table)
     if len(pathways) > ROWS:
         typer.echo(f"… and {len(pathways) - ROWS:,} pathways that explain less, or whose scores do not speak for them.")
@@ -81,9 +82,10 @@ def show_frame(frame: pd.DataFrame, *, rows: int = ROWS) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="")
     for name in frame.columns:
-        table.add_column(str(name), justify="right" if frame[name].dtype.kind in "fiu" else "left", overflow="fold")
+        side: Literal["left", "right"] = "right" if frame[name].dtype.kind in "fiu" else "left"
+        table.add_column(Text(shown(name)), justify=side, overflow="fold")
     for row in frame.head(rows).itertuples(index=False):
-        table.add_row(*(Text(f"{one:.3g}" if isinstance(one, float) else str(one)) for one in row))
+        table.add_row(*(Text(f"{one:.3g}" if isinstance(one, float) else shown(one)) for one in row))
     _print(table, width=1000)
     if len(frame) > rows:
         typer.echo(f"… and {len(frame) - rows:,} rows more (--tables writes all).")
@@ -91,7 +93,15 @@ def show_frame(frame: pd.DataFrame, *, rows: int = ROWS) -> None:
 
 def show_counts(values: pd.Series) -> None:
     """Print how many there are of each."""
-    typer.echo(", ".join(f"{n:,} {name}" for name, n in values.value_counts().items()))
+    typer.echo(", ".join(f"{n:,} {shown(name)}" for name, n in values.value_counts().items()))
+
+
+def shown(name: object) -> str:
+    """A name as a terminal can print it, its middle left out where it is very long."""
+    from pathwayae.core.notice import printable
+
+    text = printable(str(name))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"
 
 
 def _print(table: Any, width: int = 120) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pathwayae.core.files import check_outside, whole_or_nothing
+
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
@@ -83,6 +85,7 @@ def check(folder: Path | None, names: Sequence[str], kind: str, *, overwrite: bo
     if folder.exists() and not folder.is_dir():
         msg = f"--tables {folder} is a file; name a folder."
         raise NotADirectoryError(msg)
+    check_outside(folder / "table")
     nearest = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     if not os.access(nearest, os.W_OK):
         msg = f"--tables {folder}: {nearest} cannot be written to; choose another folder or change its rights."
@@ -96,8 +99,6 @@ def check(folder: Path | None, names: Sequence[str], kind: str, *, overwrite: bo
 
 def write(adata: AnnData, folder: Path | None, names: Sequence[str], kind: str, key: str, **options: Any) -> list[Path]:
     """Write each table whole or not at all; the paths written."""
-    from pathwayae.core.files import whole_or_nothing
-
     if folder is None:
         return []
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,8 +107,14 @@ def write(adata: AnnData, folder: Path | None, names: Sequence[str], kind: str, 
         frame = table(adata, name, key, **options)
         paths.append(folder / f"{name}.{kind}")
         with whole_or_nothing(paths[-1]) as part:
-            if kind == "parquet":
-                frame.to_parquet(part, index=False)
-            else:
-                frame.to_csv(part, sep={"csv": ",", "tsv": "\t"}[kind], index=False, float_format="%.6g")
+            save(frame, part)
     return paths
+
+
+def save(frame: pd.DataFrame, path: Path) -> None:
+    """A table of the kind that its ending says."""
+    if path.suffix == ".parquet":
+        frame.to_parquet(path, index=False)
+    else:
+        sep = {".csv": ",", ".tsv": "\t"}[path.suffix]
+        frame.to_csv(path, sep=sep, index=False, float_format="%.6g")

@@ -19,6 +19,7 @@ from pathwayae.cli._options import (
     Tables,
 )
 from pathwayae.cli._run import Run, running
+from pathwayae.core.files import whole_or_nothing
 
 WRITTEN = ("scores",)
 IF_THERE = ("missing_genes", "unexplained")  # of the pathways of pae.tl.fit
@@ -111,7 +112,6 @@ def _to_scores(
 ) -> None:
     """Write the scores alone, block by block."""
     import pathwayae as pae
-    from pathwayae.core.files import whole_or_nothing
 
     if tables is not None:
         msg = f"--tables {tables}: scores alone are a table themselves; leave it out, or name --out *.parquet."

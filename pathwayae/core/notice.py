@@ -46,3 +46,16 @@ def listed(names: Iterable[object], n_most: int = 3, *, quoted: bool = True) -> 
     given = [repr(str(name)) if quoted else str(name) for name in names]
     more = f" and {len(given) - n_most} more" if len(given) > n_most else ""
     return (", ".join(given[:n_most]) or "none") + more
+
+
+def printable(text: str) -> str:
+    r"""Text without what a terminal would obey: line breaks as blanks, other control characters as ``�``.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31m\nb")
+    'a�[31m b'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else " " if one.isspace() else "\ufffd" for one in text)

@@ -18,6 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.transforms import Bbox
 
+from pathwayae.core.files import whole_or_nothing
+from pathwayae.core.notice import printable
+
 if TYPE_CHECKING:
     from matplotlib.backend_bases import RendererBase
     from matplotlib.cm import ScalarMappable
@@ -170,7 +173,7 @@ def finish(
         If the folder of the file does not exist.
     """
     if save is not None and drawn is not None:
-        _write(np.ravel(np.asarray(drawn, dtype=object))[0].figure.figure, Path(save))
+        _write(np.ravel(np.asarray(drawn, dtype=object))[0].figure.figure, Path(save).expanduser())
     if mpl.is_interactive() if show is None else show:
         plt.show()
 
@@ -184,7 +187,8 @@ def _write(figure: Figure, path: Path) -> None:
     if not path.parent.is_dir():
         msg = f"save={str(path)!r}: the folder {str(path.parent)!r} does not exist; make it first."
         raise FileNotFoundError(msg)
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+    with whole_or_nothing(path) as part:
+        figure.savefig(part, dpi=150, bbox_inches="tight")
 
 
 def bare(ax: Axes) -> None:
@@ -227,6 +231,7 @@ def pitch(labels: Sequence[str], least: float) -> float:
 
 def wrap(name: str, width: int = 34) -> str:
     """Break a long name into even lines, after blanks, slashes and underscores; nothing is cut off."""
+    name = printable(name)
     lines = _filled(name, width)
     while width > 1 and len(closer := _filled(name, width - 1)) == len(lines):
         lines, width = closer, width - 1

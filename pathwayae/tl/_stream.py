@@ -16,7 +16,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae._cells import files, sources
-from pathwayae.core.files import whole_or_nothing
+from pathwayae.core.files import check_outside, whole_or_nothing
 from pathwayae.core.notice import warn
 from pathwayae.tl._project import Look, Projection, bar, scored
 
@@ -42,7 +42,7 @@ class Shard(NamedTuple):
 
 def check_out(out: str | os.PathLike[str]) -> Path:
     """The path to write to; raises before any work is done where it cannot be written."""
-    path = Path(out)
+    path = Path(out).expanduser()
     if path.suffix not in KINDS:
         msg = f"out={str(out)!r} must end in {' or '.join(KINDS)}; other kinds of files cannot be written."
         raise ValueError(msg)
@@ -52,6 +52,10 @@ def check_out(out: str | os.PathLike[str]) -> Path:
     if not path.absolute().parent.is_dir():
         msg = f"out={str(out)!r}: there is no folder {path.absolute().parent}; make it first."
         raise FileNotFoundError(msg)
+    if not os.access(path.absolute().parent, os.W_OK):
+        msg = f"out={str(out)!r}: the folder {path.absolute().parent} cannot be written to; choose another one."
+        raise PermissionError(msg)
+    check_outside(path)
     _library(path.suffix)
     return path
 
@@ -61,7 +65,7 @@ def obs_of(item: AnnData | str | os.PathLike[str]) -> pd.DataFrame:
     if isinstance(item, AnnData):
         return item.obs if isinstance(item.obs, pd.DataFrame) else item.obs.to_memory()
     with ExitStack() as stack:
-        return ad.io.read_elem(files.root_of(Path(item), stack)["obs"])
+        return ad.io.read_elem(files.root_of(Path(item).expanduser(), stack)["obs"])
 
 
 def write(

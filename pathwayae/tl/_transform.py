@@ -202,7 +202,7 @@ def _check(adata: Any, out: Any, *, copy: bool) -> None:
 def _read(reference: Cells) -> AnnData:
     """The fitted AnnData, or the model alone, read from disk where a path is given."""
     if isinstance(reference, str | os.PathLike):
-        path = os.fspath(reference).rstrip("/")
+        path = os.path.expanduser(os.fspath(reference).rstrip("/"))
         read = {".zarr": ad.read_zarr, model_files.ENDING: model_files.read}
         reference = read.get(os.path.splitext(path)[1], ad.read_h5ad)(path)
     if not isinstance(reference, AnnData):

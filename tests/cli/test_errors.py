@@ -119,6 +119,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(files, monkeypatch, err
     if out.suffix == ".zarr":
         out.mkdir()
         (out / "precious").write_text("precious")
+        (out / ".zgroup").write_text("{}")
     else:
         out.write_text("precious")
     before = sorted(folder.iterdir())

@@ -137,16 +137,6 @@ def test_a_folder_takes_the_place_of_a_folder(tmp_path):
     assert os.listdir(tmp_path) == ["a.zarr"]
 
 
-def test_what_a_killed_run_left_is_named(tmp_path, caplog):
-    left = tmp_path / ".a.12.tmp.txt"
-    left.write_text("half")
-    (tmp_path / ".a.b.tmp.txt").write_text("another's")
-    with whole_or_nothing(tmp_path / "a.txt") as part:
-        part.write_text("whole")
-    assert [record.args for record in caplog.records] == [(left,)]
-    assert left.exists()
-
-
 def test_a_frame_that_has_not_changed_is_not_written_anew(files, tmp_path):
     folder = files[0]
     with _files.opened(folder / "cells.h5ad") as cells:

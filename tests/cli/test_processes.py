@@ -49,4 +49,4 @@ def test_a_run_killed_while_writing_leaves_no_output(files, sent, code, left):
     assert out.read_text() == "precious"
     hidden = [name for name in os.listdir(folder) if name.startswith(".")]
     assert len(hidden) == left
-    assert all(name.startswith(".out.") and name.endswith(".tmp.h5ad") for name in hidden)
+    assert all(name.startswith(".out.") and name.endswith(".tmp") for name in hidden)

@@ -38,7 +38,7 @@ def read(path: Path, *formats: str) -> tuple[dict[str, Any], dict[str, NDArray[A
         If the file is truncated, is none of moments, or has another format.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(os.path.expanduser(path), allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
             known = about.get("format") in formats
             arrays = {name: file[name] for name in file.files if name != "about"} if known else {}
