@@ -15,7 +15,8 @@ from pathwayae.core import files
 from pathwayae.core.files import whole_or_nothing
 
 WRITER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off for what runs in the background
 from pathwayae.core.files import whole_or_nothing
 with whole_or_nothing(sys.argv[1]) as part:
     part.write_text("half")
