@@ -124,6 +124,11 @@ def short(text: str, longest: int = LONGEST) -> str:
     return " ".join(f"{line[: longest - tail - 1]}…{line[-tail:]}".split())
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things, in the singular where it is one."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def records(frame: pd.DataFrame) -> list[dict[Hashable, Any]]:
     """Rows as mappings."""
     return frame.to_dict("records")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pathwayae import get, pl
-from pathwayae._report.contents import Figure, Section, Table, short, table_of
+from pathwayae._report.contents import Figure, Section, Table, counted, short, table_of
 from pathwayae._report.figures import figure
 from pathwayae._slots import keys, lookup
 from pathwayae._slots.leading import leading
@@ -53,7 +53,7 @@ def data(adata: AnnData, key: str) -> Section:
         source = f"pae.get.pathways(adata, key={key!r})"
         tables.append(table_of(least, "Gene sets by the share of their genes found, with genes not found", source))
     if len(dropped):
-        words.append(f"{len(dropped):,} gene sets were dropped before the fit; the table says why.")
+        words.append(f"{counted(len(dropped), 'gene set')} dropped before the fit; the table says why.")
         dropped = dropped.rename(columns={"pathway": "component"})
         tables.insert(0, table_of(dropped, "Gene sets dropped", f"adata.uns[{key!r}]['dropped']"))
     else:
@@ -93,8 +93,10 @@ def genes_of(adata: AnnData, key: str) -> pd.DataFrame:
     """One row per component with its leading genes."""
     names = ranked(adata, key)
     long = get.top_genes(adata, names, n_genes=N_GENES, key=key)
+    free = long["component"].isin(lookup.component_names(adata, key)[int(lookup.value(adata, key, keys.N_PATHWAYS)) :])
+    labels = long["gene"].map(short).where(long["loading"] >= 0, "−" + long["gene"].map(short))
     pairs: pd.Series[Any] = pd.Series(
-        list(zip(long["gene"].map(short), long["member"].astype(bool), strict=True)), index=long["component"]
+        list(zip(labels, long["member"].astype(bool) | free, strict=True)), index=long["component"]
     )
     lists = pairs.groupby(level=0, sort=False).agg(tuple)
     return pd.DataFrame({"component": names, "top_genes": [lists.get(name, ()) for name in names]})
@@ -103,7 +105,10 @@ def genes_of(adata: AnnData, key: str) -> pd.DataFrame:
 def genes(adata: AnnData, key: str) -> Section:
     """Leading genes of every component."""
     source = f"pae.get.top_genes(adata, n_genes={N_GENES}, key={key!r})"
-    words = ["Heaviest loadings first. A + marks a gene that the set does not name; free components name none."]
+    words = [
+        "Heaviest loadings first. A + marks a gene that the set does not name. Free components name no genes; before "
+        "genes that go down with them stands a −."
+    ]
     tables = [table_of(genes_of(adata, key), f"The {N_GENES} leading genes of each component", source)]
     return Section("genes", "Leading genes", words, tables)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pathwayae import get
 from pathwayae._report import again, components, fit, groups
-from pathwayae._report.contents import Page, Section, short, table_of
+from pathwayae._report.contents import Page, Section, counted, short, table_of
 from pathwayae._slots import keys, lookup
 from pathwayae.core.notice import listed
 
@@ -117,7 +117,7 @@ def _warnings(adata: AnnData, key: str, *, whole: bool, scored: bool) -> list[st
             )
         if len(dropped := entry.get(keys.DROPPED, ())):
             names = listed(map(short, dropped["pathway"]), 5, quoted=False)
-            found.append(f"{len(dropped):,} gene sets were dropped: {names}.")
+            found.append(f"{counted(len(dropped), 'gene set')} dropped for the number of genes in the data: {names}.")
     if not scored:
         found.append("The cells have no scores: the fit is of moments. pae.tl.transform gives cells scores.")
     for name in groups.rank_names(adata, key):
@@ -127,11 +127,13 @@ def _warnings(adata: AnnData, key: str, *, whole: bool, scored: bool) -> list[st
                 f"{name} treats cells as replicates: its p-values say nothing about other donors; pass sample_key=."
             )
         if n := len(settings.get("left_out", ())):
-            found.append(f"{n:,} {'comparison' if n == 1 else 'comparisons'} of {name} could not be made.")
+            found.append(f"{counted(n, 'comparison')} of {name} could not be made.")
     if keys.ANNOTATION in entry:
         table = get.annotation(adata, key=key)
         if len(own := table[table["technical"].astype(bool)]):
-            found.append(f"{len(own):,} components look technical: {listed(own['component'], 5, quoted=False)}.")
+            found.append(
+                f"{counted(len(own), 'component')} may be technical: {listed(own['component'], 5, quoted=False)}."
+            )
     return found
 
 

@@ -20,7 +20,7 @@ from pathwayae._slots.leading import leading
 if TYPE_CHECKING:
     from anndata import AnnData
 
-BASES = ("X_umap", "X_tsne", "X_draw_graph_fa", "X_pca")
+BASES = ("X_umap", "X_tsne", "X_pca")
 N_PANELS, N_PATHWAYS, N_COLUMNS = 6, 30, 40
 LEVEL = 0.05
 RANKED = ["pathway", "group", "reference", "within", "effect", "effect_low", "effect_high", "p", "padj", "auroc"]
@@ -86,14 +86,15 @@ def embedding(adata: AnnData, key: str, basis: str | None, columns: Sequence[str
     names = leading(adata, key, N_PANELS).names if keys.PATHWAYS in lookup.fit_of(adata, key) else []
     names = names or ranked(adata, key)[:N_PANELS]
     own = [one for one in columns if isinstance(one, str)][:2]
-    where = basis.removeprefix("X_")
-    pictures = [
+    where = basis.removeprefix("X_").upper() if basis in BASES else basis.removeprefix("X_")
+    scored = [
         figure(
             partial(pl.embedding, adata, names, basis=basis, key=key, show=False),
             f"Cells on {where}, one panel per pathway, coloured by score: {', '.join(map(short, names))}.",
             f"Scores of the {len(names)} leading pathways on {where}",
         )
     ]
+    pictures = []
     for name in own:
         levels = groups_of(adata, name).cat.categories
         alt = f"Cells on {where}, coloured by the {len(levels)} groups of {short(name)}."
@@ -102,8 +103,8 @@ def embedding(adata: AnnData, key: str, basis: str | None, columns: Sequence[str
             alt,
             f"{short(name)} on {where}",
         )
-        pictures.insert(0, picture)
-    return Section("embedding", "Cells", (), (), pictures)
+        pictures.append(picture)
+    return Section("embedding", "Cells", (), (), [*pictures, *scored])
 
 
 def scores(adata: AnnData, key: str, columns: Sequence[str | list[str]]) -> Section | None:

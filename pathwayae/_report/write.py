@@ -45,7 +45,7 @@ def report(
         for the columns that ``pae.tl.rank_pathways`` and ``pae.tl.group_loadings`` compared.
     basis
         Embedding in ``obsm`` to draw cells on; ``"umap"`` stands for ``"X_umap"``. ``None`` for the first there is of
-        UMAP, t-SNE, a force-directed graph and PCA.
+        UMAP, t-SNE and PCA.
     title
         Title of the page. ``None`` for one that counts the cells.
     multiqc

@@ -122,7 +122,10 @@ def test_leading_genes_mark_members(cells, page):
     long = pae.get.top_genes(cells).groupby("component")
     for row in rows:
         own = long.get_group(row["component"])
-        wanted = [gene if member else f"{gene}+" for gene, member in zip(own["gene"], own["member"], strict=True)]
+        wanted = []
+        for gene, member, loading in zip(own["gene"], own["member"], own["loading"], strict=True):
+            free = row["component"].startswith("free_")
+            wanted.append(("\N{MINUS SIGN}" if loading < 0 else "") + gene + ("" if member or free else "+"))
         assert row["top_genes"].split() == wanted
 
 
@@ -175,7 +178,7 @@ def test_long_tables_are_cut_and_it_is_said(cells, tmp_path, monkeypatch):
 
 def test_what_is_to_be_careful_about_and_what_was_not_asked(cells, page, tmp_path):
     text = "".join(page.text)
-    assert "1 gene sets were dropped: none of these." in text
+    assert "1 gene set dropped for the number of genes in the data: none of these." in text
     assert "Not asked yet" not in text
     assert "samples (donor) as replicates" in text
     small = cells.copy()

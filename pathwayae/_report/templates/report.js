@@ -20,11 +20,17 @@ function sort(table, head, place) {
 }
 document.querySelectorAll(".scroll table").forEach((table) => {
   Array.from(table.tHead.rows[0].cells).forEach((head, place) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    const button = document.createElement("span");  // a button element is not repeated on printed pages
+    button.setAttribute("role", "button");
+    button.tabIndex = 0;
     button.append(...head.childNodes);
     head.append(button);
-    button.addEventListener("click", () => sort(table, head, place));
+    head.addEventListener("click", () => sort(table, head, place));
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      sort(table, head, place);
+    });
   });
   const rows = Array.from(table.tBodies[0].rows);
   if (rows.length < 6) return;
@@ -49,9 +55,3 @@ document.querySelectorAll(".scroll table").forEach((table) => {
     count.textContent = wanted.length ? n + " of " + rows.length + " rows" : "";
   });
 });
-let closed = [];
-window.addEventListener("beforeprint", () => {
-  closed = Array.from(document.querySelectorAll("details.block:not([open])"));
-  closed.forEach((one) => { one.open = true; });
-});
-window.addEventListener("afterprint", () => closed.forEach((one) => { one.open = false; }));
