@@ -61,6 +61,8 @@ def test_the_snakefile_runs_from_cells_to_tables(work):
     assert done.returncode == 0, done.stderr
     results = folder / "results"
     assert json.loads((results / "fit.json").read_text())["n_cells"] == 200
+    assert json.loads((results / "cells_mqc.json").read_text())["data"]["cells"]["n_cells"] == 200
+    assert "Differences between groups" in (results / "report.html").read_text(encoding="utf-8")
     ranked_as_in_python(adata, folder / "sets.gmt", results / "ranked.h5ad", results / "rank" / "rank_pathways.csv")
     scored = ad.read_h5ad(results / "new" / "second.h5ad")
     np.testing.assert_allclose(scored.obsm["X_pae"], adata.obsm["X_pae"][:40], atol=1e-5)
