@@ -197,7 +197,8 @@ def _start(problem: Problem, sets: NDArray[np.bool_] | Floats) -> Tensor:
     if init is None:
         rng = np.random.default_rng(config.random_state)
         hidden = reconstruction.hiding(config.dropout)
-        init = start(sets, problem.n_components, problem.data.gram, scores=config.scores, rng=rng, hidden=hidden)
+        k, signed = problem.n_components, config.activation is None
+        init = start(sets, k, problem.data.gram, scores=config.scores, rng=rng, hidden=hidden, signed=signed)
     return torch.from_numpy(np.ascontiguousarray(deactivate(init, config.activation).T, dtype=np.float32))
 
 

@@ -147,7 +147,7 @@ def test_members_together_are_those_one_by_one(kind, monkeypatch):
         assert one[3:6] == other[3:6] == alone[3:6] == ({}, 0, True)
 
 
-@pytest.mark.parametrize("kind", [restarts, path, draws], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [given_starts, path, draws], ids=lambda kind: kind.__name__)
 def test_fits_together_that_end_at_different_iterations_are_the_fits_one_by_one(kind):
     options = {"learning_rate": 0.3, "max_iter": 300, "min_delta": 1e-3}
     problems = kind(a_problem(**options, early_stopping_patience=8, scheduler_patience=3))

@@ -119,3 +119,66 @@ def test_data_without_variation_do_not_break_the_start():
     member = planted()[1]
     weights = start.start(member, 4, np.zeros((30, 30)), scores="projection", rng=np.random.default_rng(0))
     assert np.isfinite(weights).all()
+
+
+def groups_of_genes(seed=0, n=300, counts=False):
+    """Cells with four groups of genes that go together, and the group of each gene."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(4), 15)
+    x = rng.gamma(0.5, 1.0, size=(n, 4))[:, group] * rng.gamma(2.0, 1.0, size=60) + rng.gamma(1.0, 0.5, size=(n, 60))
+    return (np.log1p(rng.poisson(x)) if counts else x), group
+
+
+def same_group(weights, group):
+    """Share of genes whose largest weight is in the column of most of their group, where no two have the same one."""
+    largest = np.abs(weights).argmax(axis=1)
+    table = np.array([np.bincount(largest[group == one], minlength=weights.shape[1]) for one in range(4)])
+    return table.max(axis=1).sum() / len(group) if len(set(table.argmax(axis=1))) == 4 else 0.0
+
+
+@pytest.mark.parametrize("counts", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_free_components_start_from_groups_of_genes_that_go_together(seed, counts):
+    x, group = groups_of_genes(seed, counts=counts)
+    rng = np.random.default_rng(0)
+    weights = start.start(np.zeros((60, 0), dtype=bool), 4, x.T @ x, scores="projection", rng=rng)
+    assert same_group(weights, group) > 0.9
+    assert (weights > 0).all()
+    # Beside a pathway that is one of the groups the others are found, in its place none.
+    member = (group == 2)[:, None]
+    beside = start.start(member, 4, x.T @ x, scores="projection", rng=np.random.default_rng(0))
+    assert same_group(beside, group) > 0.9
+    assert (beside[group == 2].argmax(axis=1) == 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("theta", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("scaling", ["exp", "log"])
+def test_a_descent_without_pathways_keeps_the_groups_however_strong_the_structure(scaling, theta):
+    x, group = groups_of_genes(counts=True)
+    config = Config(**CONFIG | {"theta": theta, "epsilon": 0.5, "max_iter": 300}, entropy_scaling=scaling)
+    data = accumulate(x).standardize(center=False, scale=None)
+    found = fit(data, np.zeros((60, 0), dtype=bool), np.ones(60, dtype=bool), 4, config)
+    assert same_group(found.loadings, group) > 0.9
+    assert min(found.history["loss"]) < found.history["loss"][0]
+
+
+def test_more_components_than_genes_leave_room_for_and_signed_ones_start_too():
+    x, _ = groups_of_genes()
+    gram, rng = x.T @ x, np.random.default_rng(0)
+    many = start.start(np.eye(60, dtype=bool)[:, :58], 62, gram, scores="projection", rng=rng)
+    assert many.shape == (60, 62)
+    assert np.isfinite(many).all()
+    signed = start.beside(gram, np.zeros((60, 0)), 3, rng, signed=True)
+    vectors = np.linalg.eigh(gram)[1][:, -3:]
+    np.testing.assert_allclose(vectors @ (vectors.T @ signed), signed, atol=1e-8)  # the span of the leading ones
+    np.testing.assert_allclose(signed.T @ signed, np.eye(3), atol=1e-8)
+    nothing = start.beside(np.zeros((60, 60)), np.zeros((60, 0)), 3, rng)
+    assert np.isfinite(nothing).all()
+
+
+def test_a_rotation_finds_columns_of_few_rows_in_any_basis_of_them():
+    rng = np.random.default_rng(1)
+    simple = np.kron(np.eye(3), np.ones((8, 1))) / np.sqrt(8)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    found = start.varimax(simple @ turn)
+    np.testing.assert_allclose(np.sort(np.abs(simple.T @ found), axis=0)[-1], 1.0, atol=1e-6)
