@@ -106,19 +106,21 @@ def beside(gram: Gram, own: Floats, n_free: int, rng: np.random.Generator, *, si
 
 
 def varimax(columns: Floats) -> Floats:
-    """Columns of the same span, rotated so that the squares of each vary most over the rows (Kaiser 1958).
+    """Orthonormal columns of the same span, rotated so that the squares of each vary most over the rows (Kaiser 1958).
+
+    Of orthonormal columns the criterion is ``Σ l⁴`` but for a constant. It is convex, so that every step, the rotation
+    next to ``Uᵀ(UT)³``, raises it.
 
     Examples
     --------
-    >>> turned = varimax(np.array([[0.8, 0.6], [0.8, 0.6], [-0.6, 0.8], [-0.6, 0.8]]))
+    >>> turned = varimax(np.array([[0.8, 0.6], [-0.6, 0.8]]))
     >>> np.abs(turned).round(3).max(axis=0).tolist()
     [1.0, 1.0]
     """
     turn = np.eye(columns.shape[1])
     for _ in range(STEPS):
-        turned = columns @ turn
-        left, _, right = np.linalg.svd(columns.T @ (turned**3 - turned * (turned**2).mean(axis=0)))
+        left, _, right = np.linalg.svd(columns.T @ (columns @ turn) ** 3)
         turn, before = left @ right, turn
-        if np.abs(turn - before).max() < 1e-6:
+        if np.abs(turn - before).max(initial=0.0) < 1e-6:
             break
     return columns @ turn
