@@ -43,7 +43,7 @@ STORED = {
     "enrich": keys.ENRICHMENT_PARAMS,
     "annotate_components": keys.ANNOTATION_PARAMS,
 }
-SETS, CELLS, FITTED, REPORT = "sets.gmt", "cells.h5ad", "fitted.h5ad", "report.html"
+SETS, OTHER_SETS, CELLS, FITTED, REPORT = "sets.gmt", "other_sets.gmt", "cells.h5ad", "fitted.h5ad", "report.html"
 
 
 def python(adata: AnnData, key: str) -> str:
@@ -80,6 +80,8 @@ def _settings(params: dict[str, Any]) -> dict[str, Any]:
 
 def _said(value: Any) -> str:
     value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str) and ";" in value:  # several columns
+        value = value.split(";")
     return "None" if isinstance(value, str) and not value else repr(value)
 
 
@@ -90,13 +92,28 @@ def _calls(adata: AnnData, key: str) -> list[str]:
     for call, names in CALLS.items():
         params = lookup.plain(fit.get(STORED.get(call, f"{call}_params"), {}))
         if params:
-            first = (
-                f", {params['groupby']!r}" if call == keys.GROUP_LOADINGS else f", {SETS!r}" if call == "enrich" else ""
-            )
-            given = ", ".join(f"{name}={_said(params[name])}" for name in names if name in params)
+            places = {keys.GROUP_LOADINGS: f", {params.get('groupby')!r}", "enrich": f", {OTHER_SETS!r}"}
+            words = [f"{name}={_said(params[name])}" for name in names if name in params]
+            first, given = places.get(call, ""), ", ".join([*_chosen(adata, key, call), *words])
             lines.append(f"pae.tl.{call}(adata{first}, {given}, key={key!r})")
     ranks = [name for name in fit if keys.rank_params(name) in fit and keys.rank_genes(name) in fit]
     return lines + [_rank(name, lookup.plain(fit[keys.rank_params(name)]), key) for name in ranks]
+
+
+def _chosen(adata: AnnData, key: str, call: str) -> list[str]:
+    """Components or pathways that an analysis was asked for, where they are not the usual ones."""
+    fit, names = lookup.fit_of(adata, key), lookup.component_names(adata, key)
+    n_pathways = int(lookup.value(adata, key, keys.N_PATHWAYS))
+    if call == keys.GROUP_LOADINGS:
+        own = [str(one) for one in np.ravel(lookup.plain(fit[keys.GROUP_LOADINGS]["pathways"]))]
+        return [] if own == names[:n_pathways] else [f"pathways={own!r}"]
+    table = {"enrich": keys.ENRICHMENT, "annotate_components": keys.ANNOTATION}.get(call)
+    if table is None:
+        return []
+    found = {str(name) for name in fit[table]["component"]}
+    own = [name for name in names if name in found]
+    usual = names if call == "enrich" else names[n_pathways:] or names
+    return [] if own in (usual, []) else [f"components={own!r}"]
 
 
 def _rank(name: str, params: dict[str, Any], key: str) -> str:

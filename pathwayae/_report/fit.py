@@ -32,7 +32,7 @@ VERDICTS = (
 def ranked(adata: AnnData, key: str) -> list[str]:
     """All components, the pathways that matter most first, free ones last."""
     names = lookup.component_names(adata, key)
-    first = leading(adata, key, len(names)).names
+    first = leading(adata, key, len(names)).names if keys.PATHWAYS in lookup.fit_of(adata, key) else names
     return [*first, *(name for name in names if name not in set(first))]
 
 

@@ -15,7 +15,6 @@ from pathwayae._report.figures import figure
 from pathwayae._report.fit import ranked
 from pathwayae._slots import keys, lookup
 from pathwayae._slots.groups import groups_of
-from pathwayae._slots.leading import leading
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -83,15 +82,16 @@ def embedding(adata: AnnData, key: str, basis: str | None, columns: Sequence[str
     """Cells on an embedding, coloured by groups and the leading pathways."""
     if basis is None:
         return None
-    names = leading(adata, key, N_PANELS).names if keys.PATHWAYS in lookup.fit_of(adata, key) else []
-    names = names or ranked(adata, key)[:N_PANELS]
+    first = [name for entry in rank_names(adata, key) for name in _compared(adata, key, entry)[1]["pathway"].head(2)]
+    names = list(dict.fromkeys([*first[: N_PANELS // 2], *ranked(adata, key)]))[:N_PANELS]
+    chosen = "that differ most between groups, then the leading ones" if first else "first in the table"
     own = [one for one in columns if isinstance(one, str)][:2]
     where = basis.removeprefix("X_").upper() if basis in BASES else basis.removeprefix("X_")
     scored = [
         figure(
             partial(pl.embedding, adata, names, basis=basis, key=key, show=False),
             f"Cells on {where}, one panel per pathway, coloured by score: {', '.join(map(short, names))}.",
-            f"Scores of the {len(names)} leading pathways on {where}",
+            f"Scores on {where} of the pathways {chosen}",
         )
     ]
     pictures = []
