@@ -49,7 +49,7 @@ THIRD_PARTY = {
     "core": {"numpy", "scipy", "pandas", "torch"},
     "pl": {"matplotlib", "numpy", "pandas", "scipy", "anndata"},
     "tl": {"anndata", "numpy", "pandas", "pyarrow", "scipy", "torch", "tqdm", "zarr"},
-    "_report": {"anndata", "jinja2", "markupsafe", "matplotlib", "numpy", "pandas"},
+    "_report": {"anndata", "jinja2", "matplotlib", "numpy", "pandas"},
 }
 ODDITIES = {
     "core/blas.py": {"threadpoolctl"},

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
-from markupsafe import Markup, escape
 
 from pathwayae._report.contents import Page
 
@@ -40,12 +39,6 @@ def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _breaks(text: str) -> Markup:
-    """Lines may end after an underscore or slash of a name."""
-    safe = str(escape(text))
-    return Markup(safe.replace("_", "_<wbr>").replace("/", "/<wbr>"))
-
-
 @cache
 def _template() -> Template:
     environment = Environment(
@@ -56,6 +49,5 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["breaks"] = _breaks
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
     return environment.get_template(PAGE)

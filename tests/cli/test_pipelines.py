@@ -95,17 +95,23 @@ def test_the_scripts_of_the_nextflow_processes_run(work):
         versions = yaml.safe_load((folder / "versions.yml").read_text())
         assert versions == {"PATHWAYAE_FIT": {"pathwayae": pae.__version__}}
         assert json.loads((folder / f"{prefix}.json").read_text())["outputs"][0] == f"{prefix}.h5ad"
+    values |= {"prefix": "page1", "args": ""}
+    script = script_of("report", "script", fitted="rank1.h5ad", **values)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, check=True, timeout=200)
+    assert "Differences between groups" in (folder / "page1.html").read_text(encoding="utf-8")
+    assert list(json.loads((folder / "page1_pathwayae_mqc.json").read_text())["data"]) == ["page1"]
     table = folder / "rank1_tables" / "rank_pathways.csv"
     ranked_as_in_python(adata, folder / "sets.gmt", folder / "rank1.h5ad", table)
 
 
-@pytest.mark.parametrize("module", ["fit", "rank"])
+@pytest.mark.parametrize("module", ["fit", "rank", "report"])
 def test_stubs_make_what_the_processes_declare(tmp_path, work, module):
     text = (MODULES / module / "main.nf").read_text(encoding="utf-8")
     stub = script_of(module, "stub", **{"task.process": "P", "prefix": "one"})
     subprocess.run(["bash", "-euo", "pipefail", "-c", stub], cwd=tmp_path, env=work[2], check=True, timeout=60)
     emitted = dict(re.findall(r'path\(?\s*"([^"]+)"\)?\s*,\s*emit: (\w+)', text))
-    assert set(emitted.values()) == {"h5ad", "tables", "json", "versions"}
+    wanted = {"html", "multiqc"} if module == "report" else {"h5ad", "tables", "json"}
+    assert set(emitted.values()) == wanted | {"versions"}
     assert all(list(tmp_path.glob(pattern)) for pattern in emitted)
     meta = yaml.safe_load((MODULES / module / "meta.yml").read_text(encoding="utf-8"))
     assert set(meta["output"]) == set(emitted.values())
