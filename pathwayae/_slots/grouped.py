@@ -12,7 +12,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _checks
-from pathwayae._slots import keys, lookup, store
+from pathwayae._slots import keys, lookup, store, whole
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.grouped.model import Model
@@ -60,7 +60,10 @@ def fitted(adata: AnnData, key: str) -> Fitted:
     ------
     KeyError
         If there is none, or a slot of it is missing.
+    ValueError
+        If slots do not agree with each other, see :func:`pathwayae._slots.whole.check`.
     """
+    whole.check(adata, key)
     params = lookup.plain(lookup.fit_of(adata, key, keys.GROUPED)[keys.PARAMS])
     mean, scale = (
         np.asarray(lookup.slot(adata, "var", slot, key), dtype=np.float64) for slot in (keys.mean(key), keys.scale(key))

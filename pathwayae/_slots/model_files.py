@@ -161,7 +161,7 @@ def check(values: Mapping[str, Any], key: str, kind: str, name: str) -> None:
         wrong.append(f"{n_components} components have names, but {loadings.shape[1]} have loadings")
     scale = values["var"].get(keys.scale(key))
     if scale is not None and not (np.asarray(scale) > 0).all():
-        wrong.append(f"{keys.scale(key)!r} is zero or negative for some genes")
+        wrong.append(f"{keys.scale(key)!r} is 0 or negative for some genes")
     if wrong:
         msg = f"{name} holds no usable model: {'; '.join(wrong)}. Fit again, then pae.models.save."
         raise ValueError(msg)

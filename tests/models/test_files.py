@@ -154,7 +154,7 @@ def test_models_that_do_not_agree_with_themselves_are_not_written(simple: ad.Ann
         adata.var_names = [adata.var_names[0], *adata.var_names[:-1]]
 
     cases = [
-        (set_scale, "zero or negative"),
+        (set_scale, "0 or negative"),
         (set_mean, "'pae_mean' holds NaN"),
         (fewer_names, "6 components have names"),
     ]

@@ -16,7 +16,7 @@ from pathwayae import _checks, get
 from pathwayae._cells import sources
 from pathwayae._cells.alignment import Alignment, align
 from pathwayae._cells.matrix import checked, opened
-from pathwayae._slots import grouped, keys, lookup, store
+from pathwayae._slots import grouped, keys, lookup, store, whole
 from pathwayae.core import cell_values
 from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.moments import batches
@@ -113,7 +113,8 @@ class _Placed(NamedTuple):
 
 
 def _model(reference: AnnData, key: str, batch_key: str | None, how: str) -> _Model:
-    """The fit of the reference, of which no slot is missing."""
+    """The fit of the reference, of which no slot is missing or damaged."""
+    whole.check(reference, key)
     params = lookup.plain(lookup.fit_of(reference, key, keys.GROUPED)[keys.PARAMS])
     own = str(params.get("batch_key", ""))
     given = [("batch_key", batch_key)] if batch_key is not None else [("new_batches", how)] if how != "global" else []
