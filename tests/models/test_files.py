@@ -155,8 +155,8 @@ def test_models_that_do_not_agree_with_themselves_are_not_written(simple: ad.Ann
 
     cases = [
         (set_scale, "0 or negative"),
-        (set_mean, "'pae_mean' holds NaN"),
-        (fewer_names, "6 components have names"),
+        (set_mean, "'pae_mean'.* not finite"),
+        (fewer_names, r"columns for \d+ components"),
     ]
     cases += [(same_genes, "more than once")]
     for change, match in cases:
