@@ -27,7 +27,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "heldout_variance": ("held-out variance", "share", "variance that the score explains in cells left out"),
     "heldout_auc": ("held-out AUC", "", "how well hidden genes of the set are found again; 0.5 is chance"),
     "heldout_padj": ("held-out p adj.", "p", f"of the AUC: {PADJ}"),
-    "kind": ("kind", "", ""),
+    "lost": ("genes not found", "", "the first of the genes that the set names and the model lacks"),
     "genes": ("genes", "", ""),
     "top_genes": ("leading genes", "", "heaviest loadings first; + marks genes that the set does not name"),
     # Differences.

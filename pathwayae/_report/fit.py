@@ -48,8 +48,8 @@ def data(adata: AnnData, key: str) -> Section:
             f"model (median; from {share.min():.0%} to {share.max():.0%})."
         )
         least = table.assign(component=table["pathway"], matched=share).sort_values("matched", kind="stable")
-        least = least[["component", "n_genes", "n_matched", "matched", "lost"]].rename(columns={"lost": "genes"})
-        least["genes"] = least["genes"].astype(str).str.replace(";", ", ")
+        least = least[["component", "n_genes", "n_matched", "matched", "lost"]]
+        least["lost"] = least["lost"].astype(str).str.replace(";", ", ")
         source = f"pae.get.pathways(adata, key={key!r})"
         tables.append(table_of(least, "Gene sets by the share of their genes found, with genes not found", source))
     if len(dropped):
