@@ -18,7 +18,7 @@ def rank_pathways(
     *,
     group: str | None = None,
     within: str | None = None,
-    pval_cutoff: float | None = None,
+    max_padj: float | None = None,
     of: Literal["pathways", "genes"] = "pathways",
     key_added: str | None = None,
     key: str = keys.DEFAULT,
@@ -33,7 +33,7 @@ def rank_pathways(
         Only rows of this group. ``None`` for all.
     within
         Only rows of this level of the column that groups were compared within. ``None`` for all.
-    pval_cutoff
+    max_padj
         Keep rows up to this adjusted *p*-value, between 0 and 1; of genes those of such pathways. ``None`` for all.
     of
         ``"pathways"``: one row per pathway, group and level; ``"genes"``: the genes that carry most of each effect.
@@ -56,7 +56,7 @@ def rank_pathways(
     KeyError
         If nothing was fitted or compared under `key`.
     ValueError
-        If a group or level is not in the table, or `pval_cutoff` is not between 0 and 1.
+        If a group or level is not in the table, or `max_padj` is not between 0 and 1.
 
     Examples
     --------
@@ -69,8 +69,8 @@ def rank_pathways(
     if of not in ("pathways", "genes"):
         msg = f"of must be 'pathways' or 'genes', got {of!r}."
         raise ValueError(msg)
-    if pval_cutoff is not None and not 0 <= pval_cutoff <= 1:
-        msg = f"pval_cutoff must be between 0 and 1, got {pval_cutoff}."
+    if max_padj is not None and not 0 <= max_padj <= 1:
+        msg = f"max_padj must be between 0 and 1, got {max_padj}."
         raise ValueError(msg)
     name = keys.RANK_PATHWAYS if key_added is None else key_added
     call = "rank_pathways(adata, groupby" + ("" if key_added is None else f", key_added={name!r}") + f", key={key!r})"
@@ -81,8 +81,8 @@ def rank_pathways(
                 msg = f"{column}={wanted!r} was not compared; choose one of {listed(table[column].unique(), 20)}."
                 raise ValueError(msg)
             table = table[table[column] == wanted]
-    if pval_cutoff is not None:
-        table = table[table["padj"] <= pval_cutoff]
+    if max_padj is not None:
+        table = table[table["padj"] <= max_padj]
     size = table["statistic"].abs()
     order = pd.DataFrame({"p": table["p"], "size": -size}).sort_values(["p", "size"], kind="stable").index
     table = table.loc[order].reset_index(drop=True)

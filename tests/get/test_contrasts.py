@@ -29,7 +29,7 @@ def test_rows_are_sorted_and_chosen(cells):
     own = pae.get.rank_pathways(cells, group="b", within="NK")
     pd.testing.assert_frame_equal(own, table[table["within"] == "NK"].reset_index(drop=True))
     cutoff = float(table["padj"].quantile(0.3))
-    assert (pae.get.rank_pathways(cells, pval_cutoff=cutoff)["padj"] <= cutoff).all()
+    assert (pae.get.rank_pathways(cells, max_padj=cutoff)["padj"] <= cutoff).all()
 
 
 def test_tables_are_copies(cells):
@@ -48,8 +48,8 @@ def test_genes_come_in_the_order_of_their_pathways():
     assert genes[ids].drop_duplicates().to_numpy().tolist() == table[ids].to_numpy().tolist()
     first = genes.groupby(ids, sort=False).first().reset_index()
     assert first["gene"].tolist() == table["gene"].tolist()
-    few = pae.get.rank_pathways(adata, of="genes", pval_cutoff=0.01, group="type_1")
-    assert set(few["pathway"]) == set(pae.get.rank_pathways(adata, pval_cutoff=0.01, group="type_1")["pathway"])
+    few = pae.get.rank_pathways(adata, of="genes", max_padj=0.01, group="type_1")
+    assert set(few["pathway"]) == set(pae.get.rank_pathways(adata, max_padj=0.01, group="type_1")["pathway"])
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_genes_come_in_the_order_of_their_pathways():
     [
         ({"group": "c"}, ValueError, "group='c' was not compared; choose one of 'b'"),
         ({"within": "T"}, ValueError, "within='T' was not compared"),
-        ({"pval_cutoff": 2}, ValueError, "between 0 and 1"),
+        ({"max_padj": 2}, ValueError, "between 0 and 1"),
         ({"of": "cells"}, ValueError, "of must be"),
         ({"key": "other"}, KeyError, "No fit"),
         ({"key_added": "markers"}, KeyError, "key_added='markers'"),
