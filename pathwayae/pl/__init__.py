@@ -4,6 +4,9 @@ from pathwayae.pl._archetypes.embedding import archetypes
 from pathwayae.pl._archetypes.heatmaps import archetype_profiles, archetype_weights
 from pathwayae.pl._archetypes.selection import archetype_selection
 from pathwayae.pl._archetypes.simplex import archetype_simplex
+from pathwayae.pl._contrasts.donors import paired, violin
+from pathwayae.pl._contrasts.dots import rank_pathways
+from pathwayae.pl._contrasts.volcano import volcano
 from pathwayae.pl._embedding import embedding
 from pathwayae.pl._enrichment import enrichment
 from pathwayae.pl._genesets.coverage import coverage
@@ -51,6 +54,8 @@ __all__ = [
     "network",
     "overlap",
     "overview",
+    "paired",
+    "rank_pathways",
     "refinement",
     "relevance",
     "scores",
@@ -59,4 +64,6 @@ __all__ = [
     "theta_path",
     "variance",
     "variance_by_group",
+    "violin",
+    "volcano",
 ]

@@ -26,11 +26,13 @@ def legend_and_bar(
     label: str,
     extend: str,
     gap: float = 0.0,
+    hollow: Sequence[bool] = (),
 ) -> None:
-    """Draw both to the right of a panel, behind a gap in inches."""
-    look: dict[str, Any] = {"edgecolors": "0.25", "linewidths": 0.5, "color": "0.6"}
+    """Draw both to the right of a panel, behind a gap in inches; dots can be hollow."""
+    look: dict[str, Any] = {"edgecolors": "0.25", "linewidths": 0.5}
+    faces = ["none" if empty else "0.6" for empty in hollow] or ["0.6"] * len(areas)
     legend = ax.legend(
-        [ax.scatter([], [], s=area, **look) for area in areas],
+        [ax.scatter([], [], s=area, facecolors=face, **look) for area, face in zip(areas, faces, strict=True)],
         names,
         title=title,
         loc="upper left",

@@ -14,6 +14,7 @@ from group_slots import grouped_adata
 from latent_slots import analysed_adata, coded_adata
 from matplotlib.axes import Axes
 from plotted import enriched, long_names, relevant, with_paths, without_values
+from ranked_slots import ranked
 from refined_slots import refined_adata
 
 from pathwayae import pl
@@ -64,6 +65,10 @@ PLOTS = {
         fitted_adata,
         "tl.group_loadings",
     ),
+    "rank_pathways": (pl.rank_pathways, {}, ranked, 1, fitted_adata, "pae.tl.rank_pathways"),
+    "volcano": (pl.volcano, {}, ranked, 4, fitted_adata, "pae.tl.rank_pathways"),
+    "violin": (pl.violin, {"pathways": PATHWAYS[:2]}, ranked, 2, fitted_adata, "pae.tl.rank_pathways"),
+    "paired": (pl.paired, {"pathway": PATHWAYS[0]}, ranked, 4, fitted_adata, "pae.tl.rank_pathways"),
     "theta_path": (pl.theta_path, {}, with_paths, 2, fitted_adata, "pae.tl.theta_path"),
     "n_extra_path": (pl.n_extra_path, {}, with_paths, 2, fitted_adata, "pae.tl.n_extra_path"),
     "latent_sparsity": (pl.latent_sparsity, {}, analysed_adata, 3, coded_adata, "pae.tl.latent_sparsity"),

@@ -14,6 +14,7 @@ from latent_slots import analysed_adata
 from matplotlib.collections import PathCollection
 from matplotlib.colors import LogNorm, Normalize, to_hex
 from plotted import enriched, flat, long_names
+from ranked_slots import ranked
 from refined_slots import refined_adata
 
 from pathwayae import pl
@@ -24,6 +25,7 @@ MAKERS = {
     "refined": refined_adata,
     "groups": grouped_adata,
     "latents": analysed_adata,
+    "ranked": ranked,
     "archetypes": archetypal,
     "sets": long_names,
 }
@@ -42,6 +44,7 @@ NUMBERS = {  # plots of numbers as colours: data, and what is shown
     "loadings_heatmap": ("fit", {}),
     "network": ("fit", {"threshold": 0.05}),
     "overlap": ("sets", {}),
+    "rank_pathways": ("ranked", {}),
     "scores_dotplot": ("fit", {"groupby": "cell_type"}),
     "variance_by_group": ("fit", {"groupby": "cell_type"}),
     "scores": ("fit", {"groupby": "cell_type"}),
@@ -234,7 +237,8 @@ def test_a_title_replaces_the_plots_own():
 
 def test_a_title_of_given_axes_stays_where_the_plot_has_none():
     for name in sorted(
-        set(ONE_PANEL) - {"loadings", "group_loadings", "embedding", "latent_cells", "gene", "leading_genes"}
+        set(ONE_PANEL)
+        - {"loadings", "group_loadings", "embedding", "latent_cells", "gene", "leading_genes", "rank_pathways"}
     ):
         _, ax = plt.subplots()
         ax.set_title("mine")

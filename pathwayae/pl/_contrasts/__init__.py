@@ -1,0 +1,1 @@
+"""Plots of which pathways differ between groups of cells."""
