@@ -207,7 +207,7 @@ def paired(
     low, high = float(means.min().min()), float(means.max().max())
     room = 0.06 * (high - low) or 1.0
     for one, level, head in zip(axes, levels, _names.titles(levels, 24, 2), strict=True):
-        _lines(one, means.loc[level].reindex(columns=groups), color)
+        _lines(one, pd.DataFrame(means.xs(level, level="level")).reindex(columns=groups), color)
         one.set(xlim=(-0.4, len(groups) - 0.6), ylim=(low - room, high + room))
         one.set_xticks(range(len(groups)), labels, rotation=90 if len(groups) > 3 else 0, fontsize="small")
         one.set_ylabel("mean score", fontsize="small")
@@ -255,7 +255,7 @@ def _violins(ax: Axes, cells: pd.DataFrame, beside: list[str], ticks: list[str],
             part = part[np.isfinite(part["score"])]
             at = i + (j - (len(beside) - 1) / 2) * width
             if len(part) >= LEAST and np.ptp(part["score"]) > 0:
-                drawn = ax.violinplot(part["score"], [at], widths=0.92 * width, showextrema=False)
+                drawn: dict[str, Any] = ax.violinplot(part["score"], [at], widths=0.92 * width, showextrema=False)
                 for body in drawn["bodies"]:
                     body.set(facecolor=color, alpha=0.45, edgecolor=color, linewidth=0.6)
             means = part.groupby("sample", observed=True)["score"].mean()

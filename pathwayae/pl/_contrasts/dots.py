@@ -151,7 +151,8 @@ def leading(table: pd.DataFrame, pairs: list[tuple[str, str]], n: int) -> list[s
         return sorted(rows, key=lambda name: float(np.nan_to_num(best[name], nan=2.0)))
     column = {pair: i for i, pair in enumerate(pairs)}
     top = table.sort_values("effect", ascending=False, kind="stable").drop_duplicates("pathway").set_index("pathway")
-    key = {row.Index: (column[row.group, row.within], -row.effect) for row in top.itertuples()}
+    places = [column[pair] for pair in zip(top["group"], top["within"], strict=True)]
+    key = dict(zip(top.index, zip(places, -top["effect"], strict=True), strict=True))
     return sorted(rows, key=key.__getitem__)
 
 
