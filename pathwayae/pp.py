@@ -143,8 +143,8 @@ def moments(
     TypeError
         If something is neither an AnnData nor a path.
     ValueError
-        If genes differ, a file is truncated, values are not finite, or counts and log values are mixed. The message
-        names file, chunk and cells; no partial result is returned.
+        If genes differ, a file is truncated or changes during the pass, values are not finite, or counts and log
+        values are mixed. The message names file, chunk and cells; no partial result is returned.
     RuntimeError
         If a ``dask.distributed`` client has had no worker for ``distributed.scheduler.no-workers-timeout`` of dask's
         configuration (without a value there: 120 seconds), or was closed.
@@ -344,5 +344,7 @@ def _read_all(
                     added.add(values, codes[block.start : block.stop])
                     bar.update(block.stop - block.start)
             parts.append(added.result())
+        for lot in lots:
+            lot.source.check_unchanged()
     whole = cluster.add(*parts)
     return whole if whole.strata == strata else whole.select(*strata)

@@ -1,12 +1,18 @@
-"""What lies in an h5ad or zarr: the matrix at one place, and what is missing of it."""
+"""What lies in an h5ad or zarr: the matrix at one place, what is missing of it, and whether it stays as it was."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import anndata as ad
+from anndata.abc import CSCDataset, CSRDataset
+
+from pathwayae._cells.formats import foreign
 
 READING = (OSError, KeyError, ValueError, RuntimeError, IndexError)  # what damaged files raise
 
@@ -35,6 +41,39 @@ def root_of(path: Path, stack: ExitStack) -> Any:
     return stack.enter_context(h5py.File(path, "r"))
 
 
+def checked_root(path: Path, stack: ExitStack, name: str) -> Any:
+    """The file or folder, opened for reading; raises ValueError where it cannot be, or takes values from elsewhere."""
+    if what := foreign(path):
+        msg = f"{name} is not read: {what}."
+        raise ValueError(msg)
+    try:
+        root = root_of(path, stack)
+        elsewhere = _elsewhere(root)
+    except READING as error:
+        msg = f"{name} cannot be opened ({error}). It is truncated, damaged, or no AnnData: fetch or write it again."
+        raise ValueError(msg) from error
+    if elsewhere:
+        msg = f"{name} is not read: {elsewhere}, and a file could show any other so. Copy what belongs to it into it."
+        raise ValueError(msg)
+    return root
+
+
+def _elsewhere(root: Any) -> str:
+    """What an HDF5 file takes from other files; empty where nothing."""
+    import h5py
+
+    def look(name: str, link: Any) -> str | None:
+        if isinstance(link, h5py.ExternalLink):
+            return f"{name!r} is a link into the file {link.filename!r}"
+        if isinstance(link, h5py.HardLink) and root.get(name, getclass=True) is h5py.Dataset:
+            found = root[name]
+            if found.external or found.is_virtual:
+                return f"the values of {name!r} lie in other files"
+        return None
+
+    return (root.visititems_links(look) or "") if isinstance(root, h5py.Group) else ""
+
+
 def values_of(root: Any, place: str) -> tuple[Any, int]:
     """The matrix at one place of a file, dense or sparse, None where there is none; and its lost chunks."""
     stored = root.get(place)
@@ -46,3 +85,36 @@ def values_of(root: Any, place: str) -> tuple[Any, int]:
 def _missing_chunks(array: Any) -> int:
     """Chunks of a zarr that are not there: zarr reads them as zeros."""
     return array.nchunks - array.nchunks_initialized if hasattr(array, "nchunks_initialized") else 0
+
+
+def watch(values: Any, name: str) -> Callable[[], None] | None:
+    """What raises ValueError once the file of a matrix is another than now; None for what lies in no file."""
+    stored = values.group if isinstance(values, CSRDataset | CSCDataset) else values
+    before = _state(stored)
+    return None if before is None else partial(_check_unchanged, stored, name, before)
+
+
+def _check_unchanged(stored: Any, name: str, before: tuple[int, ...]) -> None:
+    if _state(stored) != before:
+        msg = (
+            f"{name} has changed on the disk while it was read: cut off, written to, or pieces of it removed. What was "
+            "read may be of both states, and is not used; try again when nothing else works on it."
+        )
+        raise ValueError(msg)
+
+
+def _state(stored: Any) -> tuple[int, ...] | None:
+    """Number of the files that an array or group lies in, their size, and the times of their last changes."""
+    kind = type(stored).__module__.split(".")[0]
+    if kind == "h5py" and stored.file.driver == "sec2":
+        return _sum([os.fstat(stored.file.id.get_vfd_handle())])
+    if kind == "zarr":
+        place = getattr(stored.store, "root", getattr(stored.store, "path", None))
+        if isinstance(place, str | os.PathLike):
+            folder = Path(place, stored.path)
+            return _sum([one.stat() for one in folder.rglob("*") if not one.is_dir()])
+    return None
+
+
+def _sum(files: list[os.stat_result]) -> tuple[int, ...]:
+    return len(files), sum(one.st_size for one in files), sum(one.st_mtime_ns for one in files)

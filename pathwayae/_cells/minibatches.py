@@ -73,6 +73,7 @@ class Blocks:
             waiting = [values[order[full:]]] if full < len(order) else []
         if waiting:
             yield dense(waiting[0])
+        self.cells.source.check_unchanged()
 
     def held_out(self) -> Iterator[Floats]:
         """The cells that are not trained on, in order."""

@@ -65,6 +65,8 @@ class Source:
         The dask array behind it, all genes in one chunk; None for others.
     stored
         The file behind it; None for others.
+    unchanged
+        Raises ValueError where the file has changed since it was opened; None for what lies in no file.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Source:
     after: Callable[[Block], Any] | None = None
     chunks: Any = None
     stored: files.Stored | None = None
+    unchanged: Callable[[], None] | None = None
 
     def blocks(self, n_bytes: int, first: int = 0, last: int | None = None) -> Iterator[Block]:
         """Cells ``first:last`` in order, in blocks of at most ``n_bytes`` (but one cell, or chunk of dask, at least).
@@ -85,10 +88,16 @@ class Source:
         Raises
         ------
         ValueError
-            If a block cannot be read or holds NaN or infinite values.
+            If a block cannot be read or holds NaN or infinite values, or the file has changed by the end.
         """
         for start, stop in self.stretches(n_bytes, first, last):
             yield self.block(start, stop)
+        self.check_unchanged()
+
+    def check_unchanged(self) -> None:
+        """Raise ValueError where the file behind it has changed since it was opened."""
+        if self.unchanged is not None:
+            self.unchanged()
 
     def block(self, start: int, stop: int) -> Block:
         """Some cells, checked."""
@@ -227,7 +236,8 @@ def of_anndata(
         msg = f"{name} is empty ({adata.n_obs} cells × {adata.n_vars} genes)."
         raise ValueError(msg)
     if adata.is_view and adata.isbacked:
-        return Source(name, adata.shape, names, _backed_view(adata, of), 8.0 * adata.n_vars, column)
+        read, watch = _backed_view(adata, of), files.watch(of(adata._adata_ref), name)
+        return Source(name, adata.shape, names, read, 8.0 * adata.n_vars, column, unchanged=watch)
     if adata.is_view:  # never copied as a whole
         whole = of(adata._adata_ref)
         if not dask.is_lazy(whole):
@@ -242,7 +252,8 @@ def of_anndata(
         return Source(name, adata.shape, names, lambda a, b: rows[a:b], _row_bytes(rows), column, finite=True)
     if dask.is_lazy(values):
         return _of_dask(values, name, names, column)
-    return Source(name, adata.shape, names, *_reader(values, name, n_bytes), column)
+    watch = files.watch(values, name)
+    return Source(name, adata.shape, names, *_reader(values, name, n_bytes), column, unchanged=watch)
 
 
 def _of_dask(values: Any, name: str, names: NDArray[np.str_], column: Callable[[str], Any]) -> Source:
@@ -283,10 +294,11 @@ def _of_file(path: Path, stack: ExitStack, layer: str | None, gene_symbols: str 
         msg = f"{name} does not exist."
         raise FileNotFoundError(msg)
     place = "X" if layer is None else f"layers/{layer}"
+    root = files.checked_root(path, stack, name)
     try:
-        root = files.root_of(path, stack)
-        var, obs = ad.io.read_elem(root["var"]), ad.io.read_elem(root["obs"])
         values, lost = files.values_of(root, place)
+        watch = files.watch(values, name)
+        var, obs = ad.io.read_elem(root["var"]), ad.io.read_elem(root["obs"])
     except files.READING as error:
         msg = f"{name} cannot be opened ({error}). It is truncated, damaged, or no AnnData: fetch or write it again."
         raise ValueError(msg) from error
@@ -313,7 +325,8 @@ def _of_file(path: Path, stack: ExitStack, layer: str | None, gene_symbols: str 
         return obs[key]
 
     stored = files.Stored(name, path.absolute(), place, n_bytes, isinstance(values, CSCDataset))
-    return Source(name, values.shape, names, *_reader(values, name, n_bytes), column, stored=stored)
+    read = _reader(values, name, n_bytes)
+    return Source(name, values.shape, names, *read, column, stored=stored, unchanged=watch)
 
 
 def opened_again(

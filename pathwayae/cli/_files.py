@@ -72,7 +72,7 @@ def opened(path: Path) -> Iterator[Opened]:
     path = existing(path)
     with ExitStack() as stack:
         try:
-            adata = _read(files.root_of(path, stack), path)
+            adata = _tenx(path) or _read(files.checked_root(path, stack, "it"), path)
         except (*files.READING, TypeError, AttributeError) as error:
             msg = f"{path} cannot be read as .h5ad or .zarr: {error.args[0] if error.args else error}"
             raise OSError(msg) from error
@@ -80,14 +80,25 @@ def opened(path: Path) -> Iterator[Opened]:
         yield Opened(adata, path, frames, {"obsm": dict(adata.obsm), "varm": dict(adata.varm)})
 
 
+def _tenx(path: Path) -> AnnData | None:
+    """The counts of Cell Ranger, from its h5 or its folder, in memory; None for other files."""
+    from pathwayae._cells import formats
+
+    folder = formats.mtx_folder(path)
+    if folder is None and not formats.is_tenx_h5(path):
+        return None
+    import scanpy as sc
+
+    adata: AnnData = sc.read_10x_mtx(folder) if folder else sc.read_10x_h5(path)
+    adata.var_names_make_unique()  # several genes may have one symbol; their ids are in var["gene_ids"]
+    return adata
+
+
 def _read(root: Any, path: Path) -> AnnData:
     import anndata as ad
 
     from pathwayae._cells import files
 
-    if "mod" in root:
-        msg = "it is a MuData; write one modality for itself: mdata.mod['rna'].write_h5ad('rna.h5ad')"
-        raise ValueError(msg)
     if missing := [name for name in ("obs", "var") if name not in root]:
         msg = f"it has no {missing[0]}"
         raise ValueError(msg)
@@ -132,7 +143,7 @@ def write(cells: Opened, out: Path) -> None:
     source = cells.source
     with whole_or_nothing(out) as part:
         try:
-            if source.is_dir() and out.suffix == ".zarr":
+            if source.is_dir() and is_zarr(source) and out.suffix == ".zarr":
                 import zarr
 
                 _copy_folder(source, part)
@@ -140,9 +151,9 @@ def write(cells: Opened, out: Path) -> None:
                 _renew(root, _changed(cells), cells)
                 zarr.consolidate_metadata(root.store)
                 return
-            if source.is_file() and out.suffix == ".h5ad":
+            if source.is_file() and out.suffix == ".h5ad" and h5py.is_hdf5(source):
                 with h5py.File(source, "r") as root:
-                    old = _old(root)
+                    old = "obs" not in root or _old(root)
                 if not old:
                     shutil.copyfile(source, part)
                     changed = _changed(cells)
@@ -199,7 +210,7 @@ def _convert(cells: Opened, part: Path) -> None:
 
     source, adata = cells.source, cells.adata
 
-    whole = ad.read_zarr(source) if source.is_dir() else ad.read_h5ad(source)
+    whole = _tenx(source) or (ad.read_zarr(source) if source.is_dir() else ad.read_h5ad(source))
     whole.obs, whole.var, whole.uns = adata.obs, adata.var, adata.uns
     for name in ("obsm", "varm"):
         getattr(whole, name).clear()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Literal
 
 import anndata as ad
 from anndata import AnnData
 
 from pathwayae import _checks
+from pathwayae._cells import files
 from pathwayae._slots import keys, lookup, model_files
 from pathwayae.tl._archetypes.transform import add_weights
 from pathwayae.tl._grouped.transform import Cells, add_scores
@@ -203,6 +206,9 @@ def _read(reference: Cells) -> AnnData:
     """The fitted AnnData, or the model alone, read from disk where a path is given."""
     if isinstance(reference, str | os.PathLike):
         path = os.path.expanduser(os.fspath(reference).rstrip("/"))
+        if path.endswith(".h5ad"):
+            with ExitStack() as stack:
+                files.checked_root(Path(path), stack, f"reference {path}")
         read = {".zarr": ad.read_zarr, model_files.ENDING: model_files.read}
         reference = read.get(os.path.splitext(path)[1], ad.read_h5ad)(path)
     if not isinstance(reference, AnnData):
