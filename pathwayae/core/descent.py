@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,9 +12,12 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from pathwayae.core.notice import warn
+
 SMALL_STEP = 1e9  # floating-point operations; below, a step takes some ten milliseconds on one thread
 BETA, BETA_SQUARES, EPS = 0.9, 0.999, 1e-8  # of Adam, as proposed in its paper
 MIN_DECAY = 1e-8  # a learning rate that would fall by less stays
+RISE = 0.005  # of the loss at the start, beyond what steps about a minimum do
 READ_EVERY = 10  # iterations; on a GPU reading a number waits for all that is under way
 
 Progress = Callable[[int, dict[str, float]], None]
@@ -199,6 +203,18 @@ def minimize(
         adam.move(point, step.gradient, watch.rates * watch.active)
         watch.decay(scheduler_patience, scheduler_factor)
     return _descents(watch, names, record)
+
+
+def say_if_risen(loss: list[float], best_iteration: int, *, by: float = RISE) -> None:
+    """Warn where a descent never left its start, because its steps led up: of the loss at every iteration."""
+    if len(loss) < 2 or best_iteration > 1:
+        return
+    if not math.isfinite(loss[-1]) or loss[-1] > loss[0] + by * abs(loss[0]):
+        msg = (
+            f"The loss rose from {loss[0]:.3g} at the start to {loss[-1]:.3g}, and the start is kept: nothing was "
+            "fitted. The steps are too long; lower learning_rate."
+        )
+        warn(msg)
 
 
 def _read_every(point: Tensor) -> int:

@@ -6,20 +6,26 @@ import difflib
 import hashlib
 import logging
 import os
-import tempfile
+import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 import pandas as pd
 
+from pathwayae.core.files import HOST, private_folder
 from pathwayae.core.notice import warn
 from pathwayae.datasets import _registry
 from pathwayae.datasets._registry import Card, File
 from pathwayae.datasets._simulate import simulate
+
+if TYPE_CHECKING:
+    import requests
 
 __all__ = ["fetch", "list", "simulate"]
 
@@ -27,6 +33,8 @@ logger = logging.getLogger("pathwayae")
 
 CHUNK = 2**16  # bytes
 TIMEOUT = 30  # seconds without an answer
+EXPANDS = 1000  # times its size in a zip that a file may have
+BEGINS = {".gz": b"\x1f\x8b", ".zip": b"PK", ".h5ad": b"\x89HDF", ".h5": b"\x89HDF", ".obo": b"format-version"}
 
 
 def list(kind: str | None = None) -> pd.DataFrame:  # noqa: A001 reads as pae.datasets.list()
@@ -77,7 +85,8 @@ def fetch(name: str, *, progress: bool = True, update: bool = False) -> Path | d
     A file is taken from ``$PATHWAYAE_DATA`` (that folder itself or the folders in it) when one of the card's names and
     hashes fits; else from the cache, ``$PATHWAYAE_CACHE`` or the user's cache folder; else it is downloaded, verified
     and moved into the cache in one step, so that the cache never holds half a file. Files without a published hash
-    cannot be verified: they are downloaded once and kept, and the log says so.
+    cannot be verified: they are downloaded once and kept where they begin as files of their kind do, and the log warns
+    of it. Only https is used, redirects included.
 
     Parameters
     ----------
@@ -232,10 +241,9 @@ def _download(card: Card, file: File, *, progress: bool) -> Path:
                 continue
             target.parent.mkdir(exist_ok=True)
             path.replace(target)
-            verified = (
-                "verified" if file.sha256 else f"{'rolling' if file.rolling else 'no hash published'}, not verified"
-            )
-            logger.info("%s: %s downloaded to %s (sha256 %s, %s)", card.name, url, target, found, verified)
+            why = "verified" if file.sha256 else f"{'rolling' if file.rolling else 'no hash published'}, not verified"
+            level = logging.INFO if file.sha256 else logging.WARNING  # nobody can tell whether it is what was published
+            logger.log(level, "%s: %s downloaded to %s (sha256 %s, %s)", card.name, url, target, found, why)
             return target
     msg = f"{card.name}: {file.name} could not be downloaded.{failures}\n{_advice(card, file)}"
     raise (ValueError if mismatch else ConnectionError)(msg) from cause
@@ -251,8 +259,10 @@ def _stream(url: str, path: Path, *, progress: bool) -> Path:
     from tqdm.auto import tqdm
 
     headers = {"User-Agent": f"pathwayae/{version('pathwayae')}", "Accept-Encoding": "identity"}
+    hooks = {"response": _on_the_way}
     with tqdm(total=1, desc=path.name, unit="B", unit_scale=True, disable=not progress) as bar:
-        pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=TIMEOUT, headers=headers)(url, path, None)
+        get = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=TIMEOUT, headers=headers, hooks=hooks)
+        get(url, path, None)
         promised = bar.total
     # Older urllib3 takes a connection that ends early for the end of the file.
     if path.stat().st_size < promised:
@@ -261,37 +271,70 @@ def _stream(url: str, path: Path, *, progress: bool) -> Path:
     return path
 
 
+def _on_the_way(response: requests.Response, **_: object) -> None:
+    """Refuse an answer, or a place that it sends to, which others could have changed on its way."""
+    elsewhere = urljoin(response.url, response.headers.get("Location", "")) if response.is_redirect else response.url
+    for url in (response.url, elsewhere):
+        if not _registry.is_safe(url):
+            msg = f"it leads to {url}, which is not https"
+            raise _MismatchError(msg)
+
+
 def _verified(path: Path, file: File) -> str:
     """Unpack where the card says so; the sha256 if it is right."""
     if file.member:
         try:
             with zipfile.ZipFile(path) as archive:
-                content = archive.read(file.member)
+                member = archive.getinfo(file.member)
+                if member.file_size > EXPANDS * max(member.compress_size, 1):
+                    msg = f"{file.member} takes {member.file_size:,} bytes unpacked, over {EXPANDS} times its size"
+                    raise _MismatchError(msg)
+                with archive.open(member) as packed, path.with_suffix(".unpacked").open("wb") as plain:
+                    shutil.copyfileobj(packed, plain)
         except (zipfile.BadZipFile, KeyError) as error:
             msg = f"this is not a zip archive with {file.member} in it ({error}); the file was removed"
             raise _MismatchError(msg) from error
-        path.write_bytes(content)
+        path.with_suffix(".unpacked").replace(path)
     found = _sha256(path)
     if file.sha256 and found != file.sha256:
         msg = f"sha256 is {found}, not {file.sha256} as the card says; the file was removed"
         raise _MismatchError(msg)
+    if not file.sha256:
+        _check_format(path)
     return found
+
+
+def _check_format(path: Path) -> None:
+    """Raise where a file that no hash can verify does not begin as its ending says, or is a page of a web site."""
+    with path.open("rb") as stream:
+        start = stream.read(4096)
+    begin = BEGINS.get(path.suffix, b"")
+    page = start.lstrip().lower().startswith((b"<!doctype", b"<html"))
+    if (
+        page
+        or not start.removeprefix(b"\xef\xbb\xbf").startswith(begin)
+        or (path.suffix == ".gmt" and b"\t" not in start)
+    ):
+        what = "a web page" if page else f"no {path.suffix} file"
+        msg = f"what came is {what}; it was removed"
+        raise _MismatchError(msg)
 
 
 @contextmanager
 def _workspace(cache: Path) -> Iterator[Path]:
     """Temporary folder in the cache, gone afterwards whatever happens."""
+    stack = ExitStack()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        workspace = tempfile.TemporaryDirectory(dir=cache, prefix=".download_")
+        workspace = stack.enter_context(private_folder(cache, f".download.{HOST}."))
     except OSError as error:
         msg = (
             f"The cache {cache} cannot be written ({error.strerror}). Set PATHWAYAE_CACHE to a folder where you may "
             "write, or put the files into a folder of your own and set PATHWAYAE_DATA to it."
         )
         raise PermissionError(msg) from error
-    with workspace as name:
-        yield Path(name)
+    with stack:
+        yield workspace
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 KINDS = ("gene sets", "ontology", "annotation", "cells")
 TYPES: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "bool": bool, "tuple": (list, tuple)}
@@ -166,13 +167,19 @@ def _file(raw: dict[str, Any], where: str) -> File:
         if value and not re.fullmatch(r"[0-9a-f]{64}", value):
             msg = f"{where}: sha256 {value!r} is not 64 hexadecimal digits in lower case."
             raise ValueError(msg)
-    if bad := [url for url in result.urls if not re.match(r"https?://[^\s/]+/\S+$", url)]:
-        msg = f"{where}: {bad[0]!r} is not an address (https://…)."
+    if bad := [url for url in result.urls if not (re.match(r"\w+://[^\s/]+/\S+$", url) and is_safe(url))]:
+        msg = f"{where}: {bad[0]!r} is not an address of https://…; what others can change on its way is not fetched."
         raise ValueError(msg)
     if result.rolling and (result.sha256 or result.mirrors or not result.url):
         msg = f"{where}: a rolling file has a url, and neither a sha256 nor mirrors."
         raise ValueError(msg)
     return result
+
+
+def is_safe(url: str) -> bool:
+    """Whether nobody on the way can change what an address answers: https, or this machine itself."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost"))
 
 
 def _check(kind: type, raw: Mapping[str, Any], where: str) -> None:

@@ -206,7 +206,7 @@ def _read(reference: Cells) -> AnnData:
     """The fitted AnnData, or the model alone, read from disk where a path is given."""
     if isinstance(reference, str | os.PathLike):
         path = os.path.expanduser(os.fspath(reference).rstrip("/"))
-        if path.endswith(".h5ad"):
+        if path.endswith(".h5ad") and os.path.exists(path):
             with ExitStack() as stack:
                 files.checked_root(Path(path), stack, f"reference {path}")
         read = {".zarr": ad.read_zarr, model_files.ENDING: model_files.read}

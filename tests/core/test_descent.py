@@ -2,12 +2,14 @@
 
 import itertools
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 from pathwayae.core import descent as optimize
-from pathwayae.core.descent import Step, minimize
+from pathwayae.core.descent import Step, minimize, say_if_risen
+from pathwayae.core.notice import DataWarning
 
 OPTIONS = {
     "learning_rate": 0.1,
@@ -304,3 +306,19 @@ def test_the_memory_layout_of_the_start_is_kept():
 
     minimize(objective, torch.ones(2, 5, 3).mT, **{**OPTIONS, "max_iter": 3})
     assert seen == [(15, 1, 3)] * 3
+
+
+@pytest.mark.parametrize(
+    ("loss", "best", "told"),
+    [
+        ([1.0, 0.5, 2.0], 2, False),  # the best point is kept
+        ([1.0, 1.001], 1, False),  # about a minimum
+        ([1.0], 1, False),
+        ([1.0, 1.2], 1, True),
+        ([1.0, float("nan")], 1, True),
+        ([-2.0, -1.0], 1, True),
+    ],
+)
+def test_a_descent_that_only_rose_is_told(loss, best, told):
+    with pytest.warns(DataWarning, match="lower learning_rate") if told else nullcontext():
+        say_if_risen(loss, best)

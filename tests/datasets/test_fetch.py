@@ -39,7 +39,18 @@ class Handler(BaseHTTPRequestHandler):
         if mood == "missing" or not self.headers["User-Agent"].startswith("pathwayae/"):
             self.send_error(404 if mood == "missing" else 403)
             return
-        body = {"other": CONTENT[:-1] + b"x", "zip": zipped()}.get(mood, CONTENT)
+        if mood.startswith("to "):
+            self.send_response(302)
+            self.send_header("Location", mood[3:])
+            self.end_headers()
+            return
+        body = {
+            "page": b"<!DOCTYPE html>",
+            "words": b"no table",
+            "bomb": bomb(),
+            "other": CONTENT[:-1] + b"x",
+            "zip": zipped(),
+        }.get(mood, CONTENT)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -53,6 +64,13 @@ def zipped():
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("sets.gmt", CONTENT)
+    return stream.getvalue()
+
+
+def bomb():
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("sets.gmt", b"\0" * 10**6)
     return stream.getvalue()
 
 
@@ -339,3 +357,45 @@ def test_real_files_are_found_by_name_and_hash(real_data, monkeypatch, tmp_path)
     where = pae.datasets.list()["where"]
     assert set(where[["hallmark_mouse", "reactome", "pbmc3k", "kang_ifnb_2000", "kegg"]]) == {"local"}
     assert where["kang_ifnb"] == "remote"
+
+
+def test_redirects_off_https_are_not_followed(places, server):
+    card(places, entry(server.url))
+    server.moods["/sets.gmt"] = "to http://example.invalid/sets.gmt"
+    with pytest.raises(ValueError, match=r"http://example.invalid/sets.gmt, which is not https"):
+        fetch()
+    assert left(places) == []
+
+
+@pytest.mark.parametrize("url", ["http://example.org", "ftp://example.org", "file:///etc", "http://localhost.evil.org"])
+def test_cards_with_other_addresses_than_https_are_refused(places, url):
+    card(places, entry(url))
+    with pytest.raises(ValueError, match="is not an address of https"):
+        fetch()
+
+
+@pytest.mark.parametrize(
+    ("mood", "told"), [("page", "what came is a web page"), ("words", "what came is no .gmt file")]
+)
+def test_without_a_hash_the_format_is_looked_at(places, server, mood, told):
+    card(places, entry(server.url, None))
+    server.moods["/sets.gmt"] = mood
+    with pytest.raises(ValueError, match=told):
+        fetch()
+    assert left(places) == []
+
+
+def test_a_file_without_a_hash_is_warned_of(places, server, caplog):
+    card(places, entry(server.url, None))
+    fetch()
+    (record,) = [one for one in caplog.records if "downloaded" in one.getMessage()]
+    assert record.levelname == "WARNING"
+    assert "no hash published, not verified" in record.getMessage()
+
+
+def test_an_archive_that_expands_beyond_measure_is_refused(places, server):
+    card(places, entry(server.url, None, member='"sets.gmt"'))
+    server.moods["/sets.gmt"] = "bomb"
+    with pytest.raises(ValueError, match="1,000,000 bytes unpacked"):
+        fetch()
+    assert left(places) == []

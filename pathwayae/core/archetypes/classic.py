@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pathwayae.core.archetypes import problem, simplex, starts
 from pathwayae.core.archetypes.cells import Cells, Source, check_distinct
-from pathwayae.core.descent import Adam
+from pathwayae.core.descent import Adam, say_if_risen
 from pathwayae.core.notice import warn
 
 Floats = NDArray[np.float64]
@@ -119,6 +119,7 @@ def fit(
     points = np.concatenate([x for _, x in cells.chunks()])
     descent = _Descent(points, _first(cells, points, config), config)
     loss, (weights, archetypes, mixing), converged = _descend(descent, cells.scale**2, progress)
+    say_if_risen(loss, 1 + int(np.argmin(loss)), by=1.0)
     return problem.Fit(
         archetypes=cells.to_input(archetypes),
         weights=weights.astype(np.float32),

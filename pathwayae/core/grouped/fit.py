@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pathwayae.core.descent import Descent, Progress, minimize, side_by_side, threads_for
+from pathwayae.core.descent import Descent, Progress, minimize, say_if_risen, side_by_side, threads_for
 from pathwayae.core.grouped import members, penalties, reconstruction
 from pathwayae.core.grouped.encoder import Encoder, balanced_encoder, expression_bins, score_weights
 from pathwayae.core.grouped.loss import Cells, Objective, activate, shares
@@ -92,7 +92,9 @@ def fit(
         Called for every iteration with its number (from 1) and the terms.
     """
     problem = Problem(data, membership, penalised, n_components, config, validation, init)
-    return _fit_slice([problem], progress)[0]
+    found = _fit_slice([problem], progress)[0]
+    say_if_risen(found.history.get("loss", []), found.best_iteration)
+    return found
 
 
 def fit_many(problems: Iterable[Problem]) -> Iterator[Fit]:

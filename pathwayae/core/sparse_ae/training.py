@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -21,11 +22,17 @@ from pathwayae.core.sparse_ae.network import Network
 from pathwayae.core.sparse_ae.settings import Config, resolve
 from pathwayae.core.sparse_ae.stack import Stack
 
+logger = logging.getLogger("pathwayae")
+
 TRACK = 20  # minibatches over which BatchTopK's threshold is averaged
 RECOUNT = 10  # minibatches between two looks at which latents are dead
 DEAD_EPOCHS, DEAD_SHARE = 2, 0.1  # silent for 2 epochs, or a tenth of the run where that is less: dead
 BETTER = 1e-3  # relative fall of the held-out error that counts
 RARE = 0.01  # share of cells
+DIVERGED, LOST = (
+    5.0,
+    100.0,
+)  # times the error without a network; where it falls steadily, as in a few steps on few cells
 
 Progress = Callable[[int, dict[str, float]], None]
 Floats = NDArray[np.float64]
@@ -53,6 +60,8 @@ class Fit:
         Latents active in no training cell, and in some but less than 1 % of them, in the epoch of the state kept.
     gamma
         ``‖μ‖ / ‖σ‖`` of the training cells as the network sees them; above 1 the mean outweighs the variation.
+    nothing
+        ``reconstruction`` of a network that gives 0.
     """
 
     network: Network
@@ -64,6 +73,7 @@ class Fit:
     n_dead: int
     n_rare: int
     gamma: float
+    nothing: float
 
 
 def train(cells: Cells, configs: Sequence[Config], *, order: int = 0, progress: Progress | None = None) -> list[Fit]:
@@ -87,7 +97,7 @@ def train(cells: Cells, configs: Sequence[Config], *, order: int = 0, progress: 
     Raises
     ------
     ValueError
-        If settings contradict each other, or the cells do not vary.
+        If settings contradict each other, the cells do not vary, or the training of a single network diverged.
 
     Examples
     --------
@@ -109,7 +119,8 @@ def train(cells: Cells, configs: Sequence[Config], *, order: int = 0, progress: 
             found = run.all_epochs(np.random.default_rng(order), progress)
         fits.update(zip(places, found, strict=True))
     for fit in fits.values():
-        _say_if_all_dead(fit)
+        if not _diverged(fit, alone=len(configs) == 1):
+            _say_if_all_dead(fit)
     return [fits[place] for place in range(len(configs))]
 
 
@@ -124,6 +135,30 @@ def _moments(cells: Cells) -> tuple[Floats, float]:
         msg = f"the cells hold no variation to fit: all {cells.n} training cells are equal. Pass cells that differ."
         raise ValueError(msg)
     return mean, spread
+
+
+def _diverged(fit: Fit, *, alone: bool) -> bool:
+    """Whether training made a network useless: refused where it is the only one, else warned of.
+
+    Read from the errors of training cells, since few held-out cells may be much alike.
+    """
+    course = fit.history["reconstruction"]
+    times, falls = min(course) / fit.nothing, course[-1] < course[0] and course[-1] == min(course)
+    usable = fit.config.output == "sigmoid" or times <= DIVERGED or (falls and times <= LOST)
+    if usable and math.isfinite(fit.unexplained):
+        if times > DIVERGED:
+            logger.warning(
+                "The error of the network is %.3g times that without it and still falls: raise n_epochs.", times
+            )
+        return False
+    msg = (
+        f"The training diverged: the error of the training cells is never below {times:.3g} times what it is without "
+        f"a network. Lower learning_rate={fit.config.learning_rate:g}."
+    )
+    if alone:
+        raise ValueError(msg)
+    warn(msg)
+    return True
 
 
 def _say_if_all_dead(fit: Fit) -> None:
@@ -268,6 +303,7 @@ class Run:
             n_dead=int((counts == 0).sum()),
             n_rare=int(((counts > 0) & (counts < RARE)).sum()),
             gamma=self.gamma,
+            nothing=1.0 if self.configs[model].loss == "share" else self.norm / len(self.mean),
         )
 
 

@@ -183,3 +183,17 @@ def test_a_higher_score_is_more_of_the_genes_of_a_pathway(cells: ad.AnnData) -> 
         before = result.obsm["X_pae"][:, 1].copy()
         pae.tl.transform(more, result)
         assert (more.obsm["X_pae"][:, 1] > before).all()
+
+
+@pytest.mark.filterwarnings("ignore:.* of 6 pathways")
+@pytest.mark.parametrize("scores", ["projection", "least_squares"])
+def test_a_descent_that_only_rises_is_warned_of(scores):
+    adata = pae.datasets.simulate(200, 300, 6)
+    with pytest.warns(pae.DataWarning, match="The loss rose from .* lower learning_rate"):
+        pae.tl.fit(
+            adata,
+            "pathways",
+            scores=scores,
+            settings=pae.tl.FitSettings(learning_rate=1e6, max_iter=20),
+            progress=False,
+        )

@@ -336,3 +336,21 @@ def test_latents_that_all_die_are_explained(cells: ad.AnnData) -> None:
     adata.X = adata.X.toarray() + 10
     with pytest.warns(pae.DataWarning, match=r"γ = .* with center=False.*Set center=True"):
         run(adata, sparsity="l1", weight=50.0, center=False, learning_rate=0.05)
+
+
+@pytest.mark.parametrize("sparsity", ["batchtopk", "l1"])
+@pytest.mark.parametrize("learning_rate", [1.0, 100.0, 1e6])
+def test_a_training_that_diverges_is_refused_and_nothing_is_written(cells: ad.AnnData, sparsity, learning_rate) -> None:
+    adata = cells.copy()
+    before = set(adata.uns), set(adata.obsm), set(adata.varm), set(adata.var)
+    with pytest.raises(ValueError, match="diverged.*Lower learning_rate"):
+        run(adata, n_latents=64, sparsity=sparsity, learning_rate=learning_rate)
+    assert (set(adata.uns), set(adata.obsm), set(adata.varm), set(adata.var)) == before
+
+
+def test_one_of_several_trainings_that_diverges_is_warned_of(cells: ad.AnnData) -> None:
+    X = cells.X.toarray()
+    configs = [settings.Config(n_latents=64, k=4, n_epochs=4, learning_rate=rate) for rate in (1e-3, 1e3)]
+    with pytest.warns(pae.DataWarning, match="diverged"):
+        good, bad = training.train(InMemory(X), configs)
+    assert good.unexplained < 1 < bad.unexplained or not np.isfinite(bad.unexplained)
