@@ -143,7 +143,7 @@ def _diverged(fit: Fit, *, alone: bool) -> bool:
     Read from the errors of training cells, since few held-out cells may be much alike.
     """
     course = fit.history["reconstruction"]
-    times, falls = min(course) / fit.nothing, course[-1] < course[0] and course[-1] == min(course)
+    times, falls = min(course) / fit.nothing, course[-1] <= min(course[0], 1.1 * min(course))
     usable = fit.config.output == "sigmoid" or times <= DIVERGED or (falls and times <= LOST)
     if usable and math.isfinite(fit.unexplained):
         if times > DIVERGED:
