@@ -29,10 +29,8 @@ RECOUNT = 10  # minibatches between two looks at which latents are dead
 DEAD_EPOCHS, DEAD_SHARE = 2, 0.1  # silent for 2 epochs, or a tenth of the run where that is less: dead
 BETTER = 1e-3  # relative fall of the held-out error that counts
 RARE = 0.01  # share of cells
-DIVERGED, LOST = (
-    5.0,
-    100.0,
-)  # times the error without a network; where it falls steadily, as in a few steps on few cells
+DIVERGED = 5.0  # times the error without a network
+LOST = 1000.0  # the same where it falls steadily, as in a few steps on few cells
 
 Progress = Callable[[int, dict[str, float]], None]
 Floats = NDArray[np.float64]
