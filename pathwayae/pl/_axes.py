@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY = "#7F7F7F"
+LONGEST = 80  # characters of a name in one line
 MAX_PANELS, MAX_ROWS = 48, 100  # of a figure that can be read
 EXTEND = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
 
@@ -227,6 +228,12 @@ def pitch(labels: Sequence[str], least: float) -> float:
     """Inches from one row to the next, so that the lines of no two small labels meet."""
     lines = np.array([1 + label.count("\n") for label in labels] or [1])
     return max(least, 0.04 + 0.07 * float((lines[1:] + lines[:-1]).max(initial=0)))
+
+
+def plain(name: object) -> str:
+    """A name in one line as it is drawn: no mathematics, nothing unseen, the end of a very long one cut."""
+    text = printable(str(name))
+    return (text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…").replace("$", r"\$")
 
 
 def wrap(name: str, width: int = 34) -> str:

@@ -199,7 +199,7 @@ def _legend(ax: Axes, color: Colored) -> None:
     ]
     ax.legend(
         handles=handles,
-        title=color.label.replace("$", r"\$"),
+        title=_axes.plain(color.label),
         ncols=-(-len(handles) // MOST),
         loc="center left",
         bbox_to_anchor=(1.06, 0.5),

@@ -29,7 +29,7 @@ def labels(names: Sequence[object], counts: Sequence[int]) -> list[str]:
 def title(group: pd.Series) -> str:
     """Name of the axis of groups; it says how many cells have none."""
     left_out = without(group)
-    return f"{group.name} (number of cells{f';{chr(10)}{left_out}' if left_out else ''})".replace("$", r"\$")
+    return f"{_axes.plain(group.name)} (number of cells{f';{chr(10)}{left_out}' if left_out else ''})"
 
 
 def tree(values: NDArray[np.float64]) -> NDArray[np.float64] | None:

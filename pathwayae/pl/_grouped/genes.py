@@ -84,7 +84,7 @@ def gene(
     table = get.gene(adata, gene, key=key)
     n_all, size = len(table), table["loading"].abs()
     table = table[(size >= SMALLEST * size.max()) & (size > 0)][: min(n_components, _axes.MAX_ROWS)]
-    shown = str(gene).replace("$", r"\$")
+    shown = _axes.plain(gene)
     above = _axes.titles([f"{shown}: {len(table):,} of {n_all:,} components"], title)[0]
     names = _names.labels(table["component"], 42)
     height = max(0.8, _axes.pitch(names, 0.25) * len(table))
@@ -183,7 +183,7 @@ def leading_genes(
     ax = _axes.single(ax, size)
     limit = min(max(float(np.abs(drawn).max()), MIN_SD), MAX_SD)
     image = ax.imshow(drawn, aspect="auto", interpolation="nearest", **colors.scale_around_zero(limit))
-    ax.set_yticks(range(len(means)), [str(one).replace("$", r"\$") for one in means.index], fontsize="small")
+    ax.set_yticks(range(len(means)), [_axes.plain(one) for one in means.index], fontsize="small")
     ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
     ax.set_xlabel(label)
     ax.tick_params(length=0)

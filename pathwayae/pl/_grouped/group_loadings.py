@@ -181,7 +181,7 @@ def _marks(ax: Axes, difference: pd.DataFrame, padj: pd.DataFrame, other: str) -
 
 def _frame(ax: Axes, genes: pd.DataFrame, columns: list[str], n_above: int) -> None:
     """Labels, and white lines between what is shared and what is not."""
-    ax.set_yticks(range(len(genes)), [str(gene).replace("$", r"\$") for gene in genes.index], fontsize="small")
+    ax.set_yticks(range(len(genes)), [_axes.plain(gene) for gene in genes.index], fontsize="small")
     for label, member in zip(ax.get_yticklabels(), genes["member"], strict=True):
         label.set_color("black" if member else _axes.VERMILLION)
     ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")

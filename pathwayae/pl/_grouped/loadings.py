@@ -158,7 +158,7 @@ def _panel(ax: Axes, table: pd.DataFrame, *, n_rows: int, free: bool, handles: d
         ax.hlines(position, table["low"], table["high"], color="black", linewidth=1.1, zorder=3)
         for end in ("low", "high"):
             (handles[INTERVAL],) = ax.plot(table[end], position, label=INTERVAL, zorder=3, **CAP)
-    ax.set_yticks(position, [gene.replace("$", r"\$") for gene in table["gene"]], fontsize="small")
+    ax.set_yticks(position, [_axes.plain(gene) for gene in table["gene"]], fontsize="small")
     ax.set_ylim(n_rows - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     if (table["loading"] < 0).any() or (whiskers and (table["low"] < 0).any()):

@@ -105,7 +105,7 @@ def loadings_heatmap(
     values, member, genes = _values(adata, chosen, n_genes, key)
     rows, columns = _order(values), _order(values.T)
     values, member = values[np.ix_(rows, columns)], member[np.ix_(rows, columns)]
-    names = [genes[i].replace("$", r"\$") for i in rows]
+    names = [_axes.plain(genes[i]) for i in rows]
     below = _names.labels([chosen[j] for j in columns], 30, 2)
     height, width = max(1.6, 0.18 * len(names)), max(1.2, _axes.pitch(below, 0.3) * len(below))
     ax = _axes.single(ax, (width + _axes.room(names) + 1.5, max(3.2, height + _axes.room(below) + 0.6)))

@@ -196,7 +196,7 @@ def _label(ax: Axes, table: pd.DataFrame, n: int) -> None:
         columns = (chosen[name] for name in ("gene", "call", "evidence", "prior"))
         for gene, call, x, y, height in zip(*columns, heights, strict=True):
             ax.annotate(
-                str(gene).replace("$", r"\$"),
+                _axes.plain(gene),
                 (x, y),
                 xytext=(edge, height),
                 textcoords="axes fraction",

@@ -159,7 +159,7 @@ def _heat_map(ax: Axes, table: pd.DataFrame, genes: NDArray[np.object_], n_genes
         raise ValueError(msg)
     shown = values[rows]
     image = ax.imshow(shown, aspect="auto", interpolation="nearest", **colors.scale_around_zero(1.0))
-    ax.set_yticks(range(len(rows)), [genes[i].replace("$", r"\$") for i in rows], fontsize="x-small")
+    ax.set_yticks(range(len(rows)), [_axes.plain(genes[i]) for i in rows], fontsize="x-small")
     ax.set_xticks(range(table.shape[1]), [_axes.wrap(str(name), 26) for name in table], rotation=90, fontsize="small")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
