@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -19,6 +21,10 @@ BETA, BETA_SQUARES, EPS = 0.9, 0.999, 1e-8  # of Adam, as proposed in its paper
 MIN_DECAY = 1e-8  # a learning rate that would fall by less stays
 RISE = 0.005  # of the loss at the start, beyond what steps about a minimum do
 READ_EVERY = 10  # iterations; on a GPU reading a number waits for all that is under way
+
+# A forked process has the parent's threads of OpenMP in name only, and waits for them for ever: it has one thread.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 Progress = Callable[[int, dict[str, float]], None]
 T = TypeVar("T")

@@ -71,7 +71,9 @@ def whole_or_nothing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         inside = str(error.filename or "").startswith(str(target.parent / begin))
         if inside or (error.filename is None and error.errno in NO_NAME):
-            error.filename, error.filename2 = str(named), None
+            error.filename = str(named)
+            if error.filename2 is not None:
+                del error.filename2  # of a place that is gone
         raise
 
 

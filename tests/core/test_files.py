@@ -129,6 +129,7 @@ def test_errors_name_the_file_that_was_meant(tmp_path):
         with pytest.raises(OSError, match="a.txt") as caught:
             write(path, "new")
         assert caught.value.filename == str(path)
+        assert "None" not in str(caught.value)
 
 
 def test_a_pipe_is_written_to(tmp_path):
