@@ -127,7 +127,7 @@ def as_collection(pathways: Pathways) -> GeneSetCollection:
     if isinstance(pathways, GeneSetCollection):
         return pathways
     if isinstance(pathways, (str, os.PathLike)):
-        if not Path(pathways).exists():
+        if not Path(pathways).expanduser().exists():
             msg = f"pathways={os.fspath(pathways)!r}: no such file. A string is taken as the path of a GMT file."
             raise FileNotFoundError(msg)
         return read_gmt(pathways)

@@ -44,7 +44,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
     'one\ntwo\n'
     """
     source = os.fspath(path)
-    data = Path(path).read_bytes()
+    data = Path(path).expanduser().read_bytes()
     if data.startswith(_GZIP_MAGIC):
         try:
             data = gzip.decompress(data)
