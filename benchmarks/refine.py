@@ -13,7 +13,7 @@ from defaults import DATA, auroc
 from sklearn.metrics import average_precision_score
 
 import pathwayae as pae
-from pathwayae.core.evidence import association
+from pathwayae.core.evidence import association, calls
 from pathwayae.core.evidence import refine as core
 from pathwayae.core.fdr import adjusted
 from pathwayae.core.trust import heldout
@@ -49,7 +49,7 @@ def wrong(call: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """Number of genes confirmed, added and dropped, and the share of wrong ones; NaN where there are none."""
     result = {}
     for name, mistake in {"confirmed": ~true, "added": ~true, "dropped": true}.items():
-        chosen = mistake[call == core.CALLS.index(name)]
+        chosen = mistake[call == calls.CALLS.index(name)]
         result |= {name: len(chosen), f"wrong {name}": float(chosen.mean()) if len(chosen) else np.nan}
     return result
 
@@ -162,10 +162,12 @@ def chance(prepared: association.Prepared, true: np.ndarray, mean: np.ndarray, s
         auc = heldout.held_out_auc(prepared, sets, strata=strata)
         test = heldout.against_chance(prepared, sets, auc, strata=strata)
         result = core.refine(association.association(prepared, sets), sets, covariates=seen)
-        code = core.calls(sets, result.posterior, evidence=result.evidence)
-        counts = {call: int((code == i).sum()) for i, call in enumerate(core.CALLS) if i}
-        below = {f"p ≤ {level}": float((test.pvalue <= level).mean()) for level in LEVELS}
         padj = adjusted(test.pvalue)
+        carried = padj <= 0.05
+        silent = calls.silent_share(test.pvalue, carried)
+        code = calls.calls(sets, result.posterior, evidence=result.evidence, carried=carried, silent=silent)
+        counts = {call: int((code == i).sum()) for i, call in enumerate(calls.CALLS) if i}
+        below = {f"p ≤ {level}": float((test.pvalue <= level).mean()) for level in LEVELS}
         rows[name] = below | {"called at FDR 5 %": float((padj <= 0.05).mean()), "annotated": int(sets.sum())} | counts
     return rows
 

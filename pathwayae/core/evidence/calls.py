@@ -11,8 +11,40 @@ CALLS = ("undecided", "confirmed", "added", "dropped")
 UNDECIDED, CONFIRMED, ADDED, DROPPED = range(4)
 
 
+def silent_share(pvalue: Floats, carried: NDArray[np.bool_]) -> float:
+    """Share to expect of pathways that no program stands behind, among those said to be carried by the cells.
+
+    ``π₀ · m · p / k``: the largest p-value of the k carried of m pathways, and the share π₀ of silent ones told from
+    the p-values above 0.5 (Storey 2002, 10.1111/1467-9868.00346; one more is counted than there are).
+
+    Parameters
+    ----------
+    pvalue
+        Of the pathways, NaN where they were not tested, shape (p,).
+    carried
+        Shape (p,).
+
+    Examples
+    --------
+    >>> silent_share(np.array([0.001, 0.01, 0.7, 0.9]), np.array([True, True, False, False]))
+    0.02
+    """
+    tested = pvalue[np.isfinite(pvalue)]
+    chosen = pvalue[carried]
+    if not len(chosen):
+        return 0.0
+    silent = min(len(tested), 2.0 * (1 + np.count_nonzero(tested > 0.5)))
+    return float(min(1.0, silent * chosen.max() / len(chosen)))
+
+
 def calls(
-    membership: NDArray[np.bool_], posterior: Floats, *, evidence: Floats | None = None, fdr: float = 0.05
+    membership: NDArray[np.bool_],
+    posterior: Floats,
+    *,
+    evidence: Floats | None = None,
+    fdr: float = 0.05,
+    carried: NDArray[np.bool_] | None = None,
+    silent: float = 0.0,
 ) -> NDArray[np.int8]:
     """Decide under a false-discovery rate: codes into ``CALLS``.
 
@@ -31,6 +63,12 @@ def calls(
         Log-likelihood ratio of the association, shape (g, p).
     fdr
         Expected share of wrong ones among the decisions of each kind, from 0 to 1.
+    carried
+        The cells carry the pathway, shape (p,): nothing is decided of others, and their genes belong to no family. By
+        default all.
+    silent
+        Share of the carried pathways that are silent all the same, :func:`silent_share`. A posterior holds for a
+        pathway with a program behind it, so a gene is confirmed or added wrongly with ``1 − (1 − silent) · posterior``.
 
     Returns
     -------
@@ -54,12 +92,14 @@ def calls(
     codes = np.full(membership.shape, UNDECIDED, dtype=np.int8)
     likely = posterior >= 0.5
     speaks = np.ones_like(posterior) if evidence is None else np.where(likely, evidence, -evidence)
+    decidable = (speaks > 0) if carried is None else (speaks > 0) & carried
+    wrong = 1.0 - (1.0 - silent) * posterior
     for code, family, error in (
-        (CONFIRMED, membership & likely, 1.0 - posterior),
-        (ADDED, ~membership & likely, 1.0 - posterior),
+        (CONFIRMED, membership & likely, wrong),
+        (ADDED, ~membership & likely, wrong),
         (DROPPED, membership & ~likely, posterior),
     ):
-        family = family & (speaks > 0)
+        family = family & decidable
         codes[family & (error <= _threshold(error[family], fdr))] = code
     return codes
 

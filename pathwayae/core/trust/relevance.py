@@ -22,7 +22,7 @@ from pathwayae.core.trust.coherence_loops import coherences
 
 MEAN_BINS = 10  # at most, of equal numbers of genes
 VARIANCE_BINS = 3  # within each bin of means
-BIN_GENES = 50  # genes per cell of the two, where nobody says how many bins
+BIN_GENES = 12  # genes per cell of the two, where nobody says how many bins
 FEWEST = 5  # genes per cell of the two, below which there is nothing to draw from
 TIE = 1e-9  # two coherences closer than this are the same set, added up in another order
 RIDGE = 1e-8  # relative to scores of unit length, so that the scores of twin components can be told apart

@@ -28,6 +28,7 @@ logger = logging.getLogger("pathwayae")
 
 Floats = NDArray[np.float64]
 N_RANDOM = 999  # random gene sets behind the p-values of held-out AUCs
+FEWEST_CELLS = 100  # beyond one per stratum: with fewer, more than the rate of the genes decided are wrong
 
 
 class _Weighed(NamedTuple):
@@ -75,7 +76,8 @@ def refine(
         is their strata within which genes are centred.
     fdr
         Share of wrong ones to expect among the genes confirmed, among those added and among those dropped, over all
-        pathways together; and among the pathways said to be carried by the cells. From 0 to 1.
+        pathways together; and among the pathways said to be carried by the cells. From 0 to 1. Genes are decided of in
+        pathways that are carried alone, and with 100 cells (more than there are strata) or more.
     random_state
         Seed of the folds of the held-out AUC and of the random sets it is compared with.
     progress
@@ -116,7 +118,7 @@ def refine(
     Warns
     -----
     pathwayae.DataWarning
-        If there is one donor or batch only, so that nothing tells donors apart.
+        If there is one donor or batch only, so that nothing tells donors apart, or too few cells to decide of genes.
 
     See Also
     --------
@@ -188,8 +190,13 @@ def _weigh(model: Fitted, data: AnyMoments, *, within: bool, fdr: float, random_
         bar.update()
         chance = heldout.against_chance(prepared, sets, auc, strata=strata, n_sets=N_RANDOM, random_state=random_state)
         bar.update()
+    carried = adjusted(chance.pvalue) <= fdr
+    silent = calls.silent_share(chance.pvalue, carried)
     call = np.zeros(member.shape, dtype=np.int8)
-    call[:, possible] = calls.calls(sets, result.posterior, evidence=result.evidence, fdr=fdr)
+    if _enough(data, within=within):
+        call[:, possible] = calls.calls(
+            sets, result.posterior, evidence=result.evidence, fdr=fdr, carried=carried, silent=silent
+        )
     columns = {
         "annotated_share": result.annotated_share,
         "false_share": result.false_share,
@@ -216,6 +223,17 @@ def _weigh(model: Fitted, data: AnyMoments, *, within: bool, fdr: float, random_
         call,
         report,
     )
+
+
+def _enough(data: AnyMoments, *, within: bool) -> bool:
+    """Whether there are cells enough to decide of genes; says so where not."""
+    free = data.n - (len(data.strata) if within else 1)
+    if free < FEWEST_CELLS:
+        warn(
+            f"{data.n} cells{f' in {len(data.strata)} strata' if within else ''} are too few to decide of genes, "
+            f"so all are undecided; {FEWEST_CELLS} cells more than there are strata are needed."
+        )
+    return free >= FEWEST_CELLS
 
 
 def _spread(values: Floats, possible: NDArray[np.bool_]) -> Floats:

@@ -77,7 +77,7 @@ def relevance(
         Number of random sets B of every pathway. *p*-values are at least ``1 / (n_null + 1)``, so many pathways need
         many; it is logged where their number stands in the way of ``padj ≤ 0.05``.
     n_bins
-        Number of bins of the mean to match in, each divided into three of the variance; by default at most 10, of 50
+        Number of bins of the mean to match in, each divided into three of the variance; by default at most 10, of 36
         genes or more each.
     random_state
         Seed of the random sets, of random folds and of the fits.

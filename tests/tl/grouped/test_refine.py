@@ -253,6 +253,23 @@ def test_a_donor_for_every_cell_leaves_nothing_to_weigh():
         pae.tl.refine(adata, sample_key="cell", progress=False)
 
 
+def test_nothing_is_decided_with_few_cells_or_where_a_pathway_is_not_carried():
+    few = make()[:101].copy()
+    pae.tl.refine(few, progress=False)
+    few = few[:100].copy()
+    with pytest.warns(pae.DataWarning, match="100 cells are too few to decide of genes"):
+        pae.tl.refine(few, progress=False)
+    assert not few.varm["pae_call"].any()
+    assert few.varm["pae_posterior"].any()
+    adata = pae.datasets.simulate(400, 300, 8, n_silent=8)
+    flat.fit(adata, "pathways", **FAST)
+    pae.tl.refine(adata, progress=False)
+    table = pae.get.refinement(adata, of="pathways")
+    silent = table[table["verdict"] == "not carried"]
+    assert len(silent) > 4
+    assert not silent[["n_confirmed", "n_added", "n_dropped"]].to_numpy().any()
+
+
 @pytest.mark.real
 def test_interferon_genes_taken_out_of_their_set_are_found_again(real_data):
     import scanpy as sc
