@@ -253,6 +253,7 @@ def test_a_donor_for_every_cell_leaves_nothing_to_weigh():
         pae.tl.refine(adata, sample_key="cell", progress=False)
 
 
+@pytest.mark.filterwarnings("ignore:.*pathways have a score that goes with")
 def test_nothing_is_decided_with_few_cells_or_where_a_pathway_is_not_carried():
     few = make()[:101].copy()
     pae.tl.refine(few, progress=False)
