@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
 from pathwayae.core.genesets import gmt
 from pathwayae.core.genesets.annotations import Annotations, read_annotations, read_gaf
 from pathwayae.core.genesets.collection import GeneSetCollection
+from pathwayae.core.genesets.genes import gene_names
 from pathwayae.core.genesets.hierarchy import Hierarchy
+from pathwayae.core.genesets.naming import misspelt
 from pathwayae.core.genesets.ontology import Ontology, read_obo
 from pathwayae.core.genesets.ontology_sets import from_ontology, hierarchy_of
 from pathwayae.core.genesets.reactome import read_reactome, rename_wikipathways
@@ -28,6 +31,7 @@ __all__ = [
     "as_collection",
     "from_ontology",
     "hierarchy_of",
+    "match_genes",
     "most_specific",
     "read_annotations",
     "read_gaf",
@@ -39,22 +43,34 @@ __all__ = [
     "weighted_membership",
 ]
 
+logger = logging.getLogger("pathwayae")
+
 Pathways: TypeAlias = GeneSetCollection | str | os.PathLike[str] | Mapping[str, Iterable[str]] | pd.DataFrame
 
 
-def read_gmt(path: str | os.PathLike[str], *, duplicates: Literal["error", "number"] = "error") -> GeneSetCollection:
-    """Read a GMT file, plain or gzipped.
+def read_gmt(
+    path: str | os.PathLike[str],
+    *,
+    duplicates: Literal["error", "number"] = "error",
+    description: bool | Literal["auto"] = "auto",
+) -> GeneSetCollection:
+    """Read a GMT file, or gene sets in JSON, XML, GMX or as a plain list of genes.
 
-    Fields are separated by tabs alone. Sets without genes are dropped and repeated genes of a set are kept once; one
-    warning counts both.
+    Files may be packed (gzip, bzip2, xz, or a zip archive of one file). In GMT fields are separated by tabs alone. Sets
+    without genes are dropped and repeated genes of a set are kept once; one warning counts both. ``GENE,1.0`` (Enrichr)
+    and ``GENE;d`` are weights of members, see :class:`GeneSetCollection`.
 
     Parameters
     ----------
     path
-        The file: one set per line, name, description and genes separated by tabs.
+        The file: one set per line, name, description and genes separated by tabs; or MSigDB's JSON or XML, a JSON
+        object name → genes, sets in columns (``.gmx``), or one gene per line (GRP; one set).
     duplicates
         Sets of the same name are never merged: ``"error"`` refuses them; ``"number"`` calls them ``NAME``, ``NAME_2``,
         ``NAME_3`` …, passing over names that exist already.
+    description
+        Whether the second column of a GMT file is a description (True) or a gene already (False). ``"auto"``: decided
+        from the whole file, which is logged, and warned of where it is a guess.
 
     Returns
     -------
@@ -76,7 +92,10 @@ def read_gmt(path: str | os.PathLike[str], *, duplicates: Literal["error", "numb
     if duplicates not in ("error", "number"):
         msg = f"duplicates={duplicates!r} is unknown. Choose 'error' or 'number'."
         raise ValueError(msg)
-    records = gmt.read(path)
+    if description not in (True, False, "auto"):
+        msg = f"description={description!r} is unknown. Choose True, False or 'auto'."
+        raise ValueError(msg)
+    records = gmt.read(path, description=description)
     kept = [record for record in records if record.genes]
     if not kept:
         msg = (
@@ -94,7 +113,7 @@ def read_gmt(path: str | os.PathLike[str], *, duplicates: Literal["error", "numb
     names = _numbered([record.name for record in kept])
     sets = {name: record.genes for name, record in zip(names, kept, strict=True)}
     collection = GeneSetCollection(sets, {name: rec.description for name, rec in zip(names, kept, strict=True)})
-    if problems := _problems(records, sets, collection):
+    if problems := _problems(records, sets):
         warn(f"{os.fspath(path)}: {'; '.join(problems)}")
     return collection
 
@@ -105,8 +124,9 @@ def as_collection(pathways: Pathways) -> GeneSetCollection:
     Parameters
     ----------
     pathways
-        A :class:`GeneSetCollection` (returned as it is), the path of a GMT file, a mapping of name → genes, or a long
-        table with the columns ``source`` and ``target``.
+        A :class:`GeneSetCollection` (returned as it is), the path of a file that :func:`read_gmt` reads, a mapping of
+        name → genes or of name → gene → weight, or a long table with the columns ``source``, ``target`` and, where it
+        has it, ``weight``.
 
     Returns
     -------
@@ -142,14 +162,44 @@ def as_collection(pathways: Pathways) -> GeneSetCollection:
     raise TypeError(msg)
 
 
-def _problems(
-    records: list[gmt.GeneSet], sets: Mapping[str, tuple[str, ...]], collection: GeneSetCollection
-) -> list[str]:
+def match_genes(pathways: Pathways, adata: Any, *, gene_symbols: str | None = None) -> GeneSetCollection:
+    """Write genes of pathways as the data write them: quotes, blanks, versions, letter case, glued names.
+
+    A gene that is in the data as it stands keeps its name; another gets the name of the one gene of the data that
+    differs from it in nothing else (``TP53`` → ``TP53_ENSG00000141510``, ``ENSG00000141510`` → ``ENSG00000141510.18``,
+    ``c1qa`` → ``C1QA``). Between human and mouse nothing is matched by letter case, since a name alike is not always an
+    orthologue; nor are dates (``1-Mar``), which can mean several genes. The log counts what was matched.
+
+    Parameters
+    ----------
+    pathways
+        What :func:`as_collection` takes.
+    adata
+        The data, or the names of their genes.
+    gene_symbols
+        Column of ``adata.var`` that holds the names of the genes; ``None`` for ``adata.var_names``.
+
+    Returns
+    -------
+    A new collection, with its descriptions and weights.
+
+    Examples
+    --------
+    >>> dict(match_genes({"T cells": ["CD3D", "CD2"]}, ["CD3D_ENSG00000167286", "CD2", "CD19"]))
+    {'T cells': ('CD3D_ENSG00000167286', 'CD2')}
+    """
+    collection = as_collection(pathways)
+    found = misspelt(collection.genes, gene_names(adata, gene_symbols))
+    logger.info("match_genes: %d of %d genes renamed (%s).", len(found.names), len(collection.genes), found.described)
+    return collection.map_genes(found.names, unmapped="keep") if found.names else collection
+
+
+def _problems(records: list[gmt.GeneSet], sets: Mapping[str, tuple[str, ...]]) -> list[str]:
     problems = []
     empty = [record.name for record in records if not record.genes]
     if empty:
         problems.append(f"{len(empty)} set(s) without genes dropped, e.g. {listed(empty)}")
-    repeats = {name: len(genes) - len(collection[name]) for name, genes in sets.items()}
+    repeats = {name: len(genes) - len(set(genes)) for name, genes in sets.items()}
     affected = [name for name, count in repeats.items() if count]
     if affected:
         problems.append(

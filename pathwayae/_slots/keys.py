@@ -69,6 +69,7 @@ def unexplained(key: str) -> dict[str, str]:
 
 # Entries of uns[key].
 PARAMS = "params"
+WEIGHTED = "weighted"  # of params: members have signs and sizes
 COMPONENT_NAMES = "component_names"
 N_PATHWAYS = "n_pathways"
 NORM = "norm"

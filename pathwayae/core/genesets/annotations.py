@@ -151,6 +151,9 @@ def read_annotations(
     gene: str | int = "gene",
     term: str | int = "term",
     evidence: str | int | None = None,
+    qualifier: str | int | None = None,
+    taxon_column: str | int | None = None,
+    taxon: int | str | None = None,
 ) -> Annotations:
     r"""Read a table with one row per gene and term.
 
@@ -162,6 +165,14 @@ def read_annotations(
         Their columns: names, if the first line of the file is a header, or positions from 0, if it has none.
     evidence
         Column of the evidence codes, if there is one.
+    qualifier
+        Column of the qualifiers; rows with NOT, which deny the annotation, are excluded and counted. By default a
+        column called ``qualifier``, in any letter case.
+    taxon_column
+        Column of the species; by default one called ``tax_id``, ``#tax_id`` or ``taxon``, in any letter case.
+    taxon
+        NCBI number of the species to keep, such as 9606 (``gene2go`` holds all species); several species without it are
+        warned of.
 
     Returns
     -------
@@ -191,13 +202,21 @@ def read_annotations(
         lines = table_lines(read_text(data), source, (), advice=advice)
         numbered = all(isinstance(column, int) for column in (gene, term))
         table = _frame(lines, header=None if numbered else 0)
-    columns: dict[str, str | int] = {"gene": gene, "term": term} | ({} if evidence is None else {"evidence": evidence})
+    qualifier = _named(table, qualifier, ("qualifier",))
+    taxon_column = _named(table, taxon_column, ("tax_id", "#tax_id", "taxon"))
+    if taxon is not None and taxon_column is None:
+        msg = f"{source}: taxon={taxon} needs a column of species. Name it with taxon_column=…: {list(table.columns)}."
+        raise ValueError(msg)
+    optional = {"evidence": evidence, "qualifier": qualifier, "taxon_column": taxon_column}
+    columns: dict[str, str | int] = {"gene": gene, "term": term}
+    columns |= {key: column for key, column in optional.items() if column is not None}
     for parameter, column in columns.items():
         if column not in table.columns:
             msg = f"{source}: {parameter}={column!r} is not a column: {list(table.columns)}. Name the right one."
             raise KeyError(msg)
     picked = pd.DataFrame({key: table[column].to_numpy() for key, column in columns.items()})
     report = {"read": len(picked)}
+    picked = _denied_and_foreign(picked, report, taxon, source)
     empty = (picked.isna() | (picked.astype("string").apply(lambda cells: cells.str.strip()) == ""))[["gene", "term"]]
     report["no gene or term"] = int(empty.any(axis=1).sum())
     picked = picked[~empty.any(axis=1)]
@@ -206,6 +225,37 @@ def read_annotations(
         msg = f"{source}: genes and terms must be strings, found {wrong[0]!r}. Convert them with astype(str)."
         raise ValueError(msg)
     return _finish(picked.drop_duplicates(), report, source)
+
+
+def _named(table: pd.DataFrame, column: str | int | None, usual: tuple[str, ...]) -> str | int | None:
+    """The column, or the one that has a usual name."""
+    if column is not None:
+        return column
+    return next((name for name in table.columns if isinstance(name, str) and name.strip().lower() in usual), None)
+
+
+def _denied_and_foreign(
+    picked: pd.DataFrame, report: dict[str, int], taxon: int | str | None, source: str
+) -> pd.DataFrame:
+    """Rows that are not denied by NOT, of one species."""
+    if "qualifier" in picked:
+        text = picked["qualifier"].fillna("").astype(str)
+        denied = text.str.upper().str.split(r"[|\s]+", regex=True).map(lambda words: "NOT" in words)
+        report["NOT"] = int(denied.sum())
+        picked = picked.assign(qualifier=text.where(text != "-", ""))[~denied]
+    if "taxon_column" not in picked:
+        return picked
+    species = picked.pop("taxon_column").astype(str).str.removeprefix("taxon:")
+    if taxon is not None:
+        own = species == str(taxon).removeprefix("taxon:")
+        if not own.any():
+            msg = f"{source}: no gene is of taxon={taxon}. The file has {_counts(species)}. Choose among these."
+            raise ValueError(msg)
+        report["taxon"] = int((~own).sum())
+        return picked[own]
+    if (n_taxa := species.nunique()) > 1:
+        warn(f"{source}: genes of {n_taxa} taxa are mixed: {_counts(species)}. Choose one with taxon=….")
+    return picked
 
 
 def identifier_kinds(genes: Iterable[str]) -> dict[str, int]:

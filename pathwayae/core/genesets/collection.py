@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -17,6 +15,9 @@ from pathwayae.core.genesets import membership as _membership
 from pathwayae.core.genesets import overlap as _overlap
 from pathwayae.core.genesets import redundancy as _redundancy
 from pathwayae.core.genesets import trim as _trim
+from pathwayae.core.genesets import weights as _weights
+from pathwayae.core.genesets.choice import chosen_names
+from pathwayae.core.notice import warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,20 +38,25 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     unites two collections and ``a & b`` keeps the sets of ``a`` whose names are in ``b``, each with the order and the
     descriptions of ``a`` first; a name with different genes in both is an error. ``b`` may be any mapping.
 
+    Members may have weights: their sign says whether a gene goes up with its set or down, as a repressed target of a
+    transcription factor does, their size how much it counts. Everything that changes sets carries them, or refuses.
+
     Parameters
     ----------
     sets
-        Name → genes.
+        Name → genes, or gene → weight; ``"CD14;d"`` and ``"CD14,-1.0"`` are weights too, ``"CD3D, CD3E"`` two genes.
     descriptions
         Name → description, for some or all names; the others get an empty one. By default those of `sets`, if it is
         a collection.
+    weights
+        Name → gene → weight, the others have 1, and names of genes as they stand. By default those in `sets`.
 
     Raises
     ------
     TypeError
         If a name or a gene is not a string, or a string stands where a list of genes is expected.
     ValueError
-        If a name or a gene is empty, or `descriptions` name an unknown set.
+        If a name or a gene is empty, a weight is 0 or not finite, or `descriptions` name an unknown set.
 
     Examples
     --------
@@ -63,7 +69,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     GeneSetCollection(1 set, 2 genes: 'T cells')
     """
 
-    __slots__ = ("_descriptions", "_sets")
+    __slots__ = ("_descriptions", "_sets", "_weights")
 
     # Tables about the sets: these functions take any mapping of sets, here the collection itself.
     overlap = _overlap.overlap
@@ -73,13 +79,20 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     report = _genes.report
     sets_per_gene = _genes.sets_per_gene
 
-    def __init__(self, sets: Mapping[str, Iterable[str]], descriptions: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        sets: Mapping[str, Iterable[str] | Mapping[str, float]],
+        descriptions: Mapping[str, str] | None = None,
+        weights: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
         if not isinstance(sets, Mapping):
             msg = f"sets must be a mapping of name → genes, found {type(sets).__name__}. Pass a dict."
             raise TypeError(msg)
         if descriptions is None:
             descriptions = sets.descriptions if isinstance(sets, GeneSetCollection) else {}
-        self._sets = {_genes.set_name(name): _membership.unique_genes(name, genes) for name, genes in sets.items()}
+        if weights is None and isinstance(sets, GeneSetCollection):
+            weights = sets.weights
+        self._sets, self._weights = _weights.read({_genes.set_name(name): sets[name] for name in sets}, weights)
         unknown = [name for name in descriptions if name not in self._sets]
         if unknown:
             msg = f"descriptions name {len(unknown)} set(s) that do not exist, e.g. {unknown[0]!r}. Drop them."
@@ -98,7 +111,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, GeneSetCollection):
             return NotImplemented
-        return tuple(self._sets.items()) == tuple(other._sets.items())
+        return tuple(self._sets.items()) == tuple(other._sets.items()) and self._weights == other._weights
 
     def __hash__(self) -> int:
         return hash(tuple(self._sets.items()))
@@ -107,9 +120,10 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         if not isinstance(other, Mapping):
             return NotImplemented
         right = other if isinstance(other, GeneSetCollection) else GeneSetCollection(other)
-        _overlap.refuse_conflicts(self, right)
+        self._refuse_conflicts(right)
         described = {name: right._descriptions[name] for name in right if not self._descriptions.get(name)}
-        return GeneSetCollection({**right, **self}, {**self._descriptions, **described}).select([*self, *right])
+        weights = {**right._weights, **self._weights}
+        return GeneSetCollection({**self, **right, **self}, {**self._descriptions, **described}, weights)
 
     def __ror__(self, other: object) -> GeneSetCollection:
         return GeneSetCollection(other) | self if isinstance(other, Mapping) else NotImplemented
@@ -118,7 +132,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         if not isinstance(other, Mapping):
             return NotImplemented
         right = other if isinstance(other, GeneSetCollection) else GeneSetCollection(other)
-        _overlap.refuse_conflicts(self, right)
+        self._refuse_conflicts(right)
         return self.select([name for name in self if name in right])
 
     def __repr__(self) -> str:
@@ -131,6 +145,11 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     def descriptions(self) -> Mapping[str, str]:
         """Name → description, empty where there is none; read-only."""
         return MappingProxyType(self._descriptions)
+
+    @property
+    def weights(self) -> Mapping[str, Mapping[str, float]]:
+        """Name → gene → weight of the sets in which some weight is not 1; read-only."""
+        return MappingProxyType({name: MappingProxyType(own) for name, own in self._weights.items()})
 
     @property
     def genes(self) -> tuple[str, ...]:
@@ -167,16 +186,8 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     def select(self, names: Iterable[str] | None = None, *, regex: str | None = None) -> GeneSetCollection:
         """Pick sets by their names or by a regular expression.
 
-        Parameters
-        ----------
-        names
-            The names to keep, in the order wanted.
-        regex
-            What to find in the names to keep (:func:`re.search`; ``"(?i)interferon"`` ignores the case).
-
-        Returns
-        -------
-        A new collection.
+        Give `names`, in the order wanted, or a `regex` to find in the names (:func:`re.search`; ``"(?i)interferon"``
+        ignores the case).
 
         Raises
         ------
@@ -191,26 +202,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         >>> list(pathways.select(regex="cells$")), list(pathways.select(["hypoxia"]))
         (['T cells', 'B cells'], ['hypoxia'])
         """
-        if (names is None) == (regex is None):
-            msg = "give either names or regex: the names of the sets to keep, or what to find in them."
-            raise ValueError(msg)
-        chosen = [names] if isinstance(names, str) else list(dict.fromkeys(names or ()))
-        if regex is not None:
-            try:
-                chosen = [name for name in self if re.search(regex, name)]
-            except re.error as error:
-                msg = f"regex={regex!r} is not a regular expression: {error}. re.escape(…) searches for it literally."
-                raise ValueError(msg) from error
-            if not chosen:
-                msg = (
-                    f"regex={regex!r} is found in none of {len(self)} set names. '(?i)' at its start ignores the case."
-                )
-                raise ValueError(msg)
-        if unknown := [name for name in chosen if name not in self._sets]:
-            near = difflib.get_close_matches(str(unknown[0]), self, n=3, cutoff=0.5)
-            hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
-            msg = f"{len(unknown)} name(s) are not in the collection, e.g. {unknown[0]!r}.{hint}"
-            raise KeyError(msg)
+        chosen = chosen_names(self, names, regex)
         return self._with({name: self._sets[name] for name in chosen})
 
     def merge_similar(
@@ -245,6 +237,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         >>> pathways.merge_similar(jaccard=0.6)
         GeneSetCollection(2 sets, 4 genes: 'T cells', 'B')
         """
+        _weights.refuse(self._weights, "merge_similar() unites genes, and weights of several sets make no one weight")
         new = _redundancy.merge_similar(self, self._descriptions, jaccard=jaccard, containment=containment, name=name)
         return GeneSetCollection(*new)
 
@@ -256,8 +249,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         Parameters
         ----------
         hierarchy, min_genes, jaccard
-            Hierarchy of the set names (of :func:`pathwayae.gs.hierarchy_of`); smaller sets go; from which Jaccard index
-            on sets are nearly the same.
+            Hierarchy of the set names (:func:`pathwayae.gs.hierarchy_of`); smaller sets go; nearly the same from here.
         how
             ``"informative"`` drops a set that is nearly the same as a kept one below it, ``"leaves"`` keeps the sets
             without others below them, ``"subtract"`` takes from each set the genes of the kept ones below it.
@@ -295,36 +287,34 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         >>> dict(GeneSetCollection({"T": ["CD3D", "TRAC"]}).map_genes({"CD3D": "Cd3d"}))
         {'T': ('Cd3d',)}
         """
-        return self._with(_genes.map_genes(self, mapping, unmapped=unmapped))
+        new = _genes.map_genes(self, mapping, unmapped=unmapped)
+        names = _genes.new_names(self.genes, mapping, keep=unmapped == "keep") if self._weights else {}
+        return GeneSetCollection(new, self._descriptions, _weights.renamed(self._weights, names))
 
     def identifiers(self) -> str:
         """Say what kind of gene identifiers the sets hold."""
         return _membership.guess_identifiers(self.genes)
 
     def to_dict(self) -> dict[str, list[str]]:
-        """Name → list of genes, as gseapy and others take it."""
+        """Name → list of genes, as gseapy and others take it; warns where weights are left behind."""
+        if self._weights:
+            warn(f"Weights of {len(self._weights)} set(s) are not in the dict of lists; to_frame() has them.")
         return {name: list(genes) for name, genes in self._sets.items()}
 
     def to_frame(self) -> pd.DataFrame:
-        """Long table for decoupler: ``source`` (set), ``target`` (gene), ``weight`` (1); sets without genes vanish."""
-        pairs = [(name, gene, 1.0) for name, genes in self._sets.items() for gene in genes]
-        return pd.DataFrame(pairs, columns=["source", "target", "weight"]).astype({"weight": float})
+        """Long table for decoupler: ``source`` (set), ``target`` (gene), ``weight``; sets without genes vanish."""
+        return _weights.frame(self._sets, self._weights)
 
     def to_gmt(self, path: str | os.PathLike[str]) -> None:
-        """Write a GMT file with the descriptions, as :func:`pathwayae.gs.write_gmt` does; gzipped for ``.gz``."""
-        gmt.write(path, [gmt.GeneSet(name, self._descriptions[name], genes) for name, genes in self._sets.items()])
+        """Write a GMT file with the descriptions, gzipped for ``.gz``; weights as Enrichr does, ``GENE,-1.0``."""
+        cells = _weights.cells(self._sets, self._weights)
+        gmt.write(path, [gmt.GeneSet(name, self._descriptions[name], genes) for name, genes in cells.items()])
 
     def membership(self, var_names: _membership.VarNames) -> _membership.Membership:
         """Lay the sets over the genes of a matrix, by name.
 
-        Parameters
-        ----------
-        var_names
-            Names of the genes of the matrix, each different, or the AnnData that has them.
-
-        Returns
-        -------
-        Matrix (genes × sets), names and a report of matched and lost genes.
+        `var_names` are names of the genes of the matrix, each different, or the AnnData that has them. Gives the
+        matrix (genes × sets, boolean, without weights), names and a report of matched and lost genes.
 
         Examples
         --------
@@ -344,9 +334,8 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         var_names
             Names of the genes of the matrix, each different, or the AnnData that has them.
         overlap
-            What to do with genes in several sets: ``"error"`` refuses them; ``"first"`` takes the first set in order;
-            ``"smallest"`` takes the one with the fewest genes in `var_names` (the first among equals);
-            ``"unassigned"`` gives -1; ``"ignore"`` gives NaN.
+            What to do with genes in several sets: refuse them (``"error"``), take the ``"first"`` set or the
+            ``"smallest"`` by genes in `var_names`, or give -1 (``"unassigned"``) or NaN (``"ignore"``).
         unannotated
             Value of the genes of no set: -1 (entropy only) or NaN (not regularised).
 
@@ -360,11 +349,14 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         >>> pathways.feature_classes(["CD19", "ACTB", "CD3D"])
         array([ 1., -1.,  0.])
         """
+        _weights.refuse(self._weights, "feature_classes() gives every gene a class, which has no sign and no size")
         matrix = self.membership(var_names).matrix
         return _membership.feature_classes(matrix, overlap=overlap, unannotated=unannotated)
 
     @classmethod
-    def from_frame(cls, df: pd.DataFrame, source: str = "source", target: str = "target") -> GeneSetCollection:
+    def from_frame(
+        cls, df: pd.DataFrame, source: str = "source", target: str = "target", *, weight: str | None = "weight"
+    ) -> GeneSetCollection:
         """Read a long table with one row per set and gene, as decoupler uses it.
 
         Parameters
@@ -375,6 +367,8 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
             Column of the set names.
         target
             Column of the genes.
+        weight
+            Column of the weights (mode of regulation, sign and size), where the table has it; None to leave it out.
 
         Returns
         -------
@@ -385,7 +379,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         KeyError
             If a column is missing.
         ValueError
-            If there are missing values.
+            If there are missing values, or a weight is 0, no number, or different for the same pair.
 
         Examples
         --------
@@ -394,7 +388,13 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         >>> dict(GeneSetCollection.from_frame(table))
         {'T': ('CD3D', 'CD3E'), 'B': ('CD19',)}
         """
-        return cls(_genes.read_frame(df, source, target))
+        sets = _genes.read_frame(df, source, target)
+        return cls(_weights.column(df, source, target, weight) if weight in df.columns else sets)
 
     def _with(self, sets: Mapping[str, Iterable[str]]) -> GeneSetCollection:
-        return GeneSetCollection(sets, {name: self._descriptions[name] for name in sets})
+        weights = {name: self._weights[name] for name in sets if name in self._weights}
+        return GeneSetCollection(sets, {name: self._descriptions[name] for name in sets}, weights)
+
+    def _refuse_conflicts(self, other: GeneSetCollection) -> None:
+        _overlap.refuse_conflicts(self, other)
+        _weights.refuse_conflicts(self._weights, other._weights, [name for name in self if name in other])

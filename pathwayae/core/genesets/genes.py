@@ -292,10 +292,7 @@ def map_genes(sets: Sets, mapping: GeneMap, *, unmapped: Unmapped = "drop") -> d
     if unmapped not in get_args(Unmapped):
         msg = f"unmapped={unmapped!r} is unknown. Choose one of {', '.join(map(repr, get_args(Unmapped)))}."
         raise ValueError(msg)
-    table: dict[str, list[str]] = {}
-    for old, new in _map_items(mapping):
-        if new not in table.setdefault(old, []):
-            table[old].append(new)
+    table = _table(mapping)
     genes = list(dict.fromkeys(gene for listed in sets.values() for gene in listed))
     lost = [gene for gene in genes if gene not in table]
     _check_mapped(genes, lost, table, unmapped)
@@ -319,6 +316,27 @@ def map_genes(sets: Sets, mapping: GeneMap, *, unmapped: Unmapped = "drop") -> d
         sum(bool(sets[name]) and not listed for name, listed in renamed.items()),
     )
     return renamed
+
+
+def new_names(genes: Iterable[str], mapping: GeneMap, *, keep: bool) -> dict[str, list[str]]:
+    """Gene → its new names, itself where it has none and is kept.
+
+    Examples
+    --------
+    >>> new_names(["CD3D", "CD2"], {"CD3D": "Cd3d"}, keep=True)
+    {'CD3D': ['Cd3d'], 'CD2': ['CD2']}
+    """
+    table = _table(mapping)
+    return {gene: table[gene] if gene in table else [gene] * keep for gene in genes}
+
+
+def _table(mapping: GeneMap) -> dict[str, list[str]]:
+    """Old name → new names, each once."""
+    table: dict[str, list[str]] = {}
+    for old, new in _map_items(mapping):
+        if new not in table.setdefault(old, []):
+            table[old].append(new)
+    return table
 
 
 def _map_items(mapping: GeneMap) -> Iterator[tuple[str, str]]:

@@ -8,10 +8,13 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pathwayae.core.files import whole_or_nothing
+from pathwayae.core.genesets.formats import parse_other
+from pathwayae.core.genesets.second_column import decide
 from pathwayae.core.genesets.textfile import read_text
+from pathwayae.core.notice import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,12 +47,14 @@ class GeneSet(NamedTuple):
     genes: tuple[str, ...]
 
 
-def parse(text: str | Iterable[str], source: str = "the text") -> list[GeneSet]:
+def parse(
+    text: str | Iterable[str], source: str = "the text", *, description: bool | Literal["auto"] = True
+) -> list[GeneSet]:
     r"""Turn GMT text into records.
 
     Only tabs separate fields, since names and descriptions hold blanks. Blank lines are skipped, blanks around a
-    field are removed, and empty gene cells (trailing tabs, mostly) are dropped and counted in the log. Repeated genes,
-    repeated names and sets without genes are kept as they are.
+    field are removed, and empty gene cells (trailing tabs, mostly) are dropped and counted in the log; lines that begin
+    with ``#`` and hold no tab are comments. Repeated genes, repeated names and sets without genes are kept as they are.
 
     Parameters
     ----------
@@ -57,6 +62,9 @@ def parse(text: str | Iterable[str], source: str = "the text") -> list[GeneSet]:
         The whole text, or its lines.
     source
         What the errors call it, usually a path.
+    description
+        Whether the second column is a description (else a gene); ``"auto"``: as
+        :func:`pathwayae.core.genesets.second_column.decide` finds, which is logged, and warned of where it is a guess.
 
     Returns
     -------
@@ -73,35 +81,60 @@ def parse(text: str | Iterable[str], source: str = "the text") -> list[GeneSet]:
     [GeneSet(name='T cells', description='markers of T cells', genes=('CD3D', 'CD3E'))]
     """
     lines = re.split(r"\r\n|\n|\r", text) if isinstance(text, str) else [line.rstrip("\r\n") for line in text]
-    sets: list[GeneSet] = []
-    n_empty = 0
+    rows: list[list[str]] = []
+    n_empty = n_comments = 0
     for number, line in enumerate(lines, start=1):
         bare = line.removeprefix("\ufeff") if number == 1 else line
         if not bare.strip():
             continue
-        if not sets:
+        if not rows:
             _refuse_html(bare, source, number)
-        record = _parse_line(bare, source, number)
-        n_empty += len(bare.split("\t")) - 2 - len(record.genes)
-        sets.append(record)
-    if not sets:
+        if bare.startswith("#") and "\t" not in bare:
+            n_comments += 1
+            continue
+        fields = _fields(bare, source, number)
+        n_empty += bare.count("\t") + 1 - len(fields)
+        rows.append(fields)
+    if not rows:
         msg = f"{source} is empty: no gene set in {len(lines)} line(s). Write or download the GMT file again."
         raise ValueError(msg)
     if n_empty:
         logger.info("%s: dropped %d empty gene cells (doubled or trailing tabs)", source, n_empty)
-    return sets
+    if n_comments:
+        logger.info("%s: skipped %d lines that begin with '#' and hold no tab", source, n_comments)
+    described = _is_description(rows, source) if description == "auto" else description
+    if described:
+        return [GeneSet(row[0], row[1], tuple(row[2:])) for row in rows]
+    return [GeneSet(row[0], "", tuple(gene for gene in row[1:] if gene)) for row in rows]
 
 
-def read(path: str | os.PathLike[str]) -> list[GeneSet]:
-    """Read a GMT file, plain or gzipped.
+def _is_description(rows: list[list[str]], source: str) -> bool:
+    """The decision on the second column, in the log, or in a warning where it is a guess."""
+    found = decide(rows)
+    what = "a description" if found.is_description else "a gene: the file has no descriptions"
+    logger.info("%s: the second column is %s (%s).", source, what, found.why)
+    if not found.is_sure:
+        msg = (
+            f"{source}: the second column is taken as {what} ({found.why}). If it is a description, pass "
+            "pae.gs.read_gmt(path, description=True); description=False says that this is right."
+        )
+        warn(msg)
+    return found.is_description
 
-    Compression is recognised by content, not by name. The text must be UTF-8; a byte-order mark and Windows line
-    ends are tolerated.
+
+def read(path: str | os.PathLike[str], *, description: bool | Literal["auto"] = "auto") -> list[GeneSet]:
+    """Read a GMT file, plain or compressed, or one of the other formats of gene sets.
+
+    Compression is recognised by content, not by name, and so is JSON, XML and a plain list of genes, see
+    :func:`pathwayae.core.genesets.formats.parse_other`. The text must be UTF-8; a byte-order mark and Windows line ends
+    are tolerated.
 
     Parameters
     ----------
     path
         The file.
+    description
+        As for :func:`parse`.
 
     Returns
     -------
@@ -120,7 +153,11 @@ def read(path: str | os.PathLike[str]) -> list[GeneSet]:
     ...     read(f"{folder}/sets.gmt.gz")
     [GeneSet(name='T cells', description='', genes=('CD3D', 'CD3E'))]
     """
-    return parse(read_text(path), os.fspath(path))
+    text, source = read_text(path), os.fspath(path)
+    other = parse_other(text, source)
+    if other is not None:
+        return [GeneSet(*record) for record in other]
+    return parse(text, source, description=description)
 
 
 def write(path: str | os.PathLike[str], sets: Iterable[GeneSet]) -> None:
@@ -157,7 +194,8 @@ def write(path: str | os.PathLike[str], sets: Iterable[GeneSet]) -> None:
         part.write_bytes(_compress(data) if Path(path).suffix == ".gz" else data)
 
 
-def _parse_line(line: str, source: str, number: int) -> GeneSet:
+def _fields(line: str, source: str, number: int) -> list[str]:
+    """Name, second field and all others that are not empty."""
     if "\t" not in line:
         msg = (
             f"{source}, line {number}: no tab in {_shorten(line)!r}. GMT fields (name, description, genes) are "
@@ -165,11 +203,11 @@ def _parse_line(line: str, source: str, number: int) -> GeneSet:
             "name → list of genes."
         )
         raise ValueError(msg)
-    name, description, *genes = (field.strip() for field in line.split("\t"))
+    name, second, *genes = (field.strip() for field in line.split("\t"))
     if not name:
         msg = f"{source}, line {number}: the gene set has no name: {_shorten(line)!r}. Name it in the first column."
         raise ValueError(msg)
-    return GeneSet(name, description, tuple(gene for gene in genes if gene))
+    return [name, second, *(gene for gene in genes if gene)]
 
 
 def _refuse_html(line: str, source: str, number: int) -> None:

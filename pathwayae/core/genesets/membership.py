@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from pathwayae.core.genesets.naming import advice as spelling
 from pathwayae.core.notice import listed
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def guess_identifiers(names: Iterable[str]) -> str:
     listed = [str(name) for name in names]
     if not listed:
         return "unknown"
-    kind, count = Counter(map(_kind, listed)).most_common(1)[0]
+    kind, count = Counter(map(identifier_kind, listed)).most_common(1)[0]
     if 2 * count <= len(listed):
         return "unknown"
     return "row numbers" if kind == "Entrez ids" and "0" in listed else kind
@@ -309,11 +310,18 @@ holds symbols with gene_symbols=….
     return (
         f"{n_found} of {len(wanted)} genes of the gene sets are in var_names ({len(present)} genes). The gene sets "
         f"hold {_describe(kinds[0])}, e.g. {listed(wanted)}; var_names hold {_describe(kinds[1])}, e.g. "
-        f"{listed(present)}. {_advice(*kinds, wanted, present)}"
+        f"{listed(present)}. {spelling(wanted, present) or _advice(*kinds, wanted, present)}"
     )
 
 
-def _kind(name: str) -> str:
+def identifier_kind(name: str) -> str:
+    """Kind of one identifier, as :func:`guess_identifiers` names kinds.
+
+    Examples
+    --------
+    >>> identifier_kind("Cd3d"), identifier_kind("a gene")
+    ('mouse symbols', 'unknown')
+    """
     if match := _ENSEMBL.fullmatch(name):
         return f"Ensembl gene ids ({_ENSEMBL_SPECIES.get(match[1], 'other species')})"
     if name.isascii() and name.isdigit():

@@ -24,6 +24,16 @@ logger = logging.getLogger("pathwayae")
 
 _USUAL = ("is_a", "part_of")
 _BULK = frozenset({"def", "synonym", "xref", "comment", "property_value", "created_by", "creation_date"})
+_CONDITION = re.compile(r"\{[^{}]*\bgci_(relation|filler)\s*=")
+_ADDRESS = re.compile(r"^https?://purl\.obolibrary\.org/obo/")
+_RELATIONS = {  # of the Relation Ontology, by their ids
+    "BFO:0000050": "part_of",
+    "BFO:0000051": "has_part",
+    "BFO:0000066": "occurs_in",
+    "RO:0002211": "regulates",
+    "RO:0002212": "negatively_regulates",
+    "RO:0002213": "positively_regulates",
+}
 _STANZA = re.compile(r"\[(\w+)\]")
 _STANZAS = ("header", "Term", "Typedef")
 _COLUMNS = ("name", "namespace", "obsolete", "replaced_by", "alt_ids", "subsets")
@@ -284,6 +294,7 @@ def _prepare(text: str, source: str) -> str:
     """Check the lines, drop the bulk (definitions, synonyms), and set stanzas apart, as obonet wants them."""
     kept = ["ontology: unnamed"]  # obonet writes to the root logger where the header names none
     seen: dict[str, int] = {}
+    n_conditional = 0
     stanza, start, has_id = "header", 0, True
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.strip()
@@ -300,7 +311,10 @@ def _prepare(text: str, source: str) -> str:
             raise ValueError(msg)
         if tag in _BULK or stanza not in _STANZAS:
             continue
-        kept.append(bare)
+        if tag in ("is_a", "relationship") and _CONDITION.search(value):
+            n_conditional += 1
+            continue
+        kept.append(_named_relation(bare) if tag in ("relationship", "id") else bare)
         if stanza == "Term" and tag == "id":
             _refuse_repeated(value.partition(" !")[0].strip(), seen, source, number)
             kept.append("stanza: yes")  # tells terms from parents that are only mentioned
@@ -309,7 +323,22 @@ def _prepare(text: str, source: str) -> str:
     if not seen:
         msg = f"{source}: no [Term] in the file, so it is not an ontology in OBO format. Give an OBO file."
         raise ValueError(msg)
+    if n_conditional:
+        logger.info("%s: left out %d relations that hold under a condition alone (gci_…)", source, n_conditional)
     return "\n".join(kept) + "\n"
+
+
+def _named_relation(line: str) -> str:
+    """``relationship: BFO:0000050 X``, as ROBOT writes it, under the name of the relation."""
+    tag, _, value = line.partition(":")
+    first, blank, rest = value.strip().partition(" ")
+    name = _RELATIONS.get(_ADDRESS.sub("", first).replace("_", ":", 1))
+    return line if name is None else f"{tag}: {name}{blank}{rest}"
+
+
+def _unescaped(text: str) -> str:
+    """A name without the escapes of OBO; those of white space are a blank."""
+    return re.sub(r"\\(.)", lambda match: " " if match[1] in "nWt" else match[1], text)
 
 
 def _refuse_repeated(term: str, seen: dict[str, int], source: str, line: int) -> None:
@@ -328,7 +357,7 @@ def _require_id(source: str, line: int, *, has_id: bool) -> None:
 def _terms(nodes: Mapping[str, Mapping[str, Any]], default: str) -> pd.DataFrame:
     rows = [
         (
-            re.sub(r"\\(.)", r"\1", data.get("name", "")),
+            _unescaped(data.get("name", "")),
             data.get("namespace", default),
             data.get("is_obsolete", "false") == "true",
             *(tuple(dict.fromkeys(data.get(tag, ()))) for tag in ("replaced_by", "alt_id", "subset")),

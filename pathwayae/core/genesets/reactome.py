@@ -204,7 +204,7 @@ def _from_dict(
 
 def _records(sets: str | os.PathLike[str], prefix: str) -> dict[str, gmt.GeneSet]:
     source = os.fspath(sets)
-    listed = gmt.read(sets)
+    listed = gmt.read(sets, description=True)
     records: dict[str, gmt.GeneSet] = {}
     for record in listed:
         if not record.description.startswith(prefix):

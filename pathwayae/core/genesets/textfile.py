@@ -1,25 +1,24 @@
-"""Text files, plain or gzipped: read whole, and checked line by line."""
+"""Text files, plain or compressed: read whole, and checked line by line."""
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pathwayae.core.genesets.compressed import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _SHOWN = 60
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    r"""Read a text file, plain or gzipped.
+    r"""Read a text file, plain or compressed (gzip, bzip2, xz, or a zip archive of one file).
 
-    Compression is recognised by content, not by name. The text must be UTF-8; a byte-order mark is dropped, and all
-    line ends become ``\n``.
+    Compression is recognised by content, not by name. The text must be UTF-8, or UTF-16 with a byte-order mark, as
+    Excel saves "Unicode text"; the mark is dropped, and all line ends become ``\n``.
 
     Parameters
     ----------
@@ -33,30 +32,29 @@ def read_text(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     ValueError
-        If the file is empty, a damaged gzip file, not UTF-8 or an HTML page.
+        If the file is empty, damaged, expands beyond measure, has NUL bytes, is not UTF-8 or an HTML page.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(f"{folder}/a.txt").write_bytes(b"one\r\ntwo\n")
     ...     read_text(f"{folder}/a.txt")
     'one\ntwo\n'
     """
     source = os.fspath(path)
-    data = Path(path).expanduser().read_bytes()
-    if data.startswith(_GZIP_MAGIC):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            msg = f"{source} is a damaged gzip file ({error}). Download it again."
-            raise ValueError(msg) from error
+    data = read_bytes(path)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         msg = f"{source}, line {line}: not UTF-8 text ({error.reason}). Save the file as UTF-8 text."
         raise ValueError(msg) from error
+    if (place := text.find("\x00")) >= 0:
+        line = text.count("\n", 0, place) + 1
+        msg = f"{source}, line {line}: holds a NUL byte, so it is no text file, or damaged. Save or download it again."
+        raise ValueError(msg)
     start = text[:200].lstrip().lower()
     if not start and not text.strip():
         msg = f"{source} is empty. Write or download the file again."

@@ -53,7 +53,8 @@ def fit(data: Data, membership: Weights, *, balance: bool, support: bool = False
     data
         Moments of standardised, centred cells, g genes, or the cells themselves.
     membership
-        Gene i belongs to pathway j, boolean, dense or sparse, shape (g, p).
+        Gene i belongs to pathway j where it is not 0, dense or sparse, shape (g, p): boolean, or the prior weight of a
+        member, negative for genes that go down with the pathway.
     balance
         Compare members with genes of like mean, see :func:`pathwayae.core.grouped.encoder.balanced`.
     support
@@ -64,7 +65,7 @@ def fit(data: Data, membership: Weights, *, balance: bool, support: bool = False
     -------
     Encoders have unit length but for what pathways share, see :func:`pathwayae.core.grouped.encoder.multiplicity`.
     """
-    member = sp.csc_array(membership, dtype=bool)
+    member = sp.csc_array(membership)
     prepared = prepare(data.gram)
     weights = member_weights(prepared, member)
     encoder = balanced_encoder(weights, expression_bins(data.mean)) if balance else Encoder(weights)
@@ -81,33 +82,37 @@ def fit(data: Data, membership: Weights, *, balance: bool, support: bool = False
 
 
 def member_weights(prepared: Prepared, member: sp.csc_array) -> sp.csc_array:
-    """``w_ij = max(ρ_ij, 0) + 0.4`` for the members: ρ the correlation of gene i with the score of the other members.
+    """``w_ij = a_ij (max(s_ij ρ_ij, 0) + 0.4)`` for the members, ρ the correlation with the score of the other members.
 
     The item–rest (corrected item–total) correlation of psychometrics (Guilford 1953, Educational and Psychological
     Measurement 13:87–93), of the genes' profiles, so that a noisy gene is not taken for an unrelated one; first with
     equal weights, then with those that came of it. A gene never speaks for itself, and the floor keeps a say for every
-    member. No gene gets more weight than all others together (in squares).
+    member. No gene gets more weight than all others together (in squares). The prior weight a_ij, 1 without any, has
+    the sign s_ij: of a gene that goes down with its pathway the negative counts, in ρ as in the score.
 
     Parameters
     ----------
     prepared
         Of :func:`pathwayae.core.evidence.association.prepare`.
     member
-        Shape (g, p), boolean.
+        Shape (g, p), boolean or prior weights.
 
     Returns
     -------
     Shape (g, p); nothing is stored of genes that are no members.
     """
     weights = member.astype(np.float64)
+    weights.eliminate_zeros()
     weights.sort_indices()
+    prior = weights.data.copy()
     for _ in range(STEPS):
-        weights.data = np.maximum(of_members(prepared.similarity, weights), 0.0) + FLOOR
+        along = of_members(prepared.similarity, weights) * np.sign(prior)
+        weights.data = prior * (np.maximum(along, 0.0) + FLOOR)
     squares = weights.data**2
     column = np.repeat(np.arange(weights.shape[1]), np.diff(weights.indptr))
     total = np.bincount(column, squares, minlength=weights.shape[1])
     rest = np.sqrt(np.maximum(total[column] - squares, 0.0))
-    weights.data = np.where(rest > 0, np.minimum(weights.data, rest), weights.data)
+    weights.data = np.where(rest > 0, np.clip(weights.data, -rest, rest), weights.data)
     return weights
 
 
@@ -121,16 +126,22 @@ def posterior(data: Data, membership: Weights, prepared: Prepared | None = None)
 
 
 def posteriors(data: Data, member: sp.csc_array, prepared: Prepared) -> Iterator[tuple[NDArray[np.bool_], Floats]]:
-    """Membership and its posterior of ``CHUNK`` pathways after the other, pathways × genes."""
+    """Membership and its posterior of ``CHUNK`` pathways after the other, pathways × genes.
+
+    With signs (of prior weights) the labels of the associations have them, and a member that goes down is evidence by
+    the negative of its association; the posterior of other genes is that they go up with the pathway.
+    """
     seen = visibility(prepared, data.mean, np.asarray(data.gram.diagonal()) * data.scale**2 / data.n)
     for first in range(0, member.shape[1], CHUNK):
-        sets = np.ascontiguousarray(member[:, first : first + CHUNK].toarray().T)
+        signs = np.sign(np.ascontiguousarray(member[:, first : first + CHUNK].toarray().T, dtype=np.float64))
+        sets = signs != 0
         size = sets.sum(axis=1)
         possible = (size > 0) & (size < sets.shape[1])
         result = sets.astype(np.float64)
         if possible.any():
-            some = np.ascontiguousarray(sets[possible])
-            result[possible] = posterior_alone(views_of(prepared, some.T), some, seen)
+            views = views_of(prepared, signs[possible].T)
+            views *= np.where(signs[possible] < 0, -1.0, 1.0)[:, None]
+            result[possible] = posterior_alone(views, np.ascontiguousarray(sets[possible]), seen)
         yield sets, result
 
 

@@ -96,8 +96,8 @@ def top_genes(
         One row per component and gene: ``component``, ``rank`` (from 1), ``gene`` (its name in the components, see
         the ``gene_symbols`` of the fit), ``loading``, ``member`` (whether the pathway names the gene); after draws of
         ``pae.tl.stability`` also ``low`` and ``high``, the ends of the 95 % interval of the loading. Ordered by
-        loading for components, by |loading| for free components, whose loadings have signs and which have no members;
-        ties by name.
+        loading for components, by |loading| where loadings have signs (free components, which have no members, and fits
+        with weights of members); ties by name.
 
     Raises
     ------
@@ -126,13 +126,14 @@ def top_genes(
     member = sparse.csc_array(lookup.plain(lookup.slot(adata, "varm", keys.membership(key), key)))
     used = np.isfinite(np.asarray(lookup.slot(adata, "var", keys.scale(key), key), dtype=float))
     labels = lookup.gene_names(adata, key).to_numpy(dtype=str)
+    weighted = bool(lookup.plain(lookup.fit_of(adata, key)[keys.PARAMS]).get(keys.WEIGHTED, False))
     ends = _ends(adata, key)
     places = {name: j for j, name in enumerate(lookup.component_names(adata, key))}
     chosen = component_names(adata, components, key=key)
     parts = []
     for j in (places[name] for name in chosen):
         loads = np.where(used, lookup.column(values, j), 0)
-        top = _largest(loads if j < n_pathways else np.abs(loads), labels, n_genes)
+        top = _largest(loads if j < n_pathways and not weighted else np.abs(loads), labels, n_genes)
         is_member = lookup.column(member, j)[top] > 0 if j < n_pathways else np.zeros(len(top), dtype=bool)
         columns = {"rank": np.arange(1, len(top) + 1), "gene": labels[top].astype(object), "loading": loads[top]}
         columns |= {"member": is_member} | {end: lookup.column(table, j)[top] for end, table in ends.items()}

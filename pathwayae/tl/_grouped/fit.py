@@ -24,6 +24,7 @@ from pathwayae.core.moments.gram_product import StandardizedCells
 from pathwayae.core.moments.moments import Moments
 from pathwayae.core.moments.sketch import Sketch
 from pathwayae.tl._grouped import batches, quality, seen, selection
+from pathwayae.tl._grouped import pathways as pathways_of
 from pathwayae.tl._grouped.prepare import Prepared, prepare
 from pathwayae.tl._grouped.settings import Asked, FitSettings, check, check_size, config_of, on_support, stored
 from pathwayae.tl._grouped.standardize import solver_of
@@ -99,7 +100,8 @@ def fit(
     pathways
         A :class:`~pathwayae.gs.GeneSetCollection`, the path of a GMT file, a dict name → genes, a long DataFrame
         with columns ``source`` and ``target``, or the key of a membership matrix in ``varm``. Genes are matched
-        by name.
+        by name. With weights (a column ``weight``, or name → gene → weight) the sign of a member is that of its
+        loading, so that a high score means less of it, and its size a factor of it.
     moments
         What :func:`pathwayae.pp.moments` read of these or of other cells; the matrix is then read for the scores
         alone, and where `adata` has no ``X`` there are no scores (those of an earlier fit are removed). Genes are
@@ -238,6 +240,7 @@ def fit(
     config = config_of(asked)
     cells = prepare(adata, pathways, asked, config.device)
     check_size(cells.data.n, len(cells.genes), len(cells.kept), asked)
+    pathways_of.refuse_weights(cells.membership, scores)
     config, n_free, paths = selection.choose(cells, config, asked)
     config = replace(config, support=on_support(asked, len(cells.genes), len(cells.kept) + n_free))
     problem = cells.problem(config)
@@ -254,6 +257,8 @@ def fit(
         keys.PATHWAYS: pd.concat([cells.kept, found.pathways], axis=1),
         keys.DROPPED: cells.dropped,
     }
+    if cells.membership.dtype != bool:
+        entries[keys.PARAMS][keys.WEIGHTED] = True
     if cells.batches is not None:
         entries[keys.BATCH_VARIANCE] = variance(cells.batches, cells.data, model.encoder, found.power, names)
     target = adata.copy() if copy else adata

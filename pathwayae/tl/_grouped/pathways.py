@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,15 @@ from numpy.typing import NDArray
 
 from pathwayae._slots import keys, lookup
 from pathwayae.core.genesets.membership import guess_identifiers, mismatch_message
+from pathwayae.core.genesets.naming import dates, misspelt
 from pathwayae.core.genesets.redundancy import redundancy
+from pathwayae.core.genesets.weights import matrix as weight_matrix
 from pathwayae.core.notice import listed, warn
 from pathwayae.gs import GeneSetCollection, as_collection
 
 logger = logging.getLogger("pathwayae")
+
+MISSPELT = 0.05  # of the genes of the pathways; more are a matter of spelling than the odd alias
 
 
 def collect(adata: AnnData, pathways: Any, names: NDArray[np.str_]) -> GeneSetCollection:
@@ -41,19 +46,23 @@ def _from_varm(adata: AnnData, name: str, names: NDArray[np.str_]) -> GeneSetCol
     for read in ("to_memory", "compute"):  # of a lazily read AnnData
         values = getattr(values, read)() if hasattr(values, read) else values
     fitted = [one for one in adata.uns if keys.membership(one) == name]
+    if fitted:
+        refuse_weighted(lookup.plain(lookup.fit_of(adata, fitted[0]).get(keys.PARAMS, {})), f"fit(pathways={name!r})")
     if isinstance(values, pd.DataFrame):
         columns = [str(column) for column in values.columns]
     elif fitted:
         columns = lookup.component_names(adata, fitted[0])[: values.shape[1]]
     else:
         columns = [f"pathway_{j + 1}" for j in range(values.shape[1])]
-    member = sp.csc_matrix(values) if sp.issparse(values) else sp.csc_matrix(np.asarray(values, dtype=float))
-    if not set(np.unique(member.data)) <= {0.0, 1.0}:
-        msg = f"adata.varm[{name!r}] must be a membership of True/False or 1/0; it holds other values."
+    member = sp.csc_matrix(values if sp.issparse(values) else np.asarray(values, dtype=float), dtype=float)
+    if not np.isfinite(member.data).all():
+        msg = f"adata.varm[{name!r}] must be a membership of True/False, 1/0 or weights; it holds NaN or infinity."
         raise ValueError(msg)
     member.eliminate_zeros()
-    genes = np.split(names[member.indices], member.indptr[1:-1])
-    return GeneSetCollection({own: tuple(members) for own, members in zip(columns, genes, strict=True)})
+    parts = [slice(a, b) for a, b in itertools.pairwise(member.indptr)]
+    genes = {own: tuple(names[member.indices[part]]) for own, part in zip(columns, parts, strict=True)}
+    values = {own: member.data[part].tolist() for own, part in zip(columns, parts, strict=True)}
+    return GeneSetCollection(genes, weights={own: dict(zip(genes[own], values[own], strict=True)) for own in genes})
 
 
 def check_matched(collection: GeneSetCollection, names: Collection[str]) -> None:
@@ -92,7 +101,8 @@ def choose(
 
     Returns
     -------
-    Membership (g × p, boolean), report of the pathways kept and report of the pathways dropped, with a reason.
+    Membership (g × p; boolean, or float64 with the signs and sizes of members where the collection has weights),
+    report of the pathways kept and report of the pathways dropped, with a reason.
     """
     membership = collection.membership(list(names))
     report = membership.report
@@ -111,6 +121,7 @@ def choose(
     dropped["reason"] = np.where(few[~keep], f"fewer than {min_genes} genes", f"more than {max_genes} genes")
     _report_constant(collection, dropped, min_genes, set(constant))
     kept = report[keep].reset_index(drop=True)
+    _warn_of_names(collection, names, constant)
     share = kept["n_matched"].sum() / kept["n_genes"].sum()
     if share < 0.1:
         msg = (
@@ -119,8 +130,48 @@ def choose(
         )
         warn(msg)
     member = membership.matrix[:, np.flatnonzero(keep)]
-    _say_how_redundant(member, kept["pathway"].tolist())
+    chosen = kept["pathway"].tolist()
+    _say_how_redundant(member, chosen)
+    weights = {name: own for name in chosen if (own := collection.weights.get(name))}
+    if weights:
+        member = weight_matrix(weights, chosen, names.tolist(), member)
+        n_down = int((member.data < 0).sum())
+        what = "%d of %d pathways have weights; %d of their members in the model go down with their pathway."
+        logger.info(what, len(weights), len(chosen), n_down)
     return member, kept, dropped
+
+
+def refuse_weights(membership: sp.csr_matrix, scores: str) -> None:
+    """Raise where a descent would take genes that go down with a pathway for genes that go up with it."""
+    if membership.dtype != bool and scores != "members":
+        msg = (
+            f"scores={scores!r} starts from memberships, which have neither signs nor sizes, and the pathways have "
+            'weights. Use scores="members", or give the pathways without weights (from_frame(table, weight=None)).'
+        )
+        raise ValueError(msg)
+
+
+def refuse_weighted(params: Mapping[str, Any], what: str) -> None:
+    """Raise where a tool knows members of a fit as equals alone, and the fit has weights of members."""
+    if params.get(keys.WEIGHTED, False):
+        msg = (
+            f"pae.tl.{what} takes the members of a pathway as equals, and this fit has weights of members (signs, "
+            "sizes), which would be left out. Fit again without them: GeneSetCollection.from_frame(table, weight=None)."
+        )
+        raise ValueError(msg)
+
+
+def _warn_of_names(collection: GeneSetCollection, names: NDArray[np.str_], constant: Collection[str]) -> None:
+    """Say so where many genes are only written otherwise in the data."""
+    found = misspelt(collection.genes, [*names, *constant])
+    if found.share >= MISSPELT:
+        warn(
+            f"{len(found.names):,} of {len(collection.genes):,} genes of the pathways ({found.share:.0%}) are in the "
+            f"data under another spelling ({found.described}) and are not used: pass "
+            "pae.gs.match_genes(pathways, adata) instead of the pathways."
+        )
+    for sentence in dates(collection.genes, names):
+        warn(sentence)
 
 
 def _say_how_redundant(member: sp.csr_matrix, names: list[str]) -> None:

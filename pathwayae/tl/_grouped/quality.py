@@ -104,8 +104,9 @@ def flags(
     table
         ``top_gene_share``, ``agreement`` and ``outside`` of each pathway.
     """
-    columns = membership.tocsc()
-    keys = pd.Series([np.sort(columns.indices[a:b]).tobytes() for a, b in itertools.pairwise(columns.indptr)])
+    columns = membership.tocsc().sorted_indices()
+    parts = [slice(a, b) for a, b in itertools.pairwise(columns.indptr)]
+    keys = pd.Series([columns.indices[part].tobytes() + columns.data[part].tobytes() for part in parts])
     found = {
         "constant": ~(power > CONSTANT),
         "collapsed": norm < COLLAPSED,

@@ -23,6 +23,7 @@ from pathwayae.core.moments.sketch import AnyMoments, Sketch
 from pathwayae.core.notice import warn
 from pathwayae.core.trust import heldout
 from pathwayae.tl._grouped.moments import moments_of
+from pathwayae.tl._grouped.pathways import refuse_weighted
 
 logger = logging.getLogger("pathwayae")
 
@@ -138,6 +139,7 @@ def refine(
     _checks.number("fdr", fdr, 0, 1)
     _checks.number("random_state", random_state, 0, integer=True)
     model = fitted(adata, key)
+    refuse_weighted(model.params, "refine")
     batch_key = batch_key or model.params.get("batch_key") or None
     within = sample_key is not None or batch_key is not None
     data = moments_of(adata, model, moments, sample_key=sample_key, batch_key=batch_key, progress=progress)

@@ -24,6 +24,7 @@ from pathwayae.core.moments.sketch import AnyMoments, Sketch, StandardizedSketch
 from pathwayae.core.notice import listed, warn
 from pathwayae.core.trust import relevance as core
 from pathwayae.tl._grouped.moments import left_out, moments_of, standardize
+from pathwayae.tl._grouped.pathways import refuse_weighted
 
 logger = logging.getLogger("pathwayae")
 
@@ -133,6 +134,7 @@ def relevance(
     """
     _check(n_folds=n_folds, n_null=n_null, n_bins=n_bins, random_state=random_state, progress=progress, copy=copy)
     model = fitted(adata, key)
+    refuse_weighted(model.params, "relevance")
     batch_key = model.params.get("batch_key") or None
     n_strata = _check_strata(adata, moments, sample_key or (batch_key if moments is None else None))
     strata = moments_of(

@@ -21,6 +21,7 @@ from pathwayae.core.moments.sketch import AnyMoments, Sketch
 from pathwayae.core.notice import warn
 from pathwayae.core.trust import selection
 from pathwayae.tl._grouped.moments import moments_of
+from pathwayae.tl._grouped.pathways import refuse_weighted
 from pathwayae.tl._grouped.prepare import Prepared
 from pathwayae.tl._grouped.settings import Asked
 
@@ -354,6 +355,7 @@ def _folds_of(
 
 
 def _design(held_out: AnyMoments, model: Fitted, random_state: int) -> selection.Design:
+    refuse_weighted(model.params, "n_extra_path")
     config = model.config(random_state=random_state)
     center, scale = bool(model.params["center"]), model.params["scale"] or None
     member = model.membership.toarray().astype(bool)

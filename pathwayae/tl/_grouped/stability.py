@@ -33,6 +33,7 @@ from pathwayae.core.moments.sketch import AnyMoments, Sketch
 from pathwayae.core.notice import warn
 from pathwayae.core.trust import stability as core
 from pathwayae.tl._grouped.moments import moments_of, standardize
+from pathwayae.tl._grouped.pathways import refuse_weighted
 
 logger = logging.getLogger("pathwayae")
 
@@ -129,6 +130,7 @@ def stability(
     """
     _check(adata, n_bootstrap, n_restarts, moments, sample_key, random_state)
     model = fitted(adata, key)
+    refuse_weighted(model.params, "stability")
     if n_restarts and model.params["scores"] == "members":
         msg = (
             f"n_restarts={n_restarts} starts a descent elsewhere, and scores='members' are computed in closed form. "

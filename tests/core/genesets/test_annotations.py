@@ -218,3 +218,28 @@ def test_real_table(real_data):
     found = read_annotations(real_data / "genesets" / "goa_human_2024-02-20_gene_go.tsv.gz", term="go_id")
     assert found.report == {"read": 252_037, "no gene or term": 0, "kept": 252_037}
     assert found.table["gene"].nunique() == 19_614
+
+
+GENE2GO = (
+    "#tax_id\tGeneID\tGO_ID\tEvidence\tQualifier\n"
+    "9606\t915\tGO:2\tIDA\tinvolved_in\n9606\t930\tGO:2\tIBA\tNOT involved_in\n"
+    "10090\t12500\tGO:2\tIDA\tinvolved_in\n9606\t931\tGO:3\tIDA\t-\n"
+)
+
+
+def test_gene2go_keeps_neither_denied_rows_nor_other_species(tmp_path):
+    path = tmp_path / "gene2go.gz"
+    path.write_bytes(gzip.compress(GENE2GO.encode()))
+    names = {"gene": "GeneID", "term": "GO_ID", "evidence": "Evidence"}
+    found = read_annotations(path, **names, taxon=9606)
+    assert found.table["gene"].tolist() == ["915", "931"]
+    assert found.report == {"read": 4, "NOT": 1, "taxon": 1, "no gene or term": 0, "kept": 2}
+    assert found.table["qualifier"].tolist() == ["involved_in", ""]
+    with pytest.warns(UserWarning, match=r"2 taxa are mixed: 9606 \(2\), 10090 \(1\)"):
+        assert read_annotations(path, **names).report["kept"] == 3
+    with pytest.raises(ValueError, match=r"no gene is of taxon=7227\. The file has 9606"):
+        read_annotations(path, **names, taxon=7227)
+    plain = pd.DataFrame({"gene": ["CD3D", "CD2"], "term": ["GO:1", "GO:1"], "q": ["", "NOT|part_of"]})
+    assert read_annotations(plain, qualifier="q").table["gene"].tolist() == ["CD3D"]
+    with pytest.raises(ValueError, match=r"taxon=9606 needs a column of species"):
+        read_annotations(plain, taxon=9606)

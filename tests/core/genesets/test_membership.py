@@ -162,10 +162,10 @@ def test_guess_identifiers():
         (ENTREZ, ENSEMBL, "Use the symbols version of the GMT, and name the column .* gene_symbols="),
         (ENSEMBL, HUMAN, "Use the symbols version of the gene sets"),
         (ENSEMBL, ENSEMBL_MOUSE, "species differ"),
-        (ENSEMBL, ["ENSG00000167286.3"], "versions after a dot"),
+        (ENSEMBL, ["ENSG00000167286.3"], r"another spelling \(versions 1;.*pae\.gs\.match_genes"),
         (HUMAN, ["0", "1", "2"], "The data have no gene names"),
         (HUMAN, MOUSE, r"\(2 names agree if case is ignored.*other species' collection.*orthologue table"),
-        (["CD3D", "TP53"], ["cd3d", "tp53", "actb"], "Only the case differs for 2 genes"),
+        (["CD3D", "TP53"], ["cd3d", "tp53", "actb"], r"another spelling \(letter case 2;.*pae\.gs\.match_genes"),
         (["CD3D", "TP53"], ["ACTB", "GAPDH"], "same species and naming"),
     ],
 )

@@ -311,3 +311,39 @@ def same(one: Ontology, other: Ontology) -> None:
     pd.testing.assert_frame_equal(one.edges, other.edges)
     assert one.graph == other.graph
     assert one.graph.names == other.graph.names
+
+
+ROBOT = r"""format-version: 1.2
+ontology: go
+
+[Term]
+id: GO:1
+name: cell\: a \{whole\}\, with\Wescapes
+
+[Term]
+id: GO:2
+name: nucleus
+relationship: BFO:0000050 GO:1 ! cell
+relationship: RO:0002211 GO:1
+
+[Term]
+id: GO:3
+name: conditional
+is_a: GO:1 {gci_relation="part_of", gci_filler="NCBITaxon:9606"} ! cell
+relationship: part_of GO:2 {gci_filler="NCBITaxon:9606", gci_relation="part_of"}
+is_a: GO:2 {is_inferred="true"} ! nucleus
+
+[Typedef]
+id: BFO:0000050
+name: part of
+"""
+
+
+def test_obo_as_robot_writes_it(caplog):
+    with caplog.at_level(logging.INFO, logger="pathwayae"):
+        found = parse_obo(ROBOT)
+    edges = found.edges.itertuples(index=False)
+    assert sorted(map(tuple, edges)) == [("GO:2", "part_of", "GO:1"), ("GO:3", "is_a", "GO:2")]
+    assert "left out 2 relations that hold under a condition alone" in caplog.text
+    assert found.terms.loc["GO:1", "name"] == "cell: a {whole}, with escapes"
+    assert "regulates" in set(parse_obo(ROBOT, relations=["is_a", "regulates"]).edges["relation"])

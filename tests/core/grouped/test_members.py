@@ -45,6 +45,32 @@ def test_weights_are_the_item_rest_correlations_of_profiles_in_a_naive_loop():
     np.testing.assert_allclose(members.member_weights(prepared, csc_array(sets)).toarray(), expected, atol=1e-10)
 
 
+def test_prior_weights_have_their_signs_in_a_naive_loop():
+    x, true = cells(g=90)
+    rng = np.random.default_rng(3)
+    prior = np.where(true, rng.choice([-1.0, 1.0], size=true.shape) * rng.uniform(0.5, 1.5, size=true.shape), 0.0)
+    prepared = prepare(np.cov(x.T), rank=20)
+    profiles = prepared.factors / np.linalg.norm(prepared.factors, axis=1, keepdims=True)
+    expected = prior.copy()
+    for _ in range(2):
+        before, expected = expected, np.zeros_like(expected)
+        for j in range(prior.shape[1]):
+            for i in np.flatnonzero(prior[:, j]):
+                rest = sum(before[m, j] * profiles[m] for m in np.flatnonzero(prior[:, j]) if m != i)
+                along = np.sign(prior[i, j]) * (profiles[i] @ rest) / np.linalg.norm(rest)
+                expected[i, j] = prior[i, j] * (max(along, 0.0) + 0.4)
+    np.testing.assert_allclose(members.member_weights(prepared, csc_array(prior)).toarray(), expected, atol=1e-10)
+
+
+def test_a_gene_turned_round_with_its_sign_is_the_same_gene():
+    x, true = cells()
+    sign = np.where(np.arange(len(true)) % 3 == 0, -1.0, 1.0)
+    plain, turned = fitted(x, true, balance=False), fitted(x * sign, true * sign[:, None], balance=False)
+    np.testing.assert_allclose(turned.weights, plain.weights * sign[:, None], atol=1e-8)
+    np.testing.assert_allclose(np.abs(turned.encoder), plain.encoder, atol=1e-8)
+    np.testing.assert_allclose(turned.loadings[true], (plain.loadings * sign[:, None])[true], atol=1e-8)
+
+
 def test_only_members_have_weights_and_the_encoder_is_their_balance():
     x, true = cells()
     found = fitted(x, true)
