@@ -17,6 +17,7 @@ from pathwayae.core.genesets import redundancy as _redundancy
 from pathwayae.core.genesets import trim as _trim
 from pathwayae.core.genesets import weights as _weights
 from pathwayae.core.genesets.choice import chosen_names
+from pathwayae.core.genesets.identifiers import guess_identifiers
 from pathwayae.core.notice import warn
 
 if TYPE_CHECKING:
@@ -137,9 +138,9 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
 
     def __repr__(self) -> str:
         names = [repr(name) for name in list(self)[:_SHOWN]] + ["…"] * (len(self) > _SHOWN)
-        sets = f"{len(self)} set{'s' * (len(self) != 1)}"
-        genes = f"{len(self.genes)} gene{'s' * (len(self.genes) != 1)}"
-        return f"{type(self).__name__}({sets}, {genes}{': ' * bool(names)}{', '.join(names)})"
+        counts = {"set": len(self), "gene": len(self.genes)}
+        sizes = ", ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in counts.items())
+        return f"{type(self).__name__}({sizes}{': ' * bool(names)}{', '.join(names)})"
 
     @property
     def descriptions(self) -> Mapping[str, str]:
@@ -293,7 +294,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
 
     def identifiers(self) -> str:
         """Say what kind of gene identifiers the sets hold."""
-        return _membership.guess_identifiers(self.genes)
+        return guess_identifiers(self.genes)
 
     def to_dict(self) -> dict[str, list[str]]:
         """Name → list of genes, as gseapy and others take it; warns where weights are left behind."""
@@ -313,8 +314,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
     def membership(self, var_names: _membership.VarNames) -> _membership.Membership:
         """Lay the sets over the genes of a matrix, by name.
 
-        `var_names` are names of the genes of the matrix, each different, or the AnnData that has them. Gives the
-        matrix (genes × sets, boolean, without weights), names and a report of matched and lost genes.
+        `var_names` are different names of genes, or an AnnData. Gives a boolean matrix (genes × sets), names, a report.
 
         Examples
         --------
@@ -389,7 +389,7 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         {'T': ('CD3D', 'CD3E'), 'B': ('CD19',)}
         """
         sets = _genes.read_frame(df, source, target)
-        return cls(_weights.column(df, source, target, weight) if weight in df.columns else sets)
+        return cls(sets if weight is None or weight not in df else _weights.column(df, source, target, weight))
 
     def _with(self, sets: Mapping[str, Iterable[str]]) -> GeneSetCollection:
         weights = {name: self._weights[name] for name in sets if name in self._weights}

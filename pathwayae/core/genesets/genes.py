@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import pandas as pd
 
 from pathwayae.core.genesets import membership
+from pathwayae.core.genesets.identifiers import guess_identifiers
 from pathwayae.core.notice import warn
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def report(sets: Sets, adata: Any, *, gene_symbols: str | None = None, min_genes
     table.loc[n_genes == 0, "reason"] = "no genes"
     table["lost"] = lost
     wanted = {gene for genes in sets.values() for gene in genes}
-    kinds = {membership.guess_identifiers(some) for some in (wanted, names)} - {"unknown"}
+    kinds = {guess_identifiers(some) for some in (wanted, names)} - {"unknown"}
     if wanted and (len(kinds) > 1 or not n_matched.any()):
         warn(membership.mismatch_message(sorted(wanted), names))
     return table
@@ -373,7 +374,7 @@ def _gene(gene: object) -> str:
 
 def _check_mapped(genes: list[str], lost: list[str], table: Mapping[str, Sequence[str]], unmapped: str) -> None:
     if genes and len(lost) == len(genes) and unmapped != "keep":
-        kinds = membership.guess_identifiers(genes), membership.guess_identifiers(table)
+        kinds = guess_identifiers(genes), guess_identifiers(table)
         some = ", ".join(map(repr, list(table)[:_EXAMPLES])) or "nothing"
         msg = (
             f"none of {len(genes)} genes is an old name of the mapping: the gene sets hold {kinds[0]}, e.g. "

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from pathwayae.core.genesets.identifiers import guess_identifiers
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -101,8 +103,6 @@ def _forms(name: str) -> Iterator[tuple[str, str]]:
 
 def _species_differ(wanted: list[str], present: list[str]) -> bool:
     """Whether one side is written as in human and the other as in mouse, nearly throughout."""
-    from pathwayae.core.genesets.membership import guess_identifiers
-
     kinds = {guess_identifiers(wanted), guess_identifiers(present)}
     same = len(set(wanted).intersection(present))
     return kinds == {"human symbols", "mouse symbols"} and same < 0.1 * min(len(wanted), len(present))

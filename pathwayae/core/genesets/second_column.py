@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from pathwayae.core.genesets.membership import identifier_kind
+from pathwayae.core.genesets.identifiers import identifier_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

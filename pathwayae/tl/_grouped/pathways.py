@@ -15,7 +15,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae._slots import keys, lookup
-from pathwayae.core.genesets.membership import guess_identifiers, mismatch_message
+from pathwayae.core.genesets.identifiers import guess_identifiers
+from pathwayae.core.genesets.membership import mismatch_message
 from pathwayae.core.genesets.naming import dates, misspelt
 from pathwayae.core.genesets.redundancy import redundancy
 from pathwayae.core.genesets.weights import matrix as weight_matrix
