@@ -43,7 +43,7 @@ def listed(names: Iterable[object], n_most: int = 3, *, quoted: bool = True) -> 
     >>> listed(["a", "b", "c"], 2)
     "'a', 'b' and 1 more"
     """
-    given = [repr(str(name)) if quoted else str(name) for name in names]
+    given = [repr(str(name)) if quoted else printable(str(name)) for name in names]
     more = f" and {len(given) - n_most} more" if len(given) > n_most else ""
     return (", ".join(given[:n_most]) or "none") + more
 

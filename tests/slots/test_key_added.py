@@ -60,3 +60,9 @@ def test_new_cells_get_such_words_too(cells):
     fits(cells, "pae")[0]()
     with pytest.raises(ValueError, match="cannot name slots"):
         pae.tl.transform(cells.copy(), cells, key_added="a/b", progress=False)
+
+
+def test_half_characters_in_names_of_sets_are_refused(cells):
+    with pytest.raises(ValueError, match="holds half a character"):
+        pae.tl.fit(cells, {"\ud800 set": SETS["first"]}, min_genes=3, progress=False)
+    assert not cells.uns

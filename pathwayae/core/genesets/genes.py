@@ -83,7 +83,7 @@ def set_name(name: object) -> str:
     TypeError
         If it is not a string.
     ValueError
-        If it is empty.
+        If it is empty, or holds a lone surrogate.
 
     Examples
     --------
@@ -95,8 +95,11 @@ def set_name(name: object) -> str:
         raise TypeError(msg)
     if not name.strip():
         msg = f"gene set names must not be empty, found {name!r}. Name the set."
-        raise ValueError(msg)
-    return str(name)
+    elif any("\ud800" <= one <= "\udfff" for one in name):
+        msg = f"gene set name {name!r} holds half a character, which no file can have. Read it in its own encoding."
+    else:
+        return str(name)
+    raise ValueError(msg)
 
 
 def resize(

@@ -108,7 +108,7 @@ def violin(
         _violins(one, cells.assign(score=scores[column].to_numpy(dtype=float)), beside, ticks, split=within is not None)
         one.set_xticks(range(len(ticks)), labels, rotation=90, fontsize="small")
         one.set(xlim=(-0.6, len(ticks) - 0.4), ylabel="score")
-        one.set_xlabel(str(within or groupby).replace("$", r"\$"))
+        one.set_xlabel(_axes.plain(within or groupby))
         _axes.head(one, name)
         _axes.bare(one)
     _say_groups(axes[0], beside if within is not None else [], groupby, sample_key)
@@ -273,11 +273,11 @@ def _say_groups(ax: Axes, groups: list[str], groupby: str, sample_key: str | Non
     ]
     if sample_key is not None:
         dot: dict[str, Any] = {"marker": "o", "markersize": 4, "color": "0.6", "markeredgecolor": "black"}
-        label = f"mean of a {sample_key}".replace("$", r"\$")
+        label = _axes.plain(f"mean of a {sample_key}")
         handles.append(Line2D([], [], linestyle="none", markeredgewidth=0.5, label=label, **dot))
     if handles:
         place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "alignment": "left"}
-        title = groupby.replace("$", r"\$") if groups else None
+        title = _axes.plain(groupby) if groups else None
         ax.legend(handles=handles, title=title, fontsize="small", title_fontsize="small", frameon=False, **place)
 
 
@@ -327,7 +327,7 @@ def _say_pathway(axes: list[Axes], pathway: str, color: dict[str, str], sample_k
     handles = [
         Line2D([], [], color=one, marker="o", markersize=3.5, label=_axes.wrap(name, 18)) for name, one in color.items()
     ]
-    words: dict[str, Any] = {"title": sample_key.replace("$", r"\$"), "fontsize": "small", "title_fontsize": "small"}
+    words: dict[str, Any] = {"title": _axes.plain(sample_key), "fontsize": "small", "title_fontsize": "small"}
     if own:
         figure = axes[0].figure.figure
         width = int((figure.get_figwidth() - 0.6) / 0.1)

@@ -132,7 +132,7 @@ def rank_pathways(
     ax.set_xticks(range(len(pairs)), below, rotation=90, fontsize="small")
     ax.set_yticks(range(len(rows)), left, fontsize="small")
     ax.set(xlim=(-0.6, len(pairs) - 0.4), ylim=(len(rows) - 0.4, -0.6))
-    ax.set_xlabel(str(params["within"] or params["groupby"]).replace("$", r"\$"))
+    ax.set_xlabel(_axes.plain(params["within"] or params["groupby"]))
     ax.tick_params(length=0)
     ax.grid(visible=True, color="0.92", linewidth=0.8)
     ax.set_axisbelow(True)
