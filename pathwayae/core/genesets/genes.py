@@ -67,16 +67,12 @@ def gene_names(adata: Any, gene_symbols: str | None = None) -> list[str]:
 
 
 def set_name(name: object) -> str:
-    """Check the name of a gene set.
+    """The name of a gene set, checked.
 
     Parameters
     ----------
     name
         The name.
-
-    Returns
-    -------
-    The name.
 
     Raises
     ------
