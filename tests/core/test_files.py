@@ -17,6 +17,7 @@ from pathwayae.core.files import whole_or_nothing
 WRITER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off for what runs in the background
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from pathwayae.core.files import whole_or_nothing
 with whole_or_nothing(sys.argv[1]) as part:
     part.write_text("half")

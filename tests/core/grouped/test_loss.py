@@ -262,6 +262,7 @@ def relative_loss(loadings, explicit, membership, config):
     return float(naive_loss(v, torch.tensor(explicit), membership, np.ones(len(loadings), bool), config)["loss"])
 
 
+@pytest.mark.filterwarnings("ignore:The loss rose")  # which is what is asked for
 @pytest.mark.parametrize(
     ("zero_norm", "scores"), [("feature", "projection"), ("component", "projection"), ("component", "least_squares")]
 )

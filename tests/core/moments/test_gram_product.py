@@ -277,7 +277,9 @@ def test_what_follows_a_fit_is_the_same_through_the_cells(monkeypatch, way):
         grouped.start(membership, 4, each, scores="projection", rng=np.random.default_rng(0))
         for each in (gram, operator)
     )
-    np.testing.assert_allclose(same, start, rtol=1e-11)
+    # Free columns come from eigenvectors, which either way finds to 1e-8, and the scale of all from all columns.
+    np.testing.assert_allclose(same, start, rtol=1e-6)
+    np.testing.assert_allclose(same[:, :3] / same[0, 0], start[:, :3] / start[0, 0], rtol=1e-11)
     free = components.residual_components(gram, start, 6)
     np.testing.assert_allclose(components.residual_components(operator, start, 6), free, rtol=0, atol=1e-8)
     every = np.column_stack([start, free])
