@@ -56,6 +56,8 @@ OF_OTHERS = {
     "latent_features": ((), {}),
     "latent_selectivity": ((), {}),
     "latent_sparsity": ((), {}),
+    "latent_ablation": ((), {}),
+    "sparse_ae_sweep": ((), {}),
 }
 
 
@@ -99,7 +101,12 @@ def others(adata):
     pae.tl.archetype_features(one)
     pae.tl.archetype_selection(one, range(2, 6), progress=False)
     pae.tl.sparse_ae(one, n_latents=64, progress=False)
-    for analysis in (lambda: pae.tl.latent_selectivity(one, "cell_type"), lambda: pae.tl.latent_sparsity(one)):
+    for analysis in (
+        lambda: pae.tl.latent_selectivity(one, "cell_type"),
+        lambda: pae.tl.latent_sparsity(one),
+        lambda: pae.tl.latent_ablation(one, progress=False),
+        lambda: pae.tl.sparse_ae_sweep(one, strengths=(4, 8, 16), n_latents=(32, 64), progress=False),
+    ):
         attempt(analysis)
     return one
 
