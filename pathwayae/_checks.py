@@ -13,6 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from pathwayae.core import gates
 from pathwayae.core.notice import listed
 
 if TYPE_CHECKING:
@@ -225,12 +226,7 @@ def slot_key(name: str, value: Any) -> None:
     if not isinstance(value, str):
         msg = f"{name}={value!r} must be text, not {type(value).__name__}; leave it out, or choose a word."
         raise TypeError(msg)
-    if not value.strip() or value != value.strip() or set(value) == {"."} or "/" in value or not value.isprintable():
-        msg = (
-            f"{name}={value!r} cannot name slots of a file: choose a word without '/', control characters and blanks "
-            "at its ends."
-        )
-        raise ValueError(msg)
+    gates.key(name, value)
     if value in TAKEN:
         msg = f"{name}={value!r} is what scanpy calls slots of its own; choose another word."
         raise ValueError(msg)

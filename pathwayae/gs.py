@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
+from pathwayae.core.gates import gated
 from pathwayae.core.genesets import gmt
 from pathwayae.core.genesets.annotations import Annotations, read_annotations, read_gaf
 from pathwayae.core.genesets.collection import GeneSetCollection
@@ -48,6 +49,7 @@ logger = logging.getLogger("pathwayae")
 Pathways: TypeAlias = GeneSetCollection | str | os.PathLike[str] | Mapping[str, Iterable[str]] | pd.DataFrame
 
 
+@gated(reads=("path",))
 def read_gmt(
     path: str | os.PathLike[str],
     *,
@@ -118,6 +120,7 @@ def read_gmt(
     return collection
 
 
+@gated(own=("pathways",))
 def as_collection(pathways: Pathways) -> GeneSetCollection:
     """Turn whatever holds gene sets into a collection.
 
@@ -162,6 +165,7 @@ def as_collection(pathways: Pathways) -> GeneSetCollection:
     raise TypeError(msg)
 
 
+@gated()
 def match_genes(pathways: Pathways, adata: Any, *, gene_symbols: str | None = None) -> GeneSetCollection:
     """Write genes of pathways as the data write them: quotes, blanks, versions, letter case, glued names.
 

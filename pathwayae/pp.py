@@ -19,6 +19,7 @@ from pathwayae._cells import cluster
 from pathwayae._cells import sources as _sources
 from pathwayae._cells import strata as _strata
 from pathwayae._cells.scale import far_from_zero
+from pathwayae.core.gates import gated
 from pathwayae.core.moments import accumulate as core
 from pathwayae.core.moments import stored
 from pathwayae.core.moments.accumulate_sketch import accumulator, bytes_of
@@ -36,6 +37,7 @@ FEW_CELLS = 50  # in fewer, log values may all happen to be whole numbers
 BLOCK_SHARE = 16  # a block takes at most this part of the memory, so that its copies stay far below it
 
 
+@gated(stores=("data",), memory=(1e-6, 1e9), target_sum=(1e-12, 1e15))
 def moments(
     data: Cells | Sequence[Cells],
     *,
@@ -196,6 +198,7 @@ def moments(
     return result
 
 
+@gated(reads=("path",))
 def read_moments(path: str | os.PathLike[str]) -> Moments | Sketch:
     """Read moments from a file, whether they are exact or a sketch.
 
@@ -251,7 +254,8 @@ def _columns(
     names = first.genes if genes is None else np.asarray(list(genes), dtype=str)
     if len(set(names)) != len(names) or not len(names):
         msg = (
-            f"genes must hold at least one name, and each once; got {len(names)}, {len(set(names))} of them different."
+            f"genes must hold at least one name, and each once; got {len(names)}, {len(set(names))} of them different: "
+            f"{listed(names)}."
         )
         raise ValueError(msg)
     if genes is None and join == "inner":

@@ -52,7 +52,7 @@ def test_duplicates_are_refused_by_default(write_text):
     path = write_text("A\t\tG1\nB\t\tG2\nA\t\tG3\n")
     with pytest.raises(ValueError, match=r"sets\.gmt: 1 set name.*: 'A'\. Pass duplicates=\"number\""):
         gs.read_gmt(path)
-    with pytest.raises(ValueError, match=r"duplicates='merge' is unknown\. Choose 'error' or 'number'"):
+    with pytest.raises(ValueError, match=r"duplicates='merge' is not known; choose one of 'error', 'number'"):
         gs.read_gmt(path, duplicates="merge")
 
 

@@ -326,9 +326,9 @@ def test_a_missing_chunk_of_a_dense_zarr_is_warned_of(cells: ad.AnnData, tmp_pat
 def test_what_is_no_data_is_refused(cells: ad.AnnData, tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="absent"):
         read(tmp_path / "absent.h5ad")
-    with pytest.raises(TypeError, match=r"data\[1\] is a ndarray"):
+    with pytest.raises(TypeError, match=r"data=<list of 2> must be .*ndarray"):
         read([cells, np.ones((3, 3))])
-    with pytest.raises(ValueError, match="list of data is empty"):
+    with pytest.raises(ValueError, match="empty"):
         read([])
     with pytest.raises(ValueError, match="is empty"):
         read(cells[:0])
@@ -342,7 +342,7 @@ def test_what_is_no_data_is_refused(cells: ad.AnnData, tmp_path) -> None:
         read(cells, sample_key="donor", n_folds=9)
     with pytest.raises(ValueError, match="each once"):
         read(cells, genes=["gene_1", "gene_1"])
-    with pytest.raises(TypeError, match="must be a list of names"):
+    with pytest.raises(TypeError, match="must be a list of text"):
         read(cells, genes="gene_1")
     with pytest.raises(ValueError, match="device='tpu9' is not a torch device"):
         read(cells, device="tpu9")

@@ -13,11 +13,13 @@ from pathwayae._report.gather import page
 from pathwayae._report.render import html
 from pathwayae._slots import keys, lookup
 from pathwayae.core.files import whole_or_nothing
+from pathwayae.core.gates import gated
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def report(
     adata: AnnData,
     path: str | os.PathLike[str],

@@ -226,7 +226,7 @@ def before_a_fit(adata: AnnData, name: str, part: str, what: str, call: str) -> 
     """A part of what was tried before a fit, which has an entry of ``uns`` of its own."""
     found = adata.uns.get(name)
     if not isinstance(found, Mapping) or part not in found:
-        msg = f"No {what} in adata.uns[{name!r}]: run pae.tl.{call} first."
+        msg = f"No {what} in adata.uns[{name!r}]: run pae.tl.{call} first, or pass its key=."
         raise KeyError(msg)
     return found[part]
 

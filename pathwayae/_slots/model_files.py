@@ -99,7 +99,7 @@ def read(path: str | os.PathLike[str]) -> AnnData:
     path = Path(path).expanduser()
     name = os.fspath(path)
     if not Path(path).is_file():
-        msg = f"There is no file {name}; write one with pae.models.save(adata, path)."
+        msg = f"path={str(name)!r}: there is no such file; write one with pae.models.save(adata, path)."
         raise FileNotFoundError(msg)
     again = "write it again with pae.models.save(adata, path)."
     try:

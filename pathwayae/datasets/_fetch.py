@@ -19,6 +19,7 @@ from urllib.parse import urljoin
 import pandas as pd
 
 from pathwayae.core.files import HOST, private_folder
+from pathwayae.core.gates import gated
 from pathwayae.core.notice import warn
 from pathwayae.datasets import _registry
 from pathwayae.datasets._registry import Card, File
@@ -37,6 +38,7 @@ EXPANDS = 1000  # times its size in a zip that a file may have
 BEGINS = {".gz": b"\x1f\x8b", ".zip": b"PK", ".h5ad": b"\x89HDF", ".h5": b"\x89HDF", ".obo": b"format-version"}
 
 
+@gated()
 def list(kind: str | None = None) -> pd.DataFrame:  # noqa: A001 reads as pae.datasets.list()
     """Return a table of the data sets and gene-set collections that :func:`fetch` knows.
 
@@ -79,6 +81,7 @@ def list(kind: str | None = None) -> pd.DataFrame:  # noqa: A001 reads as pae.da
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
 
 
+@gated()
 def fetch(name: str, *, progress: bool = True, update: bool = False) -> Path | dict[str, Path]:
     """Return the path of a data set or gene-set collection, downloaded if need be.
 

@@ -10,9 +10,12 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from pathwayae.core.gates import gated
+
 SMALLEST, LARGEST = 25, 59  # genes of a program or a silent set
 
 
+@gated(depth=(1e-3, 1e9), batch_effect=(0, 50), donor_effect=(0, 50))
 def simulate(
     n_cells: int = 3000,
     n_genes: int = 1000,

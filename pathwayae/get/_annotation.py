@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.get._common import component_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def annotation(
     adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT
 ) -> pd.DataFrame:

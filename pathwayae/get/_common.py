@@ -10,11 +10,13 @@ import pandas as pd
 
 from pathwayae._slots import keys, lookup
 from pathwayae._slots.names import find
+from pathwayae.core.gates import gated
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def component_names(
     adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT
 ) -> list[str]:
@@ -65,6 +67,7 @@ def component_names(
     return find(names, [components] if isinstance(components, str) else [str(name) for name in components])
 
 
+@gated()
 def scores(
     adata: AnnData,
     components: str | Sequence[str] | None = None,
@@ -118,6 +121,7 @@ def scores(
     return (values - values.mean()) / spread.where(varies, np.inf)
 
 
+@gated()
 def loadings(adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     """Return the loadings of the genes: of pathways, what latents add to genes, or expression at archetypes.
 
@@ -164,6 +168,7 @@ def _labelled(adata: AnnData, where: str, slot: str, components: str | Sequence[
     return lookup.table(adata, where, slot, key, chosen)
 
 
+@gated()
 def variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     """Return the share of the variance that each component explains on its own.
 
@@ -208,6 +213,7 @@ def variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     return table.join(sizes.reset_index(drop=True))
 
 
+@gated()
 def history(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     """Return the course of the fit.
 
@@ -245,6 +251,7 @@ def history(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis(index="iteration")
 
 
+@gated()
 def enrichment(
     adata: AnnData,
     components: str | Sequence[str] | None = None,

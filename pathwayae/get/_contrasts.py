@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.core.notice import listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def rank_pathways(
     adata: AnnData,
     *,

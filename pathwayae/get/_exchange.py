@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pathwayae._slots import keys, lookup, store
+from pathwayae.core.gates import gated
 from pathwayae.get._common import component_names, loadings, scores, variance
 from pathwayae.get._grouped.refinement import refined, refinement
 from pathwayae.get._grouped.trust import trust
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def to_obs(
     adata: AnnData,
     components: str | Sequence[str],
@@ -86,6 +88,7 @@ def to_obs(
     return columns
 
 
+@gated()
 def to_net(
     adata: AnnData,
     components: str | Sequence[str] | None = None,
@@ -193,6 +196,7 @@ def _refined(adata: AnnData, components: str | Sequence[str] | None, key: str) -
     return parts
 
 
+@gated()
 def to_anndata(adata: AnnData, *, key: str = keys.DEFAULT) -> AnnData:
     """Return cells × components as an AnnData, for the plots and rankings of scanpy and for decoupler.
 

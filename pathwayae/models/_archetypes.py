@@ -15,6 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
 from pathwayae import _checks
+from pathwayae.core import gates
 from pathwayae.core.archetypes import cells, classic, problem, profiles, simplex, solver
 from pathwayae.core.moments import gram_product
 from pathwayae.core.sparse import canonical
@@ -183,6 +184,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.logger_level = logger_level
         self.verbose_level = verbose_level
 
+    @gates.refit
     def fit(self, X: ArrayLike, y: Any = None, normalize: bool = False) -> Self:  # noqa: FBT001
         """Find the archetypes.
 
@@ -226,6 +228,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self._n_features_out = self.n_archetypes
         return self
 
+    @gates.refit
     def fit_transform(self, X: ArrayLike, y: Any = None, normalize: bool = False) -> Floats:  # noqa: FBT001
         """Fit and return the weights, shape (n_samples, n_archetypes), in the float type of X."""
         self.fit(X, y, normalize)

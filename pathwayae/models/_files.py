@@ -6,11 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from pathwayae._slots import keys, model_files
+from pathwayae.core.gates import gated
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def save(adata: AnnData, path: str | os.PathLike[str], *, key: str = keys.DEFAULT) -> None:
     """Write a fitted model to a file, without the cells.
 
@@ -48,6 +50,7 @@ def save(adata: AnnData, path: str | os.PathLike[str], *, key: str = keys.DEFAUL
     model_files.write(path, adata, key)
 
 
+@gated()
 def load(path: str | os.PathLike[str]) -> AnnData:
     """Read a model that :func:`save` wrote.
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
 from pathwayae import _checks
+from pathwayae.core import gates
 from pathwayae.core.grouped import components, loss
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.project import project
@@ -187,6 +188,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.dropout = dropout
         self.balance = balance
 
+    @gates.refit
     def fit(self, X: ArrayLike, y: Any = None, X_val: ArrayLike | None = None) -> Self:  # noqa: ARG002
         """Fit the loadings.
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import tqdm
 
 from pathwayae import _checks
+from pathwayae.core import gates
 from pathwayae.core.notice import warn
 from pathwayae.core.sparse import canonical
 from pathwayae.core.sparse_ae import network, training
@@ -197,6 +198,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         _checks.choice("kind", kind, tuple(CLASSIC))
         return cls(**{**CLASSIC_COMMON, **CLASSIC[kind], "held_out": 0.0, **parameters})
 
+    @gates.refit
     def fit(self, X: ArrayLike, y: Any = None) -> Self:  # noqa: ARG002
         """Train the network.
 

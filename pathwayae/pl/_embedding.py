@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _cells, _names, _points
 from pathwayae.pl._cells import LegendLoc, Palette
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@gated(percentiles=(0, 100))
 def embedding(
     adata: AnnData,
     color: str | Sequence[str],

@@ -15,6 +15,7 @@ from matplotlib.transforms import Bbox
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ WORDS = {"up": "genes up", "down": "genes down", "mixed": "genes mixed", "none":
 LARGEST = 150.0  # area of the largest dot in the legend, in points²
 
 
+@gated()
 def enrichment(
     adata: AnnData,
     components: str | Sequence[str] | None = None,
@@ -225,7 +227,10 @@ def _scale(table: pd.DataFrame, colors: _axes.Colors, *, own_map: bool) -> dict[
     if not asked and (table["method"] == "ora").all():
         limits = colors.scale(values.min(), max(values.max(), values.min() * 1.01))
         if limits["vmin"] <= 0:
-            msg = f"Odds ratios have a logarithmic scale: vmin must be above 0, got {colors.vmin}."
+            msg = (
+                "Odds ratios have a logarithmic scale: vmin and vmax must be above 0; got "
+                f"vmin={colors.vmin}, vmax={colors.vmax}."
+            )
             raise ValueError(msg)
         return {"cmap": colors.cmap, "norm": LogNorm(limits["vmin"], limits["vmax"])}
     if (values < 0).any():

@@ -13,6 +13,7 @@ from pathwayae import get
 from pathwayae._slots import keys, lookup
 from pathwayae._slots.groups import groups_of
 from pathwayae._slots.leading import leading
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes
 from pathwayae.pl._embedding import embedding
 from pathwayae.pl._grouped.loadings_heatmap import loadings_heatmap
@@ -35,6 +36,7 @@ VERDICTS = {  # of pae.get.trust, from good to bad
 }
 
 
+@gated(n_pathways=1)
 def overview(
     adata: AnnData,
     groupby: str | Sequence[str] | None = None,

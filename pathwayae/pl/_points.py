@@ -32,7 +32,7 @@ def name_of(adata: AnnData, basis: str) -> str:
     """
     name = basis if basis in adata.obsm else f"X_{basis}"
     if name not in adata.obsm:
-        msg = f"adata.obsm has no {basis!r}; found: {', '.join(map(repr, adata.obsm)) or 'none'}."
+        msg = f"basis={basis!r}: adata.obsm has no such embedding; found: {', '.join(map(repr, adata.obsm)) or 'none'}."
         raise KeyError(msg)
     return name
 

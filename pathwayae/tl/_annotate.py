@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pathwayae import _checks, get
 from pathwayae._slots import keys, lookup, store
 from pathwayae.core import annotation as core
+from pathwayae.core.gates import gated
 from pathwayae.core.notice import warn
 from pathwayae.tl._enrich import enrich
 
@@ -32,6 +33,7 @@ FEWEST = 5  # genes of a phase of the cell cycle that must be there
 Floats = NDArray[np.float64]
 
 
+@gated()
 def annotate_components(
     adata: AnnData,
     gene_sets: Any = None,

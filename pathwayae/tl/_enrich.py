@@ -14,6 +14,7 @@ from pathwayae._slots import keys, lookup, store
 from pathwayae.core.enrichment.ora import ora
 from pathwayae.core.enrichment.prerank import prerank
 from pathwayae.core.enrichment.tables import SIGNS
+from pathwayae.core.gates import gated
 from pathwayae.gs import as_collection
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["enrich"]
 logger = logging.getLogger("pathwayae")
 
 
+@gated(n_jobs=1)
 def enrich(
     adata: AnnData,
     gene_sets: Any,

@@ -14,6 +14,7 @@ from anndata import AnnData
 from pathwayae import _checks
 from pathwayae._cells import files
 from pathwayae._slots import keys, lookup, model_files
+from pathwayae.core.gates import gated
 from pathwayae.tl._archetypes.transform import add_weights
 from pathwayae.tl._grouped.transform import Cells, add_scores
 from pathwayae.tl._sparse_ae.transform import add_codes
@@ -21,6 +22,7 @@ from pathwayae.tl._sparse_ae.transform import add_codes
 MODELS = {keys.GROUPED: add_scores, keys.SPARSE_AE: add_codes, keys.ARCHETYPES: add_weights}
 
 
+@gated(own=("adata", "reference", "batch_key", "layer"), stores=("adata", "reference"))
 def transform(
     adata: Cells | Sequence[Cells],
     reference: Cells,
@@ -190,8 +192,8 @@ def transform(
 def _check(adata: Any, out: Any, *, copy: bool) -> None:
     if out is None and isinstance(adata, str | os.PathLike | list | tuple):
         msg = (
-            "Cells from files need a file for their scores: pass out='scores.zarr' or out='scores.parquet', or read "
-            "one file with anndata.read_h5ad and pass the AnnData."
+            f"adata={adata!r} names files, and their cells need a file for their scores: pass out='scores.zarr' or "
+            "out='scores.parquet', or read one file with anndata.read_h5ad and pass the AnnData."
         )
         raise ValueError(msg)
     if out is None and not isinstance(adata, AnnData):

@@ -228,7 +228,7 @@ def test_sizes_and_shares_out_of_range_are_refused_by_name():
         ({"missing": -0.1}, "missing=-0.1 is not a share"),
         ({"missing": 1.1}, "missing=1.1 is not a share"),
         ({"false": 2}, "false=2 is not a share"),
-        ({"false": float("nan")}, "false=nan is not a share"),
+        ({"false": float("nan")}, "false=nan is no finite number"),
         ({"depth": 0.0}, "depth"),
         ({"depth": -5.0}, "depth"),
         ({"depth": float("inf")}, "depth"),
@@ -237,9 +237,9 @@ def test_sizes_and_shares_out_of_range_are_refused_by_name():
         ({"n_silent": -1}, "n_silent=-1 is too small; at least 0"),
         ({"n_batches": 0}, "n_batches=0 is too small; at least 1"),
         ({"n_donors": 0}, "n_donors=0 is too small; at least 1"),
-        ({"batch_effect": -0.1}, "batch_effect=-0.1 is not a standard deviation"),
-        ({"donor_effect": float("nan")}, "donor_effect=nan is not a standard deviation"),
-        ({"random_state": -1}, "random_state=-1 is too small"),
+        ({"batch_effect": -0.1}, "batch_effect=-0.1 is out of range"),
+        ({"donor_effect": float("nan")}, "donor_effect=nan is no finite number"),
+        ({"random_state": -1}, "random_state=-1 is out of range"),
     ]:
         with pytest.raises(ValueError, match=message):
             simulate(**{"n_cells": 10, "n_genes": 120, "n_programs": 2, **arguments})

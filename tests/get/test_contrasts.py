@@ -58,7 +58,7 @@ def test_genes_come_in_the_order_of_their_pathways():
         ({"group": "c"}, ValueError, "group='c' was not compared; choose one of 'b'"),
         ({"within": "T"}, ValueError, "within='T' was not compared"),
         ({"max_padj": 2}, ValueError, "between 0 and 1"),
-        ({"of": "cells"}, ValueError, "of must be"),
+        ({"of": "cells"}, ValueError, "of='cells' is not known"),
         ({"key": "other"}, KeyError, "No fit"),
         ({"key_added": "markers"}, KeyError, "key_added='markers'"),
     ],

@@ -55,7 +55,7 @@ def test_what_is_no_group_is_refused_with_the_next_step(adata):
         ("none", ValueError, "No cell has a group"),
         ([], ValueError, "at least one"),
         (["cell_type", "cell_type"], ValueError, "none twice"),
-        ("typo", KeyError, "columns: 'cell_type'"),
+        ("typo", KeyError, "which has 'cell_type'"),
     ]:
         with pytest.raises(error, match=message):
             get.scores_by_group(adata, by)

@@ -131,7 +131,7 @@ def test_what_is_not_known_or_not_whole_is_refused(simple: ad.AnnData, tmp_path)
     np.savez(path, about=np.array([{"format": 1}], dtype=object))  # what only pickle reads
     with pytest.raises(ValueError, match="no whole file of a model"):
         pae.models.load(path)
-    with pytest.raises(FileNotFoundError, match=r"There is no file .*pae\.models\.save"):
+    with pytest.raises(FileNotFoundError, match=r"there is no such file.*pae\.models\.save"):
         pae.models.load(tmp_path / "nowhere.npz")
 
 

@@ -163,7 +163,7 @@ def test_embedding_mixes_components_columns_and_genes():
     assert [flat(ax.get_title()) for ax in axes] == [flat(PATHWAYS[0]), "cell_type", "depth", "GENE1"]
     assert axes[1].get_legend() is not None
     assert axes[3].collections[0].get_array().max() == adata.X[:, 1].max()
-    with pytest.raises(ValueError, match="at least one thing"):
+    with pytest.raises(ValueError, match="at least one entry"):
         pl.embedding(adata, [])
 
 

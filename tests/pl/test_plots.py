@@ -140,7 +140,7 @@ def test_scores_leave_out_cells_without_a_group(adata):
     adata.obs.loc[adata.obs["cell_type"] == "NK", "cell_type"] = np.nan
     ax = pl.scores(adata, "cell_type", show=False)
     assert ax.images[0].get_array().shape == (len(PATHWAYS), 3)
-    with pytest.raises(KeyError, match="columns: 'cell_type'"):
+    with pytest.raises(KeyError, match="which has 'cell_type'"):
         pl.scores(adata, "celltype", show=False)
     adata.obs["depth"] = 1.5
     with pytest.raises(ValueError, match="holds numbers"):

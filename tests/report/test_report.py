@@ -344,7 +344,7 @@ def test_what_is_refused(cells, tmp_path):
     out = tmp_path / "a.html"
     with pytest.raises(KeyError, match=r"pae\.tl\.fit"):
         pae.report(ad.AnnData(np.ones((3, 2))), out)
-    with pytest.raises(KeyError, match="no column 'nothing'"):
+    with pytest.raises(KeyError, match="groupby='nothing' is not a column"):
         pae.report(cells, out, groupby="nothing")
     with pytest.raises(KeyError, match="no basis 'tsne'"):
         pae.report(cells, out, basis="tsne")

@@ -63,7 +63,7 @@ def test_which_modality_is_asked_for(mdata):
         pae.tl.fit(mdata.mod["rna"], "pathways", mod="rna")
     with pytest.raises(TypeError, match=r"reference is a \w+; .*reference\.mod\['rna'\]"):
         pae.tl.transform(mdata.mod["rna"], mdata)
-    with pytest.raises(KeyError, match=r"This is a MuData: pass one of its modalities"):
+    with pytest.raises(TypeError, match=r"adata is a MuData; pass one of its modalities, such as mdata\.mod\['rna'\]"):
         pae.get.scores(mdata)
 
 

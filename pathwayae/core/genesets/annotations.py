@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pathwayae.core.gates import gated
 from pathwayae.core.genesets.textfile import read_text, table_lines
 from pathwayae.core.notice import warn
 
@@ -64,6 +65,13 @@ class Annotations:
         return f"{type(self).__name__}({shown})"
 
 
+@gated(
+    own=(
+        "evidence",
+        "exclude_evidence",
+    ),
+    reads=("path",),
+)
 def read_gaf(
     path: str | os.PathLike[str],
     *,
@@ -145,6 +153,7 @@ def read_gaf(
     return _finish(table, report, source)
 
 
+@gated(reads=("data",))
 def read_annotations(
     data: str | os.PathLike[str] | pd.DataFrame,
     *,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from pathwayae.core.gates import gated
 from pathwayae.core.genesets.hierarchy import Hierarchy
 from pathwayae.core.genesets.textfile import read_text
 from pathwayae.core.notice import listed, warn
@@ -143,6 +144,7 @@ class Ontology:
         return members
 
 
+@gated(own=("relations",), reads=("path",))
 def read_obo(
     path: str | os.PathLike[str],
     *,

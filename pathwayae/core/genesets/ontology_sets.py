@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pandas as pd
 
+from pathwayae.core.gates import gated
 from pathwayae.core.genesets import propagate
 from pathwayae.core.genesets.annotations import Annotations, read_annotations, read_gaf
 from pathwayae.core.genesets.collection import GeneSetCollection
@@ -30,6 +31,7 @@ _SHORT = {"BP": "biological_process", "MF": "molecular_function", "CC": "cellula
 _TOKEN = re.compile(r"[^\s()\[\]{}%|;,]+")
 
 
+@gated(own=("ontology", "annotations", "roots", "slim", "namespace"), reads=("ontology", "annotations"))
 def from_ontology(
     ontology: Ontology | str | os.PathLike[str],
     annotations: Annotations | Sets | pd.DataFrame | str | os.PathLike[str],
@@ -150,6 +152,7 @@ def term_ids(collection: Sets, ontology: Ontology | str | os.PathLike[str]) -> d
     return found
 
 
+@gated(own=("collection", "ontology"), reads=("ontology",))
 def hierarchy_of(collection: Sets, ontology: Ontology | str | os.PathLike[str]) -> Hierarchy:
     r"""Give gene sets the hierarchy of the terms they stand for.
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from pathwayae.core.gates import gated
 from pathwayae.core.genesets import gmt, ontology
 from pathwayae.core.genesets.collection import GeneSetCollection
 from pathwayae.core.genesets.textfile import read_text, table_lines
@@ -72,6 +73,7 @@ def parse_wikipathways(name: str) -> WikiPathway | None:
     return WikiPathway(**{key: value.strip() for key, value in match.groupdict().items()}) if match else None
 
 
+@gated()
 def rename_wikipathways(collection: GeneSetCollection, *, name: str = "{id} {name}") -> GeneSetCollection:
     """Give sets of a WikiPathways GMT short names; the id becomes the description.
 
@@ -119,6 +121,7 @@ def rename_wikipathways(collection: GeneSetCollection, *, name: str = "{id} {nam
     return GeneSetCollection(sets, descriptions)
 
 
+@gated(reads=("sets", "relations", "names"))
 def read_reactome(
     sets: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
     relations: str | os.PathLike[str] | None = None,

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from pathwayae.core.gates import gated
 from pathwayae.core.genesets import membership, propagate
 from pathwayae.core.genesets.collection import GeneSetCollection
 from pathwayae.core.genesets.hierarchy import check_hierarchy
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pathwayae")
 
 
+@gated(
+    own=(
+        "collection",
+        "hierarchy",
+    )
+)
 def most_specific(collection: Sets, hierarchy: Hierarchy) -> GeneSetCollection:
     """Keep a gene only in those of its sets below which no other set holds it.
 
@@ -70,6 +77,13 @@ def most_specific(collection: Sets, hierarchy: Hierarchy) -> GeneSetCollection:
     return GeneSetCollection(sets, collection.descriptions)
 
 
+@gated(
+    own=(
+        "collection",
+        "hierarchy",
+        "unannotated",
+    )
+)
 def specific_classes(
     collection: Sets,
     hierarchy: Hierarchy,
@@ -124,6 +138,14 @@ def specific_classes(
     return classes
 
 
+@gated(
+    own=(
+        "annotations",
+        "ontology",
+        "collection",
+    ),
+    reads=("ontology",),
+)
 def weighted_membership(
     annotations: Annotations,
     ontology: Ontology | str | os.PathLike[str],

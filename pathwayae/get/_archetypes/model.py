@@ -8,6 +8,7 @@ import pandas as pd
 
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 OF = ("profiles", "coordinates", "cells")
 
 
+@gated()
 def archetypes(
     adata: AnnData,
     *,

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.get._common import significant
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def archetype_selection(adata: AnnData, *, key: str = keys.ARCHETYPES) -> pd.DataFrame:
     """Return how well several numbers of archetypes do.
 
@@ -52,6 +54,7 @@ def archetype_selection(adata: AnnData, *, key: str = keys.ARCHETYPES) -> pd.Dat
     return table
 
 
+@gated()
 def archetype_trust(
     adata: AnnData, *, of: Literal["archetypes", "shape"] = "archetypes", key: str = keys.ARCHETYPES
 ) -> pd.DataFrame:
@@ -94,6 +97,7 @@ def archetype_trust(
     return table
 
 
+@gated()
 def archetype_features(
     adata: AnnData,
     archetypes: str | Sequence[str] | None = None,
@@ -157,6 +161,7 @@ def archetype_features(
     return table.reset_index(drop=True)
 
 
+@gated()
 def archetype_groups(
     adata: AnnData, groupby: str | None = None, *, max_padj: float | None = None, key: str = keys.ARCHETYPES
 ) -> pd.DataFrame:

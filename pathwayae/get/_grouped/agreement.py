@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from pathwayae._slots import keys, lookup, model_files
+from pathwayae.core.gates import gated
 from pathwayae.core.notice import listed
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathwayae._slots.grouped import Fitted
 
 
+@gated(stores=("adata", "other"))
 def compare(
     adata: AnnData | str | os.PathLike[str],
     other: AnnData | str | os.PathLike[str],

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def batch_variance(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     r"""Return the share of the variance of each score between batches, before and after their means were taken off.
 

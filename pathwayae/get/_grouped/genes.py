@@ -11,6 +11,7 @@ from scipy import sparse
 
 from pathwayae._slots import keys, lookup
 from pathwayae._slots.groups import groups_of
+from pathwayae.core.gates import gated
 from pathwayae.get._common import component_names
 from pathwayae.get._grouped.stability import top_genes
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@gated()
 def gene(adata: AnnData, gene: str, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     """Return the loadings of one gene on all components.
 
@@ -77,6 +79,7 @@ def gene(adata: AnnData, gene: str, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     return table.sort_values("loading", key=np.abs, ascending=False, kind="stable", ignore_index=True)
 
 
+@gated()
 def similarity(
     adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT
 ) -> pd.DataFrame:
@@ -124,6 +127,7 @@ def similarity(
     return pd.DataFrame(cosine, index=chosen, columns=chosen)
 
 
+@gated()
 def leading_genes(
     adata: AnnData,
     component: str,
@@ -202,7 +206,7 @@ def _place(adata: AnnData, gene: str, key: str) -> int:
         lower = {name.lower(): name for name in symbols}
         close = difflib.get_close_matches(str(gene).lower(), lower, n=3, cutoff=0.4)
         hint = f"; closest: {', '.join(repr(lower[name]) for name in close)}" if close else ""
-        msg = f"adata has no gene {gene!r}{hint}."
+        msg = f"gene={gene!r}: adata has no such gene{hint}."
         raise KeyError(msg)
     found = found[used[found]]
     if len(found) != 1:

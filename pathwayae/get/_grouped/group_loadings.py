@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.core.notice import listed
 from pathwayae.get._common import significant
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def group_loadings(
     adata: AnnData,
     pathways: str | Sequence[str] | None = None,

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from pathwayae._slots import keys
 from pathwayae._slots.groups import groups_of
+from pathwayae.core.gates import gated
 from pathwayae.get._common import component_names, scores
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ N_AT_ONCE = 256  # components whose scores are taken as float64
 VARIES = 1e-6  # of the largest score: a smaller spread is rounding of float32
 
 
+@gated()
 def scores_by_group(
     adata: AnnData,
     groupby: str | Sequence[str],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 UNLIKE = 0.99
 
 
+@gated()
 def missing_genes(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     r"""Return what the new cells lack of each pathway: genes, and the share of the score's squared weights.
 
@@ -54,6 +56,7 @@ def missing_genes(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     return lookup.analysis(adata, key, keys.GROUPED, keys.MISSING_GENES, "transform(adata, reference)")
 
 
+@gated()
 def unexplained(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     r"""Return how much of each new cell the model leaves unexplained, next to the cells of the fit.
 

@@ -12,6 +12,7 @@ from scipy.special import expit
 
 from pathwayae._slots import keys, lookup
 from pathwayae.core.evidence.calls import CALLS
+from pathwayae.core.gates import gated
 from pathwayae.core.genesets.collection import GeneSetCollection
 from pathwayae.get._common import component_names
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def refinement(
     adata: AnnData,
     pathways: str | Sequence[str] | None = None,
@@ -133,6 +135,7 @@ def _of_pathways(adata: AnnData, pathways: str | Sequence[str] | None, key: str)
     return table.set_index("pathway").loc[_chosen(adata, pathways, key)].reset_index()
 
 
+@gated()
 def refined(
     adata: AnnData,
     *,

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from pathwayae._slots import keys, lookup
 from pathwayae.core import groups
+from pathwayae.core.gates import gated
 from pathwayae.get import _common
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 N_AT_ONCE = 256  # pathways whose scores are taken as float64
 
 
+@gated()
 def theta_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     """Return held-out error and recovery of hidden members along a path of θ.
 
@@ -52,6 +54,7 @@ def theta_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     return _path(adata, key, keys.THETA_PATH, "theta")
 
 
+@gated()
 def n_extra_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     """Return the variance of held-out cells by number of free components.
 
@@ -83,6 +86,7 @@ def n_extra_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     return _path(adata, key, keys.N_EXTRA_PATH, "n_extra")
 
 
+@gated()
 def free_components(
     adata: AnnData, *, batch_key: str | Sequence[str] | None = None, n_genes: int = 5, key: str = keys.DEFAULT
 ) -> pd.DataFrame:

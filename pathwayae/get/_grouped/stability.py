@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.get._common import component_names
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@gated()
 def stability(
     adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT
 ) -> pd.DataFrame:
@@ -73,6 +75,7 @@ def stability(
     return table.reset_index(drop=True)
 
 
+@gated()
 def top_genes(
     adata: AnnData, components: str | Sequence[str] | None = None, *, n_genes: int = 10, key: str = keys.DEFAULT
 ) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.get._common import component_names, variance
 from pathwayae.get._grouped.stability import top_genes
 
@@ -33,6 +34,7 @@ REASONS = {
 }
 
 
+@gated()
 def pathways(adata: AnnData, *, flagged: bool = False, key: str = keys.DEFAULT) -> pd.DataFrame:
     """Return how many genes of each pathway are in the model, and how well its score speaks for them.
 
@@ -80,6 +82,7 @@ def pathways(adata: AnnData, *, flagged: bool = False, key: str = keys.DEFAULT) 
     return table[table["flag"].astype(bool)].reset_index(drop=True) if flagged else table
 
 
+@gated()
 def trust(adata: AnnData, components: str | Sequence[str] | None = None, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     """Say in one word per component how far to trust it, with the reason, from all that was asked of the fit.
 

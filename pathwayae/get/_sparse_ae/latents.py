@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.core.sparse_ae import selectivity as core
 from pathwayae.get._common import component_names, significant
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def latent_sparsity(
     adata: AnnData,
     *,
@@ -64,6 +66,7 @@ def latent_sparsity(
     return lookup.of_cells(adata, keys.of_cell(key), f"latent_sparsity(adata, key={key!r})")
 
 
+@gated()
 def latent_selectivity(
     adata: AnnData,
     latents: str | Sequence[str] | None = None,
@@ -116,6 +119,7 @@ def latent_selectivity(
     return significant(table, max_padj)
 
 
+@gated()
 def latent_genes(
     adata: AnnData, latents: str | Sequence[str] | None = None, *, key: str = keys.SPARSE_AE
 ) -> pd.DataFrame:
@@ -150,6 +154,7 @@ def latent_genes(
     return _of(adata, _table(adata, key, keys.LATENT_GENES, "latent_genes(adata"), latents, key)
 
 
+@gated()
 def latent_batches(
     adata: AnnData, *, flagged: bool = False, max_padj: float | None = None, key: str = keys.SPARSE_AE
 ) -> pd.DataFrame:
@@ -189,6 +194,7 @@ def latent_batches(
     return table[table["flag"].astype(bool)].reset_index(drop=True) if flagged else table
 
 
+@gated()
 def latent_agreement(adata: AnnData, *, key: str = keys.SPARSE_AE) -> pd.DataFrame:
     """Return which latents come back when the network is trained again, from ``pae.tl.latent_agreement``.
 
@@ -217,6 +223,7 @@ def latent_agreement(adata: AnnData, *, key: str = keys.SPARSE_AE) -> pd.DataFra
     return _table(adata, key, keys.LATENT_AGREEMENT, "latent_agreement(adata")
 
 
+@gated()
 def latent_ablation(adata: AnnData, *, fewest: bool = False, key: str = keys.SPARSE_AE) -> pd.DataFrame:
     """Return the variance explained as the smallest activations are zeroed, from ``pae.tl.latent_ablation``.
 
@@ -248,6 +255,7 @@ def latent_ablation(adata: AnnData, *, fewest: bool = False, key: str = keys.SPA
     return _table(adata, key, keys.ABLATION_FEWEST if fewest else keys.ABLATION, "latent_ablation(adata")
 
 
+@gated()
 def sparse_ae_sweep(
     adata: AnnData,
     *,

@@ -10,6 +10,7 @@ import numpy as np
 
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _points
 from pathwayae.pl import _cells as cells
 from pathwayae.pl._archetypes.positions import positions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
 
 
+@gated()
 def archetypes(
     adata: AnnData,
     color: str | None = None,

@@ -9,6 +9,7 @@ import numpy as np
 from pathwayae import get
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names
 from pathwayae.pl import _cells as cells
 from pathwayae.pl._groups import groups_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@gated()
 def archetype_profiles(
     adata: AnnData,
     features: Sequence[str] | None = None,
@@ -103,7 +105,7 @@ def archetype_profiles(
     else:
         chosen = [str(name) for name in features]
         if unknown := [name for name in chosen if name not in values.index]:
-            msg = f"No {of} {', '.join(map(repr, unknown))} was tested; see pae.get.archetype_features."
+            msg = f"features: no {of} {', '.join(map(repr, unknown))} was tested; see pae.get.archetype_features."
             raise KeyError(msg)
     if not chosen:
         msg = f"No {of} to show: run pae.tl.archetype_features on an AnnData that has them."
@@ -126,6 +128,7 @@ def archetype_profiles(
     return ax
 
 
+@gated()
 def archetype_weights(
     adata: AnnData,
     groupby: str,

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g} %")
 
 
+@gated()
 def archetype_selection(
     adata: AnnData,
     *,

@@ -8,6 +8,7 @@ import numpy as np
 
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes
 from pathwayae.pl import _cells as cells
 from pathwayae.pl._cells import LegendLoc, Palette
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@gated()
 def archetype_simplex(
     adata: AnnData,
     color: str | None = None,

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from pathwayae import get
 from pathwayae._slots import keys, lookup
 from pathwayae._slots.groups import groups_of
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _cells, _names
 from pathwayae.pl._contrasts import ranked
 
@@ -27,6 +28,7 @@ LEAST = 5  # cells of a violin
 COLUMNS = ("groupby", "sample_key", "within")
 
 
+@gated()
 def violin(
     adata: AnnData,
     pathways: str | Sequence[str],
@@ -116,6 +118,7 @@ def violin(
     return axes[0] if len(axes) == 1 else np.array(axes, dtype=object)
 
 
+@gated()
 def paired(
     adata: AnnData,
     pathway: str,

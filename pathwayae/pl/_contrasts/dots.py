@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names, _sizes
 from pathwayae.pl._contrasts import ranked
 
@@ -28,6 +29,7 @@ STEPS = {"0.5": 0.5, "0.05": 0.05, "0.01": 0.01, "≤ 0.0001": 1e-4}  # of the l
 LEAST = 1.0  # s.d. at the end of the colours, at least: a small difference looks small
 
 
+@gated()
 def rank_pathways(
     adata: AnnData,
     pathways: str | Sequence[str] | None = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names
 from pathwayae.pl._contrasts import ranked
 
@@ -25,6 +26,7 @@ LINE = 0.135  # inches of a line of a name
 LEAST = 0.5  # s.d. on either side of 0, at least
 
 
+@gated()
 def volcano(
     adata: AnnData,
     *,

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from pathwayae import gs
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 BINS = [0, 1, 2, 5, 10, 20, 50, 100]  # lower ends of the classes of sets per gene
 
 
+@gated(min_genes=1)
 def coverage(
     collection: gs.Pathways,
     adata: AnnData,

@@ -9,6 +9,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from pathwayae import gs
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ MEASURES = {
 }
 
 
+@gated()
 def overlap(
     collection: gs.Pathways,
     *,

@@ -8,6 +8,7 @@ import numpy as np
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _groups, _names
 from pathwayae.pl._grouped.loadings import ADDED, CAP, FREE, MEMBER, SMALLEST, STYLE
 from pathwayae.pl._grouped.score_groups import MAX_SD, MIN_SD
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 BESIDE = 1.1  # inches of the panel of loadings
 
 
+@gated()
 def gene(
     adata: AnnData,
     gene: str,
@@ -99,6 +101,7 @@ def gene(
     return ax
 
 
+@gated()
 def leading_genes(
     adata: AnnData,
     component: str,

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from pathwayae import get
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ ABSENT = "#D9D9D9"
 MARKS = {"more": ("^", 1), "less": ("v", -1)}
 
 
+@gated()
 def group_loadings(
     adata: AnnData,
     pathway: str,

@@ -8,6 +8,7 @@ import numpy as np
 
 from pathwayae import get
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ STYLE = {  # label, colour, line style and width
 }
 
 
+@gated()
 def history(
     adata: AnnData,
     *,

@@ -9,6 +9,7 @@ import numpy as np
 from pathwayae import get
 from pathwayae._slots import keys
 from pathwayae._slots.leading import leading
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ SMALLEST = 0.01  # of the largest loading of a component
 N_PANELS = 6  # if no components are named
 
 
+@gated()
 def loadings(
     adata: AnnData,
     components: str | Sequence[str] | None = None,

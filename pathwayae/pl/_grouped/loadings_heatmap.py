@@ -9,6 +9,7 @@ import numpy as np
 from pathwayae import get
 from pathwayae._slots import keys
 from pathwayae._slots.leading import leading
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _groups, _names
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 60
 
 
+@gated()
 def loadings_heatmap(
     adata: AnnData,
     components: str | Sequence[str] | None = None,

@@ -10,6 +10,7 @@ from matplotlib.collections import LineCollection
 from pathwayae import get
 from pathwayae._slots import keys
 from pathwayae._slots.leading import leading
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _groups, _names
 from pathwayae.pl._grouped.variance import STYLE
 
@@ -26,6 +27,7 @@ PITCH = 0.17  # inches along the circle from one name to the next
 MOST = 60
 
 
+@gated()
 def network(
     adata: AnnData,
     components: str | Sequence[str] | None = None,

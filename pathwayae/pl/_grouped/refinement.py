@@ -8,6 +8,7 @@ import numpy as np
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ STYLE = {  # colour and marker of a call
 ROOM = 0.055  # of the height of the axes, between two labels
 
 
+@gated(n_pathways=1, n_genes=0)
 def refinement(
     adata: AnnData,
     pathways: str | Sequence[str] | None = None,

@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ TICKS = (0.0, 0.05, 0.2, 0.4, 0.7, 1.0)  # far enough apart on a root axis to be
 BAND = "#C8C8C8"
 
 
+@gated()
 def relevance(
     adata: AnnData,
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _groups, _sizes
 from pathwayae.pl._grouped import score_groups
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 LARGEST = 120  # points², of all cells
 
 
+@gated()
 def scores(
     adata: AnnData,
     groupby: str | Sequence[str],
@@ -145,6 +147,7 @@ def scores(
     return ax
 
 
+@gated()
 def scores_dotplot(
     adata: AnnData,
     groupby: str | Sequence[str],

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g} %")
 
 
+@gated()
 def theta_path(
     adata: AnnData,
     *,
@@ -83,6 +85,7 @@ def theta_path(
     return np.asarray(axes, dtype=object)
 
 
+@gated()
 def n_extra_path(
     adata: AnnData,
     *,

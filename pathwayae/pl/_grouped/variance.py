@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 STYLE = {"pathway": (_axes.BLUE, "pathway"), "free": (_axes.ORANGE, "free component")}
 
 
+@gated()
 def variance(
     adata: AnnData,
     *,

@@ -9,6 +9,7 @@ from matplotlib.ticker import PercentFormatter
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _groups, _names
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 BESIDE = 1.3  # inches of the bars
 
 
+@gated()
 def variance_by_group(
     adata: AnnData,
     groupby: str | Sequence[str],

@@ -8,6 +8,7 @@ import numpy as np
 
 from pathwayae import get
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _points
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SILENT = "#DDDDDD"
 
 
+@gated(n_cells=0)
 def latent_cells(
     adata: AnnData,
     latents: str | Sequence[str],

@@ -8,6 +8,7 @@ import numpy as np
 
 from pathwayae import get
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@gated()
 def latent_features(
     adata: AnnData,
     latents: str | Sequence[str] | None = None,

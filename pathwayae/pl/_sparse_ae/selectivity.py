@@ -8,6 +8,7 @@ import numpy as np
 
 from pathwayae import get
 from pathwayae._slots import keys, lookup
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ LOOK = {  # label, colour map
 }
 
 
+@gated()
 def latent_selectivity(
     adata: AnnData,
     latents: str | Sequence[str] | None = None,

@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes
 from pathwayae.pl._sparse_ae.sweep import log_axis, percent
 
@@ -26,6 +27,7 @@ MANY = 100  # latents kept, from which on the axis is logarithmic
 MARKS = {0.9: _axes.ORANGE, 0.95: _axes.VERMILLION}
 
 
+@gated()
 def latent_sparsity(
     adata: AnnData,
     *,
@@ -125,6 +127,7 @@ def _mean(ax: Axes, value: float, label: str) -> None:
     ax.legend(edgecolor="none", framealpha=0.8, fontsize="small", handlelength=1.4, borderaxespad=0.1)
 
 
+@gated()
 def latent_ablation(
     adata: AnnData,
     *,

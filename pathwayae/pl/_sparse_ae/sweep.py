@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pathwayae import get
 from pathwayae._slots import keys
+from pathwayae.core.gates import gated
 from pathwayae.pl import _axes
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ NAMES = {
 }
 
 
+@gated()
 def sparse_ae_sweep(
     adata: AnnData,
     *,

@@ -15,12 +15,14 @@ from pathwayae import _checks, get
 from pathwayae._slots import archetypes as slots
 from pathwayae._slots import keys, lookup, store
 from pathwayae.core.archetypes import features
+from pathwayae.core.gates import gated
 from pathwayae.core.moments.accumulate import BLOCK_BYTES
 from pathwayae.tl._archetypes import cells, sample
 
 logger = logging.getLogger("pathwayae")
 
 
+@gated()
 def archetype_features(
     adata: AnnData,
     *,

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import keys, store
 from pathwayae.core.archetypes import profiles, solver
+from pathwayae.core.gates import gated
 from pathwayae.core.moments.accumulate import BLOCK_BYTES
 from pathwayae.core.notice import warn
 from pathwayae.tl._archetypes import cells as of_archetypes
@@ -26,6 +27,7 @@ logger = logging.getLogger("pathwayae")
 PREFIX = "archetype_"
 
 
+@gated()
 def archetypes(
     adata: AnnData,
     n_archetypes: int,

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import keys, store
 from pathwayae.core.archetypes import bootstrap, selection, solver
+from pathwayae.core.gates import gated
 from pathwayae.tl._archetypes import cells as of_archetypes
 from pathwayae.tl._archetypes import sample
 from pathwayae.tl._archetypes.settings import ArchetypesSettings, check, config_of
@@ -23,6 +24,7 @@ from pathwayae.tl._archetypes.trust import refitted
 logger = logging.getLogger("pathwayae")
 
 
+@gated()
 def archetype_selection(
     adata: AnnData,
     n_archetypes: Sequence[int] | range = range(2, 11),

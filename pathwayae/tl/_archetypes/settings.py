@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pathwayae import _checks
+from pathwayae.core import gates
 from pathwayae.core.archetypes.solver import Config
 
 
@@ -47,6 +48,9 @@ class ArchetypesSettings:
     coreset: int | Literal["auto"] | None = "auto"
     max_iter: int = 500
     tol: float = 1e-6
+
+    def __post_init__(self) -> None:
+        gates.hold_fields(self)
 
 
 def check(own: Any, n_restarts: Any, random_state: Any, **flags: Any) -> ArchetypesSettings:

@@ -17,6 +17,7 @@ from pathwayae import _checks
 from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.archetypes import fitted
 from pathwayae.core.archetypes import bootstrap, solver, t_ratio
+from pathwayae.core.gates import gated
 from pathwayae.core.notice import warn
 from pathwayae.tl._archetypes import sample
 from pathwayae.tl._archetypes.sample import BATCH, Sample
@@ -29,6 +30,7 @@ FEW = 3  # cells per dimension, below which the permuted cells remember what the
 Floats = NDArray[np.float64]
 
 
+@gated()
 def archetype_trust(
     adata: AnnData,
     *,

@@ -17,6 +17,7 @@ from pathwayae.core import fdr
 from pathwayae.core.contrasts.compare import OF_CELLS, Compared, compare, contrasts
 from pathwayae.core.contrasts.linear import NotTestableError
 from pathwayae.core.contrasts.units import REST, Contrast, Units, aggregate
+from pathwayae.core.gates import gated
 from pathwayae.core.notice import listed, warn
 from pathwayae.tl._contrasts import genes, labels
 
@@ -32,6 +33,7 @@ WORDS = ("pathway", "group", "reference", "within", "gene", "verdict")
 Method = Literal["auto", "moderated", "mixed", "wilcoxon", "t-test"]
 
 
+@gated()
 def rank_pathways(
     adata: AnnData,
     groupby: str,

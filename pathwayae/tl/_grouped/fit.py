@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import grouped as slots
 from pathwayae._slots import keys, store
+from pathwayae.core.gates import gated
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.model import Model, complete
 from pathwayae.core.grouped.project import project as projected
@@ -39,6 +40,7 @@ FROM_FILES = (  # what to do with the path of cells, to which nothing can be wri
 )
 
 
+@gated(own=("adata",))
 def fit(
     adata: AnnData,
     pathways: Any,

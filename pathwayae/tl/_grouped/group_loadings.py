@@ -19,6 +19,7 @@ from pathwayae._cells.sources import Source
 from pathwayae._slots import keys, store
 from pathwayae._slots.grouped import Fitted, encoder_of, fitted
 from pathwayae.core.fdr import adjusted
+from pathwayae.core.gates import gated
 from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.grouped.project import project
 from pathwayae.core.moments.accumulate import BLOCK_BYTES, MAX_GRAM_BYTES
@@ -32,6 +33,7 @@ REST = "rest"
 FEW_CELLS = 10  # fewer say nothing of how genes go together
 
 
+@gated()
 def group_loadings(
     adata: AnnData,
     groupby: str,

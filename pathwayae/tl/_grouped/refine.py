@@ -17,6 +17,7 @@ from pathwayae._slots.grouped import Fitted, fitted
 from pathwayae.core.evidence import association, calls
 from pathwayae.core.evidence import refine as core
 from pathwayae.core.fdr import adjusted
+from pathwayae.core.gates import gated
 from pathwayae.core.moments.gram_product import Gram
 from pathwayae.core.moments.moments import Moments
 from pathwayae.core.moments.sketch import AnyMoments, Sketch
@@ -42,6 +43,7 @@ class _Weighed(NamedTuple):
     report: pd.DataFrame
 
 
+@gated()
 def refine(
     adata: AnnData,
     *,

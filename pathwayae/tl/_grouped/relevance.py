@@ -15,6 +15,7 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import keys, store
 from pathwayae._slots.grouped import Fitted, fitted
+from pathwayae.core.gates import gated
 from pathwayae.core.grouped import components
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.moments.folds import together
@@ -34,6 +35,7 @@ MOSTLY_OWN = 0.5  # a random set that holds more of the pathway's own members th
 Floats = NDArray[np.float64]
 
 
+@gated()
 def relevance(
     adata: AnnData,
     *,

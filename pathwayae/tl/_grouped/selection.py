@@ -14,6 +14,7 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import keys, store
 from pathwayae._slots.grouped import Fitted, fitted
+from pathwayae.core.gates import gated
 from pathwayae.core.grouped.fit import Config
 from pathwayae.core.moments.folds import N_FOLDS, folds
 from pathwayae.core.moments.moments import Moments
@@ -28,6 +29,7 @@ from pathwayae.tl._grouped.settings import Asked
 N_EXTRA = 20  # free components of the fits that choose θ where their number is still open
 
 
+@gated()
 def theta_path(
     adata: AnnData,
     *,
@@ -121,6 +123,7 @@ def theta_path(
     return target if copy else None
 
 
+@gated()
 def n_extra_path(
     adata: AnnData,
     *,

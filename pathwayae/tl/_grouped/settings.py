@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathwayae import _checks
+from pathwayae.core import gates
 from pathwayae.core.grouped.fit import Config
 from pathwayae.core.moments.accumulate import MAX_GRAM_BYTES
 from pathwayae.core.moments.sketch import AnyMoments, Sketch
@@ -85,6 +86,9 @@ class FitSettings:
     learning_rate: float = 0.03
     max_iter: int = 100
     condition_key: str | None = None
+
+    def __post_init__(self) -> None:
+        gates.hold_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.grouped import Fitted, fitted
 from pathwayae.core.evidence import association
 from pathwayae.core.evidence.basis import orthonormal
+from pathwayae.core.gates import gated
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped import variances
 from pathwayae.core.grouped.encoder import Weights, score_weights
@@ -44,6 +45,7 @@ FEW_DRAWS = 40  # with fewer, the ends of a 95 % interval lie outside all but th
 BETTER = 1e-3  # of the loss: another start that ends lower by more is worth a word
 
 
+@gated()
 def stability(
     adata: AnnData,
     *,

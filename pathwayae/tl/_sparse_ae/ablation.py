@@ -13,6 +13,7 @@ from pathwayae import _checks
 from pathwayae._slots import keys, store
 from pathwayae._slots.sparse_ae import codes as codes_of_cells
 from pathwayae._slots.sparse_ae import fitted
+from pathwayae.core.gates import gated
 from pathwayae.core.notice import warn
 from pathwayae.core.sparse_ae import ablation as core
 from pathwayae.core.sparse_ae.network import Network, decode, features
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 64 * 2**20  # of cells read at once, dense in float32
 
 
+@gated()
 def latent_ablation(
     adata: AnnData,
     *,

@@ -14,6 +14,7 @@ from pathwayae._cells.minibatches import training_cells
 from pathwayae._slots import keys, store
 from pathwayae._slots.sparse_ae import codes as codes_of_cells
 from pathwayae._slots.sparse_ae import fitted
+from pathwayae.core.gates import gated
 from pathwayae.core.sparse_ae import agreement as core
 from pathwayae.core.sparse_ae.network import features
 from pathwayae.core.sparse_ae.settings import Config
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("pathwayae")
 
 
+@gated()
 def latent_agreement(
     adata: AnnData,
     *,

@@ -15,6 +15,7 @@ from pathwayae._cells.minibatches import training_cells
 from pathwayae._slots import keys, store
 from pathwayae._slots import sparse_ae as slots
 from pathwayae._slots.gene_loadings import gene_loadings
+from pathwayae.core.gates import gated
 from pathwayae.core.sparse_ae import network as core
 from pathwayae.core.sparse_ae import training
 from pathwayae.core.sparse_ae.settings import Config, resolve
@@ -24,6 +25,7 @@ from pathwayae.tl._sparse_ae.transform import codes_of
 logger = logging.getLogger("pathwayae")
 
 
+@gated()
 def sparse_ae(
     adata: AnnData,
     *,

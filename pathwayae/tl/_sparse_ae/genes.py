@@ -10,6 +10,7 @@ import pandas as pd
 from pathwayae import _checks, get
 from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.sparse_ae import codes as codes_of_cells
+from pathwayae.core.gates import gated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+@gated()
 def latent_genes(
     adata: AnnData,
     latents: str | Sequence[str] | None = None,

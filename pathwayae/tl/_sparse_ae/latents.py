@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pathwayae import _checks, get
 from pathwayae._slots import keys, store
 from pathwayae._slots import sparse_ae as slots
+from pathwayae.core.gates import gated
 from pathwayae.core.notice import warn
 from pathwayae.core.sparse_ae import batch_effect as core_batches
 from pathwayae.core.sparse_ae import measures
@@ -27,6 +28,7 @@ class Labels(NamedTuple):
     names: list[str]
 
 
+@gated()
 def latent_sparsity(
     adata: AnnData,
     *,
@@ -132,6 +134,7 @@ def latent_sparsity(
     return target if copy else None
 
 
+@gated()
 def latent_selectivity(
     adata: AnnData,
     groupby: str,
@@ -209,6 +212,7 @@ def latent_selectivity(
     return target if copy else None
 
 
+@gated()
 def latent_batches(
     adata: AnnData,
     batch_key: str,

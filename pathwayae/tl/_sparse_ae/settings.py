@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pathwayae import _checks
+from pathwayae.core import gates
 from pathwayae.core.sparse_ae import settings as core
 from pathwayae.core.sparse_ae.settings import Config
 from pathwayae.core.sparse_ae.sparsity import Sparsity
@@ -65,6 +66,9 @@ class SparseAESettings:
     batch_size: int | None = None
     learning_rate: float = 1e-3
     held_out: float | None = None
+
+    def __post_init__(self) -> None:
+        gates.hold_fields(self)
 
 
 def check(own: Any, n_latents: Any, k: Any, n_epochs: Any, random_state: Any) -> SparseAESettings:

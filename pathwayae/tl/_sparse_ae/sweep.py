@@ -16,6 +16,7 @@ from pathwayae import _checks
 from pathwayae._cells import matrix
 from pathwayae._cells.minibatches import training_cells
 from pathwayae._slots import keys, store
+from pathwayae.core.gates import gated
 from pathwayae.core.notice import warn
 from pathwayae.core.sparse_ae import measures, trade_off
 from pathwayae.core.sparse_ae.network import Code, Network, encode
@@ -47,6 +48,7 @@ SETTING = ["sparsity", "n_latents", "strength"]
 VALUES = ["unexplained", "l0", "population", "hoyer", "never"]
 
 
+@gated()
 def sparse_ae_sweep(
     adata: AnnData,
     *,

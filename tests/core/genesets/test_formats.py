@@ -125,7 +125,7 @@ def test_a_file_without_descriptions_keeps_the_first_gene(tmp_path, caplog):
     with pytest.warns(DataWarning, match=r"taken as a gene.*description=True.*description=False"):
         assert dict(gs.read_gmt(path))["T cells"] == ("CD3D", "CD3E", "CD2")
     assert dict(gs.read_gmt(path, description=False))["B cells"] == ("CD19", "MS4A1", "CD79A")
-    with pytest.raises(ValueError, match="description='x' is unknown"):
+    with pytest.raises(ValueError, match="description='x' is not known"):
         gs.read_gmt(path, description="x")
 
 

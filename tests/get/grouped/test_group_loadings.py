@@ -68,7 +68,7 @@ def test_what_is_not_there_is_refused_with_the_nearest_names():
         get.group_loadings(adata, "B cell")
     with pytest.raises(KeyError, match="not asked for group 'CD4 T'.*closest: 'CD4 T cells'"):
         get.group_loadings(adata, groups="CD4 T")
-    with pytest.raises(KeyError, match="there are"):
+    with pytest.raises(ValueError, match="at least one entry"):
         get.group_loadings(adata, [])
     with pytest.raises(ValueError, match="of='cells' is not known"):
         get.group_loadings(adata, of="cells")

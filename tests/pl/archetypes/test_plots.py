@@ -118,7 +118,7 @@ def test_on_another_embedding_they_lie_among_their_cells():
     assert len(points(ax)) == adata.n_obs
     with pytest.raises(ValueError, match="dims must be two columns"):
         pl.archetypes(adata, dims=(0, 2))
-    with pytest.raises(KeyError, match="no 'tsne'"):
+    with pytest.raises(KeyError, match="basis='tsne'"):
         pl.archetypes(adata, basis="tsne")
     with pytest.raises(KeyError, match="color='nothing' is no column"):
         pl.archetypes(adata, color="nothing")
@@ -145,7 +145,7 @@ def test_profiles_are_standardised_values(kind):
 def test_profiles_of_names_given():
     adata = archetypal()
     assert labels(pl.archetype_profiles(adata, features=["g7", "g0"], show=False).get_yticklabels()) == ["g7", "g0"]
-    with pytest.raises(KeyError, match="No gene 'x' was tested"):
+    with pytest.raises(KeyError, match="no gene 'x' was tested"):
         pl.archetype_profiles(adata, features=["x"])
     adata.uns["archetypes"]["features"] = adata.uns["archetypes"]["features"].query("kind == 'pathway'")
     with pytest.raises(ValueError, match="No gene to show"):
@@ -166,7 +166,7 @@ def test_weights_by_group_are_means_that_sum_to_one():
     counts = adata.obs["type"].value_counts()
     assert labels(ax.get_yticklabels()) == [f"type/{j}({counts[f'type / {j}']})" for j in range(4)]
     inside(ax.figure, [*ax.get_yticklabels(), ax.yaxis.label])
-    with pytest.raises(KeyError, match="no column 'donor'"):
+    with pytest.raises(KeyError, match="groupby='donor' is not a column"):
         pl.archetype_weights(adata, "donor")
     with pytest.raises(ValueError, match="holds numbers"):
         pl.archetype_weights(adata, "depth")

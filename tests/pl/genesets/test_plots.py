@@ -68,7 +68,7 @@ def test_coverage_counts(pathways, adata):
 
 
 def test_bad_input(pathways, adata):
-    with pytest.raises(ValueError, match="measure='shared' is unknown. Choose one of 'jaccard', 'containment'"):
+    with pytest.raises(ValueError, match="measure='shared' is not known; choose one of 'jaccard', 'containment'"):
         pl.overlap(pathways, measure="shared")
     with pytest.raises(ValueError, match="n_sets=1, and the collection has 12"):
         pl.overlap(pathways, n_sets=1)

@@ -194,5 +194,5 @@ def test_top_cells_of_several_latents_and_of_one_that_never_fires(adata):
     assert len(axes[1].collections[2].get_offsets()) == 1
     with pytest.raises(KeyError, match="tsne"):
         pl.latent_cells(adata, "latent_4", basis="tsne")
-    with pytest.raises(ValueError, match="n_cells must be at least 0"):
+    with pytest.raises(ValueError, match="n_cells=-1 is out of range; choose a value of at least 0"):
         pl.latent_cells(adata, "latent_4", n_cells=-1)

@@ -228,7 +228,7 @@ def test_what_is_chosen_by_cells_held_out_sees_corrected_cells(cells: ad.AnnData
         ({"covariates": ["cell_type", "cell_type"]}, ValueError, "name each column once"),
         ({"covariates": "batch"}, ValueError, "not batch_key='batch'"),
         ({"covariates": "cell_type", "batch_key": None}, ValueError, "pass batch_key too"),
-        ({"covariates": [3]}, TypeError, "a column of obs or a list of them"),
+        ({"covariates": [3]}, TypeError, "must be text, a list of text.* a column of adata.obs"),
         ({"covariates": "depth"}, ValueError, r"'depth' holds numbers \(float64\).*pd.cut"),
         ({"covariates": "number"}, ValueError, r"'number' holds numbers \(int64\).*astype\(str\)"),
         ({"covariates": "gap"}, ValueError, "1 cells have no 'gap'"),

@@ -271,5 +271,6 @@ def test_what_cannot_be_answered_is_refused_and_nothing_is_written(compared):
         with pytest.raises(error, match=message):
             compare(adata, **options)
     assert "group_loadings" not in adata.uns["pae"]
+    bare.obs["cell_type"] = "one"
     with pytest.raises(KeyError, match=r"run pae\.tl\.fit"):
         pae.tl.group_loadings(bare, "cell_type")

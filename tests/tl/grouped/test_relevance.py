@@ -183,7 +183,7 @@ def test_bad_input_is_refused_at_the_door(cells):
         ({"sample_key": "patient"}, KeyError, "sample_key='patient' is not a column.*donor"),
         ({"sample_key": "one"}, ValueError, "adata.obs\\['one'\\] has 1 stratum.*random folds"),
         ({"key": "other"}, KeyError, "other"),
-        ({"progress": 1}, ValueError, "progress=1"),
+        ({"progress": 1}, TypeError, "progress=1"),
     ]:
         cells.obs["one"] = "same"
         with pytest.raises(error, match=match):

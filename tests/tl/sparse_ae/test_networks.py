@@ -334,7 +334,7 @@ def test_parts_that_fit_in_memory_give_the_same(monkeypatch):
 def test_settings_of_a_sweep_are_checked():
     for arguments, error, message in (
         ({"sparsity": "l2"}, ValueError, "sparsity='l2' is not known"),
-        ({"sparsity": []}, ValueError, "at least one kind"),
+        ({"sparsity": []}, ValueError, "at least one"),
         ({"sparsity": ["l1", "kl"], "strengths": [0.1]}, ValueError, "pass a mapping"),
         ({"strengths": {"l1": [0.1]}}, ValueError, "strengths='l1' is not known; choose one of 'batchtopk'"),
         ({"strengths": [2, 2]}, ValueError, "none twice"),
@@ -347,7 +347,7 @@ def test_settings_of_a_sweep_are_checked():
         ({"settings": tl.SparseAESettings(held_out=0)}, ValueError, "held_out=0.* is out of range"),
         ({"threshold": -1}, ValueError, "threshold=-1"),
         ({"settings": tl.SparseAESettings(weight=0.1)}, ValueError, "weight=0.1 is a strength"),
-        ({"settings": {"batch_size": 3}}, TypeError, r"must be pae\.tl\.SparseAESettings\(…\), not dict"),
+        ({"settings": {"batch_size": 3}}, TypeError, r"must be pae\.tl\.SparseAESettings\(…\) or None, not dict"),
         ({"obsm": "X_none"}, KeyError, "X_none"),
     ):
         with pytest.raises(error, match=message):
