@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pathwayae.core import gates
+from pathwayae.core import gates, kinds
 from pathwayae.core.notice import listed
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | pd.Series |
     """Genes to use: a boolean column of ``var``, a boolean array, a Series by gene names, or all."""
     if mask_var is None:
         return np.ones(adata.n_vars, dtype=bool)
+    asked = mask_var
     if isinstance(mask_var, str):
         if mask_var not in adata.var:
             msg = f"mask_var={mask_var!r} is not a column of adata.var, which has {list(adata.var.columns)}."
@@ -159,7 +160,10 @@ def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | pd.Series |
         mask_var = _by_name(mask_var, adata.var_names)
     mask = np.asarray(mask_var)
     if mask.shape != (adata.n_vars,) or mask.dtype != bool:
-        msg = f"mask_var must be boolean with one value per gene ({adata.n_vars}); got {mask.dtype} of {mask.shape}."
+        msg = (
+            f"mask_var={kinds.shown(asked)} must be boolean with one value per gene ({adata.n_vars}); got {mask.dtype} "
+            f"of {mask.shape}."
+        )
         raise ValueError(msg)
     if not mask.any():
         msg = "mask_var selects no gene; choose a mask with at least one."

@@ -17,7 +17,8 @@ from scipy import sparse
 import pathwayae as pae
 
 SURFACES = ("tl", "pp", "pl", "get", "gs", "datasets", "models")
-REFUSALS = (TypeError, ValueError, KeyError, FileNotFoundError)
+REFUSALS = (TypeError, ValueError, KeyError, FileNotFoundError, IsADirectoryError)
+NEEDS_FILES = {"gs.read_gaf", "gs.read_reactome", "datasets.fetch"}  # tried with values for their paths alone
 OTHER, OPEN = object(), inspect.Parameter.empty
 GONE = "/no/such/folder/cells.h5ad"
 
@@ -134,29 +135,28 @@ def cells():
     return adata
 
 
-def walk(name, function, adata, base, *, only=None):
+def walk(name, function, base, *, skip):
     """Try every value of every parameter; yields the parameter, the value, and the error or None."""
     for parameter in inspect.signature(function).parameters.values():
-        if only and parameter.name not in only:
-            continue
         for value in hostile(parameter.name, parameter.annotation):
-            arguments = dict(base) | {parameter.name: value}
+            if skip(parameter.name, value):
+                continue
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    function(**arguments)
+                    function(**(base | {parameter.name: value}))
             except Exception as error:
                 yield parameter.name, value, error
             else:
                 yield parameter.name, value, None
 
 
-def clear(error, name, value):
+def clear(error, name, value, also):
     """Whether a refusal names the parameter and what was found, and says what is allowed or next."""
     if not isinstance(error, REFUSALS):
         return False
-    text = str(error.args[0]) if error.args else ""
-    named = re.search(rf"\b{name}\b", text) or (name.endswith("s") and re.search(rf"\b{name[:-1]}\b", text))
+    text = str(error.args[-1]) if error.args else ""
+    named = re.search(rf"\b({name}|{also})\b", text) or (name.endswith("s") and re.search(rf"\b{name[:-1]}\b", text))
     return bool(named) and shows(text, value) and len(text) > len(name) + 20
 
 
@@ -323,3 +323,9 @@ def obo(folder):
 def gmt(folder):
     (folder / "sets.gmt").write_text("one\tdescription\ta\tb\ntwo\tdescription\tb\tc\n")
     return folder / "sets.gmt"
+
+
+def words_of(annotation):
+    """The words of a choice."""
+    found = [one for one in ast.walk(ast.parse(str(annotation), mode="eval")) if isinstance(one, ast.Constant)]
+    return [one.value for one in found if isinstance(one.value, str)]

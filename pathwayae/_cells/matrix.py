@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pathwayae import _checks
 from pathwayae._cells import sources
 from pathwayae._cells.scale import other_than_logarithms
+from pathwayae.core import kinds
 from pathwayae.core.moments.accumulate import BLOCK_BYTES
 from pathwayae.core.notice import warn
 
@@ -67,7 +68,10 @@ def chosen(
         return _logged(of_genes(adata, layer, gene_symbols, mask_var), "genes")
     for name, value in (("layer", layer), ("mask_var", mask_var)):
         if value is not None:
-            msg = f"{name} chooses from X or the layers, but obsm={obsm!r}; pass obsm=None, or leave {name} out."
+            msg = (
+                f"{name}={kinds.shown(value)} chooses from X or the layers, but obsm={obsm!r}; pass obsm=None, or "
+                f"leave {name} out."
+            )
             raise ValueError(msg)
     if gene_symbols is not None:  # names what the latents do in genes
         _checks.gene_names(adata, gene_symbols)

@@ -74,4 +74,4 @@ def coordinates(adata: AnnData, key: str) -> pd.DataFrame:
         return profiles(adata, key).dropna().T
     names = pd.Index(lookup.component_names(adata, key), name="archetype")
     dimensions = [str(name) for name in np.asarray(lookup.plain(entry[keys.DIMENSIONS]))]
-    return pd.DataFrame(np.asarray(lookup.plain(entry[keys.COORDINATES])), index=names, columns=dimensions)
+    return pd.DataFrame(np.array(lookup.plain(entry[keys.COORDINATES])), index=names, columns=dimensions)

@@ -181,7 +181,7 @@ def matrix(adata: AnnData, where: str, name: str, key: str) -> Any:
 
 
 def table(adata: AnnData, where: str, name: str, key: str, components: list[str] | None = None) -> pd.DataFrame:
-    """An array in ``obsm`` or ``varm`` whose columns are components, or some of these columns, labelled.
+    """An array in ``obsm`` or ``varm`` whose columns are components, or some of these columns, labelled: a copy.
 
     Those not asked for are not made dense. A sparse array of genes with over 2²³ entries has sparse columns.
     """
@@ -194,8 +194,9 @@ def table(adata: AnnData, where: str, name: str, key: str, components: list[str]
     labels["columns"] = pd.Index(names, name="component")
     if where == "varm" and sp.issparse(values) and np.prod(values.shape, dtype=float) > DENSE:
         accessor: Any = pd.DataFrame.sparse
-        return accessor.from_spmatrix(sp.csc_matrix(values), **labels)
-    return pd.DataFrame(values.toarray() if sp.issparse(values) else values, **labels)
+        return accessor.from_spmatrix(sp.csc_matrix(values, copy=values.format == "csc"), **labels)
+    dense = values.toarray() if sp.issparse(values) else values
+    return pd.DataFrame(dense.copy() if dense is values else dense, **labels)
 
 
 def by_columns(values: Any) -> Any:

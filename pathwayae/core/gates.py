@@ -25,7 +25,7 @@ Bound = float | tuple[float, float]
 SEEDS = ("random_state", "random_seed")
 LARGEST_INTEGER, LARGEST_SEED = 2**63 - 1, 2**64 - 1
 LEAST = {"ncols": 1}
-EMPTY = {"covariates"}  # none of them is a list of none
+EMPTY = {"covariates", "relations", "roots"}  # none of them is a list of none
 MOST = 20  # names in a message
 PARTS = {
     "groupby": ("obs", "a column of"),
@@ -168,8 +168,8 @@ def _named(name: str, value: Any, adata: Any) -> None:
     found = getattr(adata, part)
     for one in [value] if isinstance(value, str) else value:
         if one not in found:
-            names = [str(own) for own in (found.columns if part == "obs" else found)]
-            msg = f"{name}={one!r} is not {'in' if part == 'layers' else what} adata.{part}, which has {listed(names, MOST)}."
+            has = listed(found.columns if part == "obs" else found, MOST)
+            msg = f"{name}={one!r} is not {'in' if part == 'layers' else what} adata.{part}, which has {has}."
             raise KeyError(msg)
 
 

@@ -361,8 +361,9 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         for name in ("n_archetypes", "max_iter", "n_restarts", "early_stopping_patience"):
             _checks.number(name, getattr(self, name), 1, integer=True)
         _checks.number("random_seed", self.random_seed, 0, integer=True)
-        for name, least in (("tol", 1e-15), ("learning_rate", 1e-12), ("delta", 0), ("entropy_reg", -np.inf)):
+        for name, least in (("tol", 1e-15), ("learning_rate", 1e-12), ("entropy_reg", -np.inf)):
             _checks.number(name, getattr(self, name), least)
+        _checks.number("delta", self.delta, 0, 1e6)
         _checks.choice("solver", self.solver, ("exact", "adam"))
         _checks.choice("weights_projection", self.weights_projection, (None, *classic.WEIGHTS))
         _checks.choice("archetype_projection", self.archetype_projection, (None, "hull", *classic.ARCHETYPES))

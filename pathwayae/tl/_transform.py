@@ -22,7 +22,7 @@ from pathwayae.tl._sparse_ae.transform import add_codes
 MODELS = {keys.GROUPED: add_scores, keys.SPARSE_AE: add_codes, keys.ARCHETYPES: add_weights}
 
 
-@gated(own=("adata", "reference", "batch_key", "layer"), stores=("adata", "reference"))
+@gated(own=("adata", "reference"), stores=("adata", "reference"))
 def transform(
     adata: Cells | Sequence[Cells],
     reference: Cells,

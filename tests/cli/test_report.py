@@ -55,7 +55,7 @@ def test_what_is_refused(fitted, files):
     assert "--overwrite" in error_of(run("report", given), 4)
     assert "_mqc.json" in error_of(run("report", given, "--overwrite", "--multiqc", folder / "a.json"))
     assert "pae.tl.fit" in error_of(run("report", folder / "cells.h5ad"))
-    assert "no column" in error_of(run("report", given, "--overwrite", "-b", "nothing"))
+    assert "not a column" in error_of(run("report", given, "--overwrite", "-b", "nothing"))
     assert "no such file" in error_of(run("report", folder / "none.h5ad"), 4)
     assert (folder / "fitted.html").read_text() == "mine"
     assert not (folder / "cells.html").exists()

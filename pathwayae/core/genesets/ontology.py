@@ -144,7 +144,7 @@ class Ontology:
         return members
 
 
-@gated(own=("relations",), reads=("path",))
+@gated(reads=("path",))
 def read_obo(
     path: str | os.PathLike[str],
     *,

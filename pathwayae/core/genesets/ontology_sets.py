@@ -31,7 +31,7 @@ _SHORT = {"BP": "biological_process", "MF": "molecular_function", "CC": "cellula
 _TOKEN = re.compile(r"[^\s()\[\]{}%|;,]+")
 
 
-@gated(own=("ontology", "annotations", "roots", "slim", "namespace"), reads=("ontology", "annotations"))
+@gated(own=("ontology", "annotations"), reads=("ontology", "annotations"))
 def from_ontology(
     ontology: Ontology | str | os.PathLike[str],
     annotations: Annotations | Sets | pd.DataFrame | str | os.PathLike[str],

@@ -140,7 +140,6 @@ def specific_classes(
 
 @gated(
     own=(
-        "annotations",
         "ontology",
         "collection",
     ),

@@ -300,7 +300,7 @@ def sparse_ae_sweep(
         msg = f"of={of!r} is not known; choose one of 'settings', 'fits', 'equal_sparsity'."
         raise ValueError(msg)
     call = f"sparse_ae_sweep(adata, key_added={key!r})"
-    return pd.DataFrame(lookup.before_a_fit(adata, keys.sweep(key), of, "sweep", call)).reset_index(drop=True)
+    return pd.DataFrame(lookup.before_a_fit(adata, keys.sweep(key), of, "sweep", call)).reset_index(drop=True).copy()
 
 
 def _table(adata: AnnData, key: str, name: str, call: str) -> pd.DataFrame:

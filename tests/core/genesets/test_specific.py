@@ -179,7 +179,7 @@ def test_weights_take_dicts_data_and_the_path_of_an_ontology(case, tmp_path):
     for arguments in ((found, ontology, named), (found, tmp_path / "small.obo", sets)):
         for names in (Data(genes), iter(genes)):
             assert (weighted_membership(*arguments, var_names=names, confidence=CONFIDENCE) != expected).nnz == 0
-    with pytest.raises(TypeError, match=r"weighted_membership\(annotations, ontology, collection\): ontology must be"):
+    with pytest.raises(TypeError, match="annotations=<Ontology> must be annotations"):
         weighted_membership(ontology, found, sets, var_names=genes, confidence=CONFIDENCE)
 
 
