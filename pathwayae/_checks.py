@@ -135,7 +135,11 @@ def gene_names(adata: ad.AnnData, gene_symbols: str | None, *, what: str = "adat
     else:
         column = np.asarray(adata.var[gene_symbols], dtype=object)  # of a table in memory or read lazily
         names = pd.Series(np.where(pd.isna(column), adata.var_names, column).astype(str))
-        source, remedy = f"{what}.var[{gene_symbols!r}]", "keep one gene of each"
+        source = f"{what}.var[{gene_symbols!r}]"
+        remedy = (
+            f"keep one gene of each, or let the others go by their var_names: {source} = "
+            f"{source}.astype(object).mask({source}.duplicated())"
+        )
     if not names.is_unique:
         repeated = names[names.duplicated()].unique()
         msg = (
@@ -196,7 +200,8 @@ def as_text(values: Any, key: str, where: str = "adata") -> NDArray[np.object_]:
     """
     column = pd.Series(np.asarray(values, dtype=object))
     if column.isna().any():
-        msg = f"{where}: {int(column.isna().sum())} cells have no {key!r}; give them one or leave them out."
+        of = f"{where.removesuffix('.X')}.obs"
+        msg = f"{of}: {int(column.isna().sum())} cells have no {key!r}; give them one or leave them out."
         raise ValueError(msg)
     text = column.astype(str)
     kinds = pd.DataFrame({"text": text, "is_text": column.map(lambda value: isinstance(value, str))}).drop_duplicates()

@@ -4,6 +4,7 @@ import inspect
 import math
 import warnings
 
+import anndata
 import doors
 import matplotlib.pyplot as plt
 import numpy as np
@@ -193,3 +194,36 @@ def variants(function):
     if "of" in parameters:
         words += [{"of": value} for value in doors.words_of(parameters["of"].annotation)]
     return words
+
+
+def test_a_view_of_a_backed_file_is_refused_before_anything_is_read(cells, tmp_path):
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    for tool in (pae.tl.fit, pae.tl.refine, pae.tl.sparse_ae, pae.tl.latent_sparsity):
+        words = {"pathways": "pathways"} if tool is pae.tl.fit else {}
+        with pytest.raises(ValueError, match=r"a view of a backed file.*pass adata\.to_memory\(\)"):
+            tool(backed[:50], **words)
+    with pytest.raises(ValueError, match=r"copy=True; pass adata\.to_memory\(\)"):
+        pae.tl.latent_sparsity(backed, copy=True)
+    backed.file.close()
+
+
+def test_messages_say_the_next_step(cells):
+    """Cells in raw alone, symbols that repeat (the call that is told mends it), and cells without a value."""
+    raw = cells.copy()
+    raw.raw = cells.copy()
+    raw.X = None
+    with pytest.raises(ValueError, match=r"pass adata\.raw\.to_adata\(\)"):
+        pae.tl.fit(raw, "pathways")
+    adata = cells.copy()
+    adata.var["symbol"] = adata.var_names.to_numpy()
+    adata.var.loc[adata.var_names[1], "symbol"] = adata.var_names[0]
+    sets = {"a": adata.var_names[2:20].tolist()}
+    with pytest.raises(ValueError, match=r"1 name.*'gene_1'.*mask\(adata\.var\['symbol'\]\.duplicated\(\)\)"):
+        pae.tl.fit(adata, sets, gene_symbols="symbol")
+    adata.var["symbol"] = adata.var["symbol"].astype(object).mask(adata.var["symbol"].duplicated())
+    pae.tl.fit(adata, sets, gene_symbols="symbol", n_extra=0, key_added="symbols", progress=False)
+    assert adata.obsm["X_symbols"].shape == (150, 1)
+    adata.obs["g"] = np.where(np.arange(150) < 100, None, "a")
+    with pytest.raises(ValueError, match=r"adata\.obs: 100 cells have no 'g'"):
+        pae.tl.fit(adata, "pathways", batch_key="g")

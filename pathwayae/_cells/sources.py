@@ -233,7 +233,9 @@ def of_anndata(
         return adata.obs[key]
 
     if 0 in adata.shape or (layer is None and not adata.isbacked and adata._adata_ref is None and adata.X is None):
-        msg = f"{name} is empty ({adata.n_obs} cells × {adata.n_vars} genes)."
+        raw = getattr(adata, "raw", None) is not None
+        next_step = " There is adata.raw: pass adata.raw.to_adata(), if its values are log-normalised." if raw else ""
+        msg = f"{name} is empty ({adata.n_obs} cells × {adata.n_vars} genes).{next_step}"
         raise ValueError(msg)
     if adata.is_view and adata.isbacked:
         read, watch = _backed_view(adata, of), files.watch(of(adata._adata_ref), name)

@@ -87,6 +87,8 @@ def gated(
                 given = signature.bind(*args, **kwargs).arguments
             except TypeError:
                 return function(*args, **kwargs)  # which says in Python's words what lacks
+            if "copy" in signature.parameters and not given.get("out"):
+                _can_be_written(given.get("adata"), copy=bool(given.get("copy", False)))
             for name, value in given.items():
                 default = signature.parameters[name].default
                 if value is default:
@@ -171,6 +173,14 @@ def _named(name: str, value: Any, adata: Any) -> None:
             has = listed(found.columns if part == "obs" else found, MOST)
             msg = f"{name}={one!r} is not {'in' if part == 'layers' else what} adata.{part}, which has {has}."
             raise KeyError(msg)
+
+
+def _can_be_written(adata: Any, *, copy: bool) -> None:
+    """Raise ValueError where results cannot be put, before they are computed."""
+    if getattr(adata, "isbacked", False) is True and (adata.is_view or copy):
+        what = "a view of a backed file, to which nothing can be written" if adata.is_view else "backed by a file"
+        msg = f"adata is {what}{' and copy=True' if copy else ''}; pass adata.to_memory()."
+        raise ValueError(msg)
 
 
 def key(name: str, value: str) -> None:

@@ -90,7 +90,7 @@ def test_arguments_are_checked(adata):
         enrich(adata, sets, key="other")
     with pytest.raises(KeyError, match="closest: 'B cells'"):
         enrich(adata, sets, components="b cels")
-    with pytest.raises(ValueError, match="'prerank' or 'ora'"):
+    with pytest.raises(ValueError, match="'prerank', 'ora'"):
         enrich(adata, sets, method="gsea")
     for name in ("n_genes", "min_genes", "n_permutations"):
         with pytest.raises(ValueError, match=f"{name}=0 is out of range"):

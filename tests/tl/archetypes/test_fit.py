@@ -265,7 +265,7 @@ def test_bad_options_are_refused_and_nothing_is_written(scored) -> None:
         ({"n_archetypes": 300}, ValueError, "n_archetypes=300.*250 cells"),
         ({"obsm": "X_umap"}, KeyError, "X_umap.*X_pae"),
         ({"obsm": "X_pca", "layer": "scaled"}, KeyError, "layer='scaled'"),
-        ({"mask_var": "used"}, ValueError, "mask_var chooses from X or the layers, but obsm='X_pae'; pass obsm=None"),
+        ({"mask_var": "used"}, ValueError, "mask_var=.used. chooses from X or the layers, but obsm='X_pae'"),
         ({"gene_symbols": "symbol"}, KeyError, "gene_symbols='symbol' is not a column"),
         ({"settings": {"delta": 1}}, TypeError, r"must be pae\.tl\.ArchetypesSettings"),
         ({"obsm": None, "mask_var": "used"}, KeyError, "mask_var='used'"),
