@@ -259,9 +259,7 @@ def test_panels_have_a_title_each():
         assert [title(ax) for ax in axes] == ["first", "second\nline"]
         inside(axes[0].figure, [ax.title for ax in axes])
         for wrong in ("one", ["one"], ["one", 2]):
-            with pytest.raises(
-                (TypeError, ValueError), match="a sequence of 2 strings|must be text, a list of"
-            ):
+            with pytest.raises((TypeError, ValueError), match="a sequence of 2 strings|must be text, a list of"):
                 draw(name, PANELS, title=wrong)
 
 
