@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,7 +23,9 @@ def changing(context: typer.Context, names: Sequence[str], **options: Any) -> It
     Options ``fitted``, ``out``, ``tables``, ``table_format``, ``overwrite`` and ``key`` are those of the command;
     ``options`` are those of the tables.
     """
-    given = context.params
+    given = dict(context.params)
+    for name in ("fitted", "out", "tables"):  # of which older versions of typer keep the text here
+        given[name] = None if given[name] is None else Path(given[name])
     with running(context) as run:
         out = _files.check_out(given["out"], overwrite=given["overwrite"])
         kind = given["table_format"]
