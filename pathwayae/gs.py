@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
+from pathwayae.core import kinds
 from pathwayae.core.gates import gated
 from pathwayae.core.genesets import gmt
 from pathwayae.core.genesets.annotations import Annotations, read_annotations, read_gaf
@@ -46,7 +47,10 @@ __all__ = [
 
 logger = logging.getLogger("pathwayae")
 
-Pathways: TypeAlias = GeneSetCollection | str | os.PathLike[str] | Mapping[str, Iterable[str]] | pd.DataFrame
+FILES = (".gmt", ".gmt.gz", ".json", ".xml", ".grp", ".gmx", ".txt", ".csv", ".tsv", ".zip")
+Pathways: TypeAlias = (
+    GeneSetCollection | str | os.PathLike[str] | Mapping[str, Iterable[str]] | pd.DataFrame | Iterable[str]
+)
 
 
 @gated(reads=("path",))
@@ -128,8 +132,8 @@ def as_collection(pathways: Pathways) -> GeneSetCollection:
     ----------
     pathways
         A :class:`GeneSetCollection` (returned as it is), the path of a file that :func:`read_gmt` reads, a mapping of
-        name → genes or of name → gene → weight, or a long table with the columns ``source``, ``target`` and, where it
-        has it, ``weight``.
+        name → genes or of name → gene → weight, a long table with the columns ``source``, ``target`` and, where it
+        has it, ``weight``, or the genes of a single set, which is named ``"genes"``.
 
     Returns
     -------
@@ -158,9 +162,16 @@ def as_collection(pathways: Pathways) -> GeneSetCollection:
         return GeneSetCollection.from_frame(pathways)
     if isinstance(pathways, Mapping):
         return GeneSetCollection(pathways)
+    genes = list(pathways) if isinstance(pathways, Iterable) and not isinstance(pathways, bytes) else []
+    if genes and all(isinstance(gene, str) for gene in genes):
+        if any(gene.endswith(FILES) for gene in genes):
+            msg = f"pathways={listed(genes)} are files: read each, and unite them: gs.read_gmt(one) | gs.read_gmt(two)."
+            raise ValueError(msg)
+        return GeneSetCollection({"genes": sorted(genes) if isinstance(pathways, Set) else genes})
     msg = (
-        f"pathways is a {type(pathways).__name__}. Pass a GeneSetCollection, the path of a GMT file, a dict of "
-        "name → list of genes, or a long DataFrame with the columns 'source' and 'target'."
+        f"pathways={kinds.shown(pathways)} is a {type(pathways).__name__} that holds no names of genes. Pass a "
+        "GeneSetCollection, the path of a GMT file, a dict of name → list of genes, a long DataFrame with the columns "
+        "'source' and 'target', or the genes of a single set."
     )
     raise TypeError(msg)
 

@@ -18,7 +18,7 @@ from pathwayae import _checks
 from pathwayae._cells import cluster
 from pathwayae._cells import sources as _sources
 from pathwayae._cells import strata as _strata
-from pathwayae._cells.scale import far_from_zero
+from pathwayae._cells.scale import far_from_zero, other_than_logarithms
 from pathwayae.core.gates import gated
 from pathwayae.core.moments import accumulate as core
 from pathwayae.core.moments import stored
@@ -154,8 +154,8 @@ def moments(
     Warns
     -----
     pathwayae.DataWarning
-        If the values look like raw counts and `normalize` is None, strata are pooled to fit `memory`, or a
-        dense zarr lacks chunks.
+        If the values look like raw counts, counts without a logarithm or scaled genes and `normalize` is None, strata
+        are pooled to fit `memory`, or a dense zarr lacks chunks.
 
     Examples
     --------
@@ -284,11 +284,12 @@ def _columns(
 
 def _check_values(sources: list[_sources.Source], normalize: str | None) -> bool:
     """Look at the first cells of every source before the long pass: counts everywhere, or nowhere; which of them."""
-    counts = []
+    counts, scales = [], []
     for source in sources:
-        block = source.block(0, min(source.shape[0], _checks.COUNTS_ROWS))
-        counts.append(_checks.looks_like_counts(block.values))
-        if (shift := far_from_zero(block.values)) is not None:
+        values = source.block(0, min(source.shape[0], _checks.COUNTS_ROWS)).values
+        counts.append(_checks.looks_like_counts(values))
+        scales.append("" if normalize or counts[-1] else other_than_logarithms(values))
+        if (shift := far_from_zero(values)) is not None:
             msg = (
                 f"{(shift != 0).sum()} genes of {source.name} lie far from 0 ({shift[np.abs(shift).argmax()]:.3g}) "
                 "beside how they differ between cells, and sums of squares lose these differences. Take a constant off "
@@ -310,6 +311,9 @@ def _check_values(sources: list[_sources.Source], normalize: str | None) -> bool
             f'The values of {sources[0].name} look like raw counts; pass normalize="log1p", or a log-normalised layer.'
         )
         warn(msg)
+    for source, looks_like in zip(sources, scales, strict=True):
+        if looks_like:
+            warn(f"The values of {source.name} look like {looks_like}")
     return counts[0]
 
 

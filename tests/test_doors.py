@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
+from typer.testing import CliRunner
 
 import pathwayae as pae
+from pathwayae.cli import app
 
 SURFACES = ("tl", "pp", "pl", "get", "gs", "datasets", "models", "report")
 # Accepted for a reason: the function says what such a value means, or any text or number will do.
@@ -213,8 +215,9 @@ def test_messages_say_the_next_step(cells):
     raw = cells.copy()
     raw.raw = cells.copy()
     raw.X = None
-    with pytest.raises(ValueError, match=r"pass adata\.raw\.to_adata\(\)"):
-        pae.tl.fit(raw, "pathways")
+    for call in (lambda: pae.tl.fit(raw, "pathways"), lambda: pae.pp.moments(raw), lambda: pae.tl.fit(raw[:20], "a")):
+        with pytest.raises(ValueError, match=r"raw has 120 genes: pass adata\.raw\.to_adata\(\)"):
+            call()
     adata = cells.copy()
     adata.var["symbol"] = adata.var_names.to_numpy()
     adata.var.loc[adata.var_names[1], "symbol"] = adata.var_names[0]
@@ -227,3 +230,30 @@ def test_messages_say_the_next_step(cells):
     adata.obs["g"] = np.where(np.arange(150) < 100, None, "a")
     with pytest.raises(ValueError, match=r"adata\.obs: 100 cells have no 'g'"):
         pae.tl.fit(adata, "pathways", batch_key="g")
+
+
+def test_cells_in_raw_alone_are_told_of_in_files_too(cells, tmp_path):
+    """Backed, by path, on the command line, and beside scaled values; the call that is told works."""
+    adata = anndata.AnnData(cells.X.toarray(), obs=cells.obs[[]], var=cells.var[[]])
+    adata.raw = adata.copy()
+    adata = adata[:, :60].copy()
+    adata.X = (adata.X - adata.X.mean(axis=0)) / adata.X.std(axis=0)
+    sets = {"a": adata.var_names[2:20].tolist()}
+    with pytest.warns(pae.DataWarning, match=r"scaled.*adata\.raw has 120 genes: pass adata\.raw\.to_adata"):
+        pae.tl.fit(adata, sets, n_extra=0, progress=False)
+    with pytest.warns(pae.DataWarning, match="scaled"):
+        pae.pp.moments(adata, progress=False)
+    adata.X = None
+    path = tmp_path / "cells.h5ad"
+    adata.write_h5ad(path)
+    with pytest.raises(ValueError, match=r"pass adata\.raw\.to_adata\(\)"):
+        pae.tl.fit(anndata.read_h5ad(path, backed="r"), sets)
+    with pytest.raises(KeyError, match=r"raw\.to_adata\(\)\.write_h5ad"):
+        pae.pp.moments(path)
+    pae.gs.as_collection(sets).to_gmt(tmp_path / "sets.gmt")
+    words = ["fit", str(path), "-p", str(tmp_path / "sets.gmt"), "-o", str(tmp_path / "fitted.h5ad")]
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 3
+    assert "raw.to_adata().write_h5ad('raw.h5ad')" in found.output
+    anndata.read_h5ad(path).raw.to_adata().write_h5ad(tmp_path / "raw.h5ad")
+    assert pae.pp.moments(tmp_path / "raw.h5ad", progress=False).sums.shape == (1, 120)

@@ -6,6 +6,7 @@ import tomllib
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -106,8 +107,8 @@ def test_as_collection(write_text):
 
 
 def test_as_collection_refuses():
-    for pathways in [["G1", "G2"], None, 3, {"G1"}]:
-        with pytest.raises(TypeError, match=f"pathways is a {type(pathways).__name__}.*GMT file.*dict.*DataFrame"):
+    for pathways in [[1, 2], None, 3, {None}]:
+        with pytest.raises(TypeError, match=f"pathways=.* is a {type(pathways).__name__}.*GMT file.*dict.*DataFrame"):
             gs.as_collection(pathways)
     with pytest.raises(FileNotFoundError, match=r"pathways='HALLMARK': no such file\. A string is taken as the path"):
         gs.as_collection("HALLMARK")
@@ -157,3 +158,26 @@ def test_immune_pbmc_covers_the_demo_data():
         var_names = scanpy.datasets.pbmc68k_reduced().var_names
     pathways = gs.read_gmt(REGISTRY / "immune_pbmc.gmt")
     assert len(pathways.filter(min_genes=5, genes=var_names)) >= 12
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set, pd.Index, pd.Series, np.array])
+def test_the_genes_of_a_single_set_are_a_collection(kind):
+    found = gs.as_collection(kind(["CD3D", "CD3E", "CD2"]))
+    assert list(found) == ["genes"]
+    assert sorted(found["genes"]) == ["CD2", "CD3D", "CD3E"]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        (["a.gmt", "b.gmt"], ValueError, r"gs\.read_gmt\(one\) \| gs\.read_gmt"),
+        ([["CD3D"], ["CD2"]], TypeError, "name → list of genes"),
+        (["CD3D", None], TypeError, "no names of genes"),
+        ({"T": "CD3D,CD2"}, TypeError, r"Write 'CD3D,CD2'\.split\(','\)"),
+        ({"T": None}, TypeError, "Give a list of names"),
+        (pd.DataFrame({"T": ["CD3D"], "B": ["CD19"]}), KeyError, r"df\[name\]\.dropna\(\) for name in df"),
+    ],
+)
+def test_what_is_no_set_says_what_to_pass(given, error, said):
+    with pytest.raises(error, match=said):
+        gs.as_collection(given)

@@ -41,6 +41,15 @@ def root_of(path: Path, stack: ExitStack) -> Any:
     return stack.enter_context(h5py.File(path, "r"))
 
 
+def has(path: Path, part: str) -> bool:
+    """Whether an h5ad or zarr has a part; False for other files."""
+    with ExitStack() as stack:
+        try:
+            return part in root_of(path, stack)
+        except READING:
+            return False
+
+
 def checked_root(path: Path, stack: ExitStack, name: str) -> Any:
     """The file or folder, opened for reading; raises ValueError where it cannot be, or takes values from elsewhere."""
     if what := foreign(path):

@@ -14,7 +14,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _checks
-from pathwayae._cells import sources
+from pathwayae._cells import raw, sources
 from pathwayae._cells.scale import other_than_logarithms
 from pathwayae.core import kinds
 from pathwayae.core.moments.accumulate import BLOCK_BYTES
@@ -95,7 +95,7 @@ def of_genes(
     ValueError
         If gene names repeat or values are not finite.
     """
-    source = checked(sources.of_anndata(adata, layer=layer, gene_symbols=gene_symbols), "")
+    source = checked(sources.of_anndata(adata, layer=layer, gene_symbols=gene_symbols), "", raw.instead(adata))
     columns = np.flatnonzero(_checks.gene_mask(adata, mask_var))
     columns = columns[np.argsort(source.genes[columns], kind="stable")]
     return Input(source, columns, source.genes[columns])
@@ -154,17 +154,20 @@ def opened(
         return None
     source = sources.of_anndata(adata, layer=layer, gene_symbols=gene_symbols)
     logger.info("Reading %s: %d cells × %d genes.", source.name, *source.shape)
-    return checked(source, normalize)
+    return checked(source, normalize, raw.instead(adata))
 
 
-def checked(source: sources.Source, normalize: str) -> sources.Source:
-    """The source, its counts normalised as those of the fit were; warns of values on another scale than logarithms."""
+def checked(source: sources.Source, normalize: str, instead: str = "") -> sources.Source:
+    """The source, its counts normalised as those of the fit were; warns of values on another scale than logarithms.
+
+    ``instead`` says what may be passed in their place.
+    """
     first = source.block(0, min(source.shape[0], _checks.COUNTS_ROWS))
     if normalize:
         counts = _checks.looks_like_counts(first.values)
         return sources.normalized(source, float(normalize.split()[1])) if counts else source
     if looks_like := other_than_logarithms(first.values):
-        warn(f"The values ({source.name}) look like {looks_like}")
+        warn(f"The values ({source.name}) look like {looks_like}{instead}")
     return source
 
 

@@ -21,7 +21,7 @@ from anndata.abc import CSCDataset, CSRDataset
 from numpy.typing import NDArray
 
 from pathwayae import _checks
-from pathwayae._cells import dask, files
+from pathwayae._cells import dask, files, raw
 from pathwayae.core.notice import warn
 from pathwayae.core.sparse import canonical, check_bounds, check_compressed
 
@@ -232,9 +232,8 @@ def of_anndata(
             raise KeyError(msg)
         return adata.obs[key]
 
-    if 0 in adata.shape or (layer is None and not adata.isbacked and adata._adata_ref is None and adata.X is None):
-        raw = getattr(adata, "raw", None) is not None
-        next_step = " There is adata.raw: pass adata.raw.to_adata(), if its values are log-normalised." if raw else ""
+    if 0 in adata.shape or (layer is None and raw.lacks_x(adata)):
+        next_step = raw.instead(adata, where) or " Pass layer=…, or cells with log-normalised values in X."
         msg = f"{name} is empty ({adata.n_obs} cells × {adata.n_vars} genes).{next_step}"
         raise ValueError(msg)
     if adata.is_view and adata.isbacked:
@@ -305,7 +304,7 @@ def _of_file(path: Path, stack: ExitStack, layer: str | None, gene_symbols: str 
         msg = f"{name} cannot be opened ({error}). It is truncated, damaged, or no AnnData: fetch or write it again."
         raise ValueError(msg) from error
     if values is None:
-        msg = f"{name} has no {place}; choose another layer."
+        msg = f"{name} has no {place}; choose another layer.{raw.instead_of_file(path) if 'raw' in root else ''}"
         raise KeyError(msg)
     sparse = isinstance(values, CSRDataset | CSCDataset)
     if (lost and sparse) or values.shape != (len(obs), len(var)) or 0 in values.shape:

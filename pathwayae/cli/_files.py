@@ -67,7 +67,7 @@ def opened(path: Path) -> Iterator[Opened]:
     OSError
         If there is no such file, or it is no AnnData.
     """
-    from pathwayae._cells import files
+    from pathwayae._cells import files, raw
 
     path = existing(path)
     with ExitStack() as stack:
@@ -77,7 +77,13 @@ def opened(path: Path) -> Iterator[Opened]:
             msg = f"{path} cannot be read as .h5ad or .zarr: {error.args[0] if error.args else error}"
             raise OSError(msg) from error
         frames = {"obs": adata.obs.copy(deep=False), "var": adata.var.copy(deep=False)}
-        yield Opened(adata, path, frames, {"obsm": dict(adata.obsm), "varm": dict(adata.varm)})
+        try:
+            yield Opened(adata, path, frames, {"obsm": dict(adata.obsm), "varm": dict(adata.varm)})
+        except ValueError as error:
+            if adata.X is not None or not files.has(path, "raw"):
+                raise
+            msg = f"{error}{raw.instead_of_file(path)}"
+            raise ValueError(msg) from error
 
 
 def _tenx(path: Path) -> AnnData | None:

@@ -28,6 +28,17 @@ _KINDS: dict[bytes, tuple[str, Opened]] = {
     b"\xfd7zXZ\x00": ("xz", lzma.LZMAFile),
     b"PK\x03\x04": ("zip", lambda file: _only_member(file)),
 }
+_OTHERS = {
+    b"PK\x05\x06": "a zip archive of no files",
+    b"\x28\xb5\x2f\xfd": "packed by zstandard",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\x5d\x00\x00": "packed by lzma, in the old format",
+    b"\x89HDF": "HDF5, as h5ad files of cells are",
+    b"%PDF": "a PDF",
+    b"\xd0\xcf\x11\xe0": "a file of Excel",
+}
+_TAR = slice(257, 262)  # where an archive of tar says so
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 
@@ -68,10 +79,19 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         size = place.stat().st_size
         most = min(MOST, max(FREE, RATIO * size)) if opened else MOST
         try:
-            return _bounded(file if opened is None else opened(file), most, source, size)
+            held = _bounded(file if opened is None else opened(file), most, source, size)
         except _DAMAGE as error:
             msg = f"{source} is a damaged {kind or 'plain'} file ({error}). Download it again."
             raise ValueError(msg) from error
+    what = next((what for magic, what in _OTHERS.items() if held.startswith(magic)), "")
+    if held[_TAR] == b"ustar":
+        what = "a tar archive"
+    if opened is not None and any(held.startswith(magic) for magic in _KINDS):
+        what = "packed twice"
+    if what:
+        msg = f"{source} is {what}, which is not read. Unpack it, or save what it holds as text, and give that file."
+        raise ValueError(msg)
+    return held
 
 
 def _bounded(stream: Any, most: int, source: str, size: int) -> bytes:
@@ -94,6 +114,14 @@ def _only_member(file: IO[bytes]) -> Any:
         for one in archive.infolist()
         if not one.is_dir() and not one.filename.startswith("__MACOSX/") and not Path(one.filename).name.startswith(".")
     ]
+    if any(one.filename == "[Content_Types].xml" for one in members):
+        msg = (
+            f"{getattr(file, 'name', 'the file')} is a workbook of Excel. Save the sheet as text with tabs, or pass "
+            "what pandas.read_excel reads of it."
+        )
+        raise ValueError(msg)
+    sets = [one for one in members if one.filename.lower().endswith(".gmt")]
+    members = sets if len(sets) == 1 else members  # others explain it
     if len(members) != 1:
         some = ", ".join(repr(one.filename) for one in members[:5]) or "none"
         msg = f"{getattr(file, 'name', 'the archive')} holds {len(members)} files ({some}). Unpack it, and give one."

@@ -170,7 +170,10 @@ def read_frame(df: pd.DataFrame, source: str = "source", target: str = "target")
     """
     for parameter, column in (("source", source), ("target", target)):
         if column not in df.columns:
-            msg = f"{parameter}={column!r} is not a column of the table: {list(df.columns)}. Name the right one."
+            msg = (
+                f"{parameter}={column!r} is not a column of the table: {list(df.columns[:10])}. Name it: from_frame("
+                "df, source=…, target=…). Of one with a column per set, pass {name: df[name].dropna() for name in df}."
+            )
             raise KeyError(msg)
     n_missing = int(df[[source, target]].isna().any(axis=1).sum())
     if n_missing:

@@ -89,6 +89,7 @@ def parse(
             continue
         if not rows:
             _refuse_html(bare, source, number)
+            _refuse_table(bare, source)
         if bare.startswith("#") and "\t" not in bare:
             n_comments += 1
             continue
@@ -207,7 +208,12 @@ def _fields(line: str, source: str, number: int) -> list[str]:
     if not name:
         msg = f"{source}, line {number}: the gene set has no name: {_shorten(line)!r}. Name it in the first column."
         raise ValueError(msg)
-    return [name, second, *(gene for gene in genes if gene)]
+    return [_unquoted(name), _unquoted(second), *(gene for gene in genes if gene)]
+
+
+def _unquoted(field: str) -> str:
+    """Without the quotes that R and spreadsheets put around text."""
+    return field[1:-1] if len(field) > 2 and field[0] == field[-1] == '"' and field.count('"') == 2 else field
 
 
 def _refuse_html(line: str, source: str, number: int) -> None:
@@ -215,6 +221,17 @@ def _refuse_html(line: str, source: str, number: int) -> None:
         msg = (
             f"{source}, line {number}: this is an HTML page, not a GMT file. Download it again from the file's own "
             "link (some servers answer with a login or error page)."
+        )
+        raise ValueError(msg)
+
+
+def _refuse_table(line: str, source: str) -> None:
+    names = [_unquoted(field.strip()).lower() for field in re.split(r"[\t,;]", line)]
+    if {"source", "target"} <= set(names):
+        separator = next(one for one in "\t,;" if one in line)
+        msg = (
+            f"{source} is a table with a row per set and gene ({', '.join(names[:5])}), not GMT. Pass it as one: "
+            f"pandas.read_csv({source!r}, sep={separator!r})."
         )
         raise ValueError(msg)
 

@@ -83,14 +83,17 @@ def unique_genes(name: str, genes: Iterable[str]) -> tuple[str, ...]:
     ('CD3D', 'CD2')
     """
     if isinstance(genes, (str, bytes)) or not hasattr(genes, "__iter__"):
-        msg = f"gene set {name!r}: expected a list of genes, found {genes!r}. Write [{genes!r}] for a single gene."
+        next_step = f"Write [{genes!r}] for a single gene." if isinstance(genes, str) else "Give a list of names."
+        if isinstance(genes, str) and (mark := next((one for one in ",;|\t /" if one in genes), "")):
+            next_step = f"Write {genes!r}.split({mark!r})."
+        msg = f"gene set {name!r}: expected a list of genes, found {genes!r}. {next_step}"
         raise TypeError(msg)
     listed = list(genes)
     for gene in listed:
         if not isinstance(gene, str):
             msg = (
                 f"gene set {name!r}: genes must be strings, found {gene!r} ({type(gene).__name__}). "
-                "Drop missing values, and turn numbers into strings."
+                "Drop missing values (of a column: df[name].dropna()), and turn numbers into strings."
             )
             raise TypeError(msg)
         if not gene:

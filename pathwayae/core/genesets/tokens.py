@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ODD = re.compile(r"""[,;|"'\s\x00]|/{2,}|[+-]$""")  # all that is not a plain name has one of these
 _SEPARATOR = re.compile(r"\s*(?:/{2,}|[,;|\n])\s*")
-_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?((\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?|[nN]a[nN]|inf)")
 _WEIGHTED = re.compile(rf"(?P<gene>.*[^\s,;:])\s*[,;:]\s*(?P<weight>{_NUMBER.pattern})")
 _MARKED = re.compile(r"(?P<gene>.*\w)\s*(?:;\s*(?P<mark>[udUD])|(?P<sign>[+-]))")
 _BLANK = re.compile(r"\s")

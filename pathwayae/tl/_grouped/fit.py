@@ -101,9 +101,9 @@ def fit(
         `mod`.
     pathways
         A :class:`~pathwayae.gs.GeneSetCollection`, the path of a GMT file, a dict name → genes, a long DataFrame
-        with columns ``source`` and ``target``, or the key of a membership matrix in ``varm``. Genes are matched
-        by name. With weights (a column ``weight``, or name → gene → weight) the sign of a member is that of its
-        loading, so that a high score means less of it, and its size a factor of it.
+        with columns ``source`` and ``target``, genes of a single set, or the key of a membership matrix in ``varm``.
+        Genes are matched by name. With weights (a column ``weight``, or name → gene → weight) the sign of a member is
+        that of its loading, so that a high score means less of it, and its size a factor of it.
     moments
         What :func:`pathwayae.pp.moments` read of these or of other cells; the matrix is then read for the scores
         alone, and where `adata` has no ``X`` there are no scores (those of an earlier fit are removed). Genes are

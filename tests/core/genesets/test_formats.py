@@ -2,15 +2,17 @@
 
 import bz2
 import gzip
+import io
 import json
 import logging
 import lzma
+import tarfile
 import zipfile
 
 import pytest
 
 from pathwayae import gs
-from pathwayae.core.genesets import compressed
+from pathwayae.core.genesets import compressed, gmt
 from pathwayae.core.notice import DataWarning
 
 SETS = {"T cells": ("CD3D", "CD3E", "CD2"), "B cells": ("CD19", "MS4A1")}
@@ -136,3 +138,44 @@ def test_descriptions_are_no_genes(tmp_path, second):
     path = tmp_path / "a.gmt"
     path.write_text("".join(f"SET_{j}\t{second.format(j)}\tCD3D\tCD2\tCD4{j}\n" for j in range(5)))
     assert dict(gs.read_gmt(path))["SET_4"] == ("CD3D", "CD2", "CD44")
+
+
+def test_what_is_packed_otherwise_is_named(tmp_path):
+    path = tmp_path / "sets"
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("sets.gmt"))
+    said = {
+        gzip.compress(gzip.compress(GMT.encode())): "packed twice",
+        gzip.compress(archive.getvalue()): "a tar archive",
+        lzma.compress(GMT.encode(), format=lzma.FORMAT_ALONE): "lzma",
+        b"\x28\xb5\x2f\xfd\x20": "zstandard",
+        b"\x89HDF\r\n\x1a\n": "h5ad",
+    }
+    for content, words in said.items():
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=words):
+            compressed.read_bytes(path)
+
+
+def test_zip_archives_with_a_text_that_explains_them_and_workbooks(tmp_path):
+    with zipfile.ZipFile(tmp_path / "sets.zip", "w") as archive:
+        archive.writestr("README.txt", "read me")
+        archive.writestr("sets.gmt", "T cells\t\tCD3D\n")
+    assert compressed.read_bytes(tmp_path / "sets.zip") == b"T cells\t\tCD3D\n"
+    with zipfile.ZipFile(tmp_path / "sets.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "")
+    with pytest.raises(ValueError, match="workbook of Excel"):
+        compressed.read_bytes(tmp_path / "sets.xlsx")
+
+
+def test_long_tables_quoted_names_and_weights_that_are_none(tmp_path):
+    path = tmp_path / "sets.tsv"
+    path.write_text('"source"\t"target"\nT\tCD3D\nT\tCD2\n')
+    with pytest.raises(ValueError, match=r"a row per set and gene \(source, target\).*read_csv"):
+        gmt.read(path)
+    path.write_text('"T cells"\t"of a paper"\t"CD3D"\t"CD2"\n')
+    assert gmt.read(path, description=True) == [("T cells", "of a paper", ('"CD3D"', '"CD2"'))]
+    for text in ("CD3D,nan", "CD3D,inf"):
+        with pytest.raises(ValueError, match="weight of 'CD3D' is"):
+            gs.GeneSetCollection({"T": [text]})
