@@ -1,15 +1,21 @@
-"""What ``pae.tl.refine`` finds again: planted programs, and real gene sets with mistakes put in."""
+"""What ``pae.tl.refine`` finds again: planted programs, and real gene sets with mistakes put in; how often it is wrong.
+
+``python benchmarks/refine.py --quick`` measures error rates alone, in small, and writes refine_quick (md, json, png).
+"""
 
 from __future__ import annotations
 
+import argparse
 import time
 import warnings
 
 import anndata as ad
 import numpy as np
 import pandas as pd
+import refine_silent
 import scanpy as sc
 from defaults import DATA, auroc
+from run import FOLDER, write
 from sklearn.metrics import average_precision_score
 
 import pathwayae as pae
@@ -19,6 +25,7 @@ from pathwayae.core.fdr import adjusted
 from pathwayae.core.trust import heldout
 
 SEEDS = range(5)
+REAL_SEEDS = range(2)
 SIMULATIONS = {
     "30 % missing, 30 % false": {},
     "40 % missing, 40 % false": {"missing": 0.4, "false": 0.4},
@@ -130,7 +137,7 @@ def real(file: str, sample_key: str | None) -> tuple[dict, dict, dict]:
     prepared = association.prepare(gram)
     seen = association.visibility(prepared, moments.mean, moments.variance)
     rows = {}
-    for seed in SEEDS:
+    for seed in REAL_SEEDS:
         given = corrupted(true, seed)
         adata.varm["given"] = pd.DataFrame(given, index=adata.var_names, columns=list(sets))
         pae.tl.fit(adata, "given", moments=moments, **FAST)
@@ -138,7 +145,7 @@ def real(file: str, sample_key: str | None) -> tuple[dict, dict, dict]:
         pae.tl.refine(adata, moments=moments, sample_key=sample_key, progress=False)
         seconds = time.perf_counter() - begin
         # The best evidence these associations can give: of each gene with the rest of the true set.
-        best = core.refine(association.association(prepared, true), given, covariates=seen)
+        best = core.refine(association.association(prepared, true, even=True), given, covariates=seen)
         figures = {"posterior": odds(adata), "best": best.prior + best.evidence, "given": given * 1.0}
         medians = {name: np.median(found(values, true, given), axis=0) for name, values in figures.items()}
         rows[seed] = dict(zip(("AP", "hidden", "false"), medians["posterior"], strict=True))
@@ -161,21 +168,24 @@ def chance(prepared: association.Prepared, true: np.ndarray, mean: np.ndarray, s
     for name, sets in (("sets as they are", true), ("gene names shuffled, 4 times", shuffled)):
         auc = heldout.held_out_auc(prepared, sets, strata=strata)
         test = heldout.against_chance(prepared, sets, auc, strata=strata)
-        result = core.refine(association.association(prepared, sets), sets, covariates=seen)
-        padj = adjusted(test.pvalue)
-        carried = padj <= 0.05
-        silent = calls.silent_share(test.pvalue, carried)
-        code = calls.calls(sets, result.posterior, evidence=result.evidence, carried=carried, silent=silent)
+        carried = calls.carried(test.pvalue, refine_silent.FDR)
+        views = association.association(prepared, sets, even=True)
+        result = core.refine(views, sets, covariates=seen, apart=carried)
+        rate = calls.GENES * refine_silent.FDR
+        code = calls.calls(sets, result.posterior, evidence=result.evidence, fdr=rate, among=carried)
         counts = {call: int((code == i).sum()) for i, call in enumerate(calls.CALLS) if i}
+        called = float((adjusted(test.pvalue) <= refine_silent.FDR).mean())
         below = {f"p ≤ {level}": float((test.pvalue <= level).mean()) for level in LEVELS}
-        rows[name] = below | {"called at FDR 5 %": float((padj <= 0.05).mean()), "annotated": int(sets.sum())} | counts
+        rows[name] = below | {"called at FDR 5 %": called, "annotated": int(sets.sum())} | counts
     return rows
 
 
 def run() -> tuple[str, str, object]:
     """Title, text and figures."""
     warnings.filterwarnings("ignore", category=pae.DataWarning)
-    figures = {}
+    rows = refine_silent.measured(refine_silent.FULL)
+    refine_silent.draw(rows, FOLDER / "refine.png")
+    figures = {"silent sets": rows.to_dict("records")}
     for name, options in SIMULATIONS.items():
         figures[name] = {seed: simulated(options, seed) for seed in SEEDS}
         print(name, pd.DataFrame(figures[name]).T.mean().round(3).to_dict(), flush=True)
@@ -187,7 +197,9 @@ def run() -> tuple[str, str, object]:
 
 def told(figures: dict) -> str:
     """Figures as text."""
-    parts = [
+    silent = refine_silent.told(pd.DataFrame(figures["silent sets"]), "refine.png")
+    parts = [f"## Error rates with silent sets\n\n{silent}"]
+    parts += [
         f"## Simulated programs, {name}\n\n{with_mean(pd.DataFrame(figures[name]).T, 'mean')}" for name in SIMULATIONS
     ]
     for name, (_, sample_key) in CELLS.items():
@@ -222,3 +234,20 @@ def told(figures: dict) -> str:
 def with_mean(rows: pd.DataFrame, how: str) -> str:
     """A table by seed, and its mean or median."""
     return pd.concat([rows, rows.agg([how])]).rename_axis(index="seed").round(3).to_markdown()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="error rates alone, with few seeds and small panels")
+    if not parser.parse_args().quick:
+        write("refine", *run())
+        return
+    rows = refine_silent.measured(refine_silent.QUICK)
+    refine_silent.draw(rows, FOLDER / "refine_quick.png")
+    print(refine_silent.summary(rows).to_string())
+    text = refine_silent.told(rows, "refine_quick.png")
+    write("refine_quick", "Refinement of gene sets, error rates in small", text, rows.to_dict("records"))
+
+
+if __name__ == "__main__":
+    main()

@@ -222,7 +222,7 @@ def prepare(gram: Gram, *, rank: int = RANK, ridge: float = RIDGE) -> Prepared:
     return Prepared(factors, LowRank(nothing, directions), LowRank(1.0 / rest, inner, -1.0))
 
 
-def association(prepared: Prepared, membership: NDArray[np.bool_]) -> Floats:
+def association(prepared: Prepared, membership: NDArray[np.bool_], *, even: bool = False) -> Floats:
     """Association of every gene with the rest of every pathway, two views of it in standard units.
 
     Parameters
@@ -231,6 +231,10 @@ def association(prepared: Prepared, membership: NDArray[np.bool_]) -> Floats:
         Of :func:`prepare`.
     membership
         Gene i is annotated to pathway j, shape (g, p).
+    even
+        A gene of the set is held against n − 1 others, one outside against all n, and a member that the annotation
+        lacks then looks better than one that it has. If so, what ridge regression predicts for a gene outside is the
+        mean over the n sets with one gene left out, ``(n − 1) / n`` of it.
 
     Returns
     -------
@@ -238,15 +242,17 @@ def association(prepared: Prepared, membership: NDArray[np.bool_]) -> Floats:
     mean and over its standard deviation over the genes of the pathway's column; 0 where it does not vary. A gene's own
     annotation takes no part in its own values but through these two.
     """
-    return np.ascontiguousarray(views_of(prepared, membership).transpose(2, 0, 1))
+    return np.ascontiguousarray(views_of(prepared, membership, even=even).transpose(2, 0, 1))
 
 
-def views_of(prepared: Prepared, membership: NDArray[np.bool_]) -> Floats:
+def views_of(prepared: Prepared, membership: NDArray[np.bool_], *, even: bool = False) -> Floats:
     """The values of :func:`association` pathway by pathway, shape (p, 2, g)."""
     labels = np.ascontiguousarray(membership.T, dtype=np.float64)
     views = np.empty((len(labels), 2, len(membership)))
     for view, operator in zip((0, 1), (prepared.similarity, prepared.inverse), strict=True):
         views[:, view] = (operator @ labels.T).T
+    if even:
+        views[:, 1] *= np.where(labels > 0, 1.0, 1.0 - 1.0 / labels.sum(axis=1, keepdims=True))
     standardized_views(views, prepared.similarity.diagonal(), prepared.inverse.diagonal(), labels)
     return views
 

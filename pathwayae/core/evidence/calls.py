@@ -5,36 +5,35 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pathwayae.core.fdr import adjusted
+
 Floats = NDArray[np.float64]
 
 CALLS = ("undecided", "confirmed", "added", "dropped")
 UNDECIDED, CONFIRMED, ADDED, DROPPED = range(4)
+GENES = 0.8  # of the rate is for genes of pathways that are carried, the rest for pathways that are said to be
 
 
-def silent_share(pvalue: Floats, carried: NDArray[np.bool_]) -> float:
-    """Share to expect of pathways that no program stands behind, among those said to be carried by the cells.
+def carried(pvalue: Floats, fdr: float) -> NDArray[np.bool_]:
+    """Pathways whose genes are decided of: carried by the cells at a false-discovery rate of a fifth of `fdr`.
 
-    ``π₀ · m · p / k``: the largest p-value of the k carried of m pathways, and the share π₀ of silent ones told from
-    the p-values above 0.5 (Storey 2002, 10.1111/1467-9868.00346; one more is counted than there are).
+    A posterior holds for a pathway that some program stands behind; where none does, all that is confirmed or added is
+    wrong. Of pathways with an adjusted p-value of q or less, a share of q at most is expected to be such (Benjamini &
+    Hochberg 1995), and at ``q = fdr / 5`` it takes a fifth of the rate; the genes of the others have what is left.
 
     Parameters
     ----------
     pvalue
         Of the pathways, NaN where they were not tested, shape (p,).
-    carried
-        Shape (p,).
+    fdr
+        Rate over all decisions.
 
     Examples
     --------
-    >>> silent_share(np.array([0.001, 0.01, 0.7, 0.9]), np.array([True, True, False, False]))
-    0.02
+    >>> carried(np.array([0.001, 0.01, np.nan, 0.9]), 0.05)
+    array([ True, False, False, False])
     """
-    tested = pvalue[np.isfinite(pvalue)]
-    chosen = pvalue[carried]
-    if not len(chosen):
-        return 0.0
-    silent = min(len(tested), 2.0 * (1 + np.count_nonzero(tested > 0.5)))
-    return float(min(1.0, silent * chosen.max() / len(chosen)))
+    return adjusted(pvalue) <= (1.0 - GENES) * fdr + 1e-12
 
 
 def calls(
@@ -43,8 +42,7 @@ def calls(
     *,
     evidence: Floats | None = None,
     fdr: float = 0.05,
-    carried: NDArray[np.bool_] | None = None,
-    silent: float = 0.0,
+    among: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int8]:
     """Decide under a false-discovery rate: codes into ``CALLS``.
 
@@ -62,13 +60,10 @@ def calls(
     evidence
         Log-likelihood ratio of the association, shape (g, p).
     fdr
-        Expected share of wrong ones among the decisions of each kind, from 0 to 1.
-    carried
-        The cells carry the pathway, shape (p,): nothing is decided of others, and their genes belong to no family. By
-        default all.
-    silent
-        Share of the carried pathways that are silent all the same, :func:`silent_share`. A posterior holds for a
-        pathway with a program behind it, so a gene is confirmed or added wrongly with ``1 − (1 − silent) · posterior``.
+        Expected share of wrong ones among the decisions of each kind, from 0 to 1, where posteriors hold.
+    among
+        Pathways that are decided of, shape (p,), for instance :func:`carried`; the genes of others belong to no family.
+        By default all.
 
     Returns
     -------
@@ -92,11 +87,10 @@ def calls(
     codes = np.full(membership.shape, UNDECIDED, dtype=np.int8)
     likely = posterior >= 0.5
     speaks = np.ones_like(posterior) if evidence is None else np.where(likely, evidence, -evidence)
-    decidable = (speaks > 0) if carried is None else (speaks > 0) & carried
-    wrong = 1.0 - (1.0 - silent) * posterior
+    decidable = (speaks > 0) if among is None else (speaks > 0) & among
     for code, family, error in (
-        (CONFIRMED, membership & likely, wrong),
-        (ADDED, ~membership & likely, wrong),
+        (CONFIRMED, membership & likely, 1.0 - posterior),
+        (ADDED, ~membership & likely, 1.0 - posterior),
         (DROPPED, membership & ~likely, posterior),
     ):
         family = family & decidable

@@ -90,6 +90,7 @@ def refine(
     *,
     covariates: Floats | None = None,
     pooled: bool = True,
+    apart: NDArray[np.bool_] | None = None,
     max_iter: int = MAX_ITER,
     tolerance: float = MOVED,
 ) -> Refinement:
@@ -109,6 +110,9 @@ def refine(
         Draw the coefficients of each pathway to the mean of all, as strongly as the pathways agree. If not, to one
         log-odds per standard unit of a view and to no effect of the covariates, as strongly as module constants say:
         a pathway's results then depend on no other pathway.
+    apart
+        Pathways, shape (p,), that are pooled among themselves and not with the others: what holds for pathways that the
+        cells carry does not hold for those they do not.
     max_iter, tolerance
         EM ends when no posterior changes by more than `tolerance`: of any pathway, or, if not pooled, of this one.
 
@@ -133,20 +137,31 @@ def refine(
     True
     """
     x, seen, member = _checked(associations, membership, covariates)
-    few = max(1, VALUES // (member.shape[1] * x.shape[2]))
-    p = len(member)
-    step = p if pooled else few
+    pools = _pools(len(member), member.shape[1] * x.shape[2], apart, pooled=pooled)
     parts = []
-    for first in range(0, p, max(1, step)):
-        some = slice(first, first + step)
+    for some in pools:
         genes = Genes(np.ascontiguousarray(x[:, some].transpose(1, 2, 0)), seen, member[some])
         parts.append(_refined(genes, pooled=pooled, max_iter=max_iter, tolerance=tolerance))
+    order = np.argsort(np.concatenate(pools))
     prior, evidence, posterior, local_fdr = (
-        np.concatenate(values).T for values in zip(*(values for values, _, _ in parts), strict=True)
+        np.concatenate(values)[order].T for values in zip(*(values for values, _, _ in parts), strict=True)
     )
-    coefficients, alpha, false = (np.concatenate(own) for own in zip(*(state for _, state, _ in parts), strict=True))
+    coefficients, alpha, false = (
+        np.concatenate(own)[order] for own in zip(*(state for _, state, _ in parts), strict=True)
+    )
     slopes, steps = coefficients[:, : x.shape[2]], max(taken for _, _, taken in parts)
     return Refinement(prior, evidence, posterior, local_fdr, alpha, false, slopes, steps)
+
+
+def _pools(p: int, values: int, apart: NDArray[np.bool_] | None, *, pooled: bool) -> list[NDArray[np.intp]]:
+    """Pathways that are weighed at a time: those of one pool, or as many as memory has room for."""
+    everyone = np.arange(p)
+    if not pooled:
+        few = max(1, VALUES // values)
+        return [everyone[first : first + few] for first in range(0, p, few)]
+    if apart is None or apart.all() or not apart.any():
+        return [everyone]
+    return [everyone[apart], everyone[~apart]]
 
 
 def posterior_alone(views: Floats, member: NDArray[np.bool_], covariates: Floats) -> Floats:

@@ -12,6 +12,7 @@ from pathwayae.core.evidence.association import Prepared
 from pathwayae.core.evidence.pathway_loops import Folds, hidden_ranks
 from pathwayae.core.grouped.encoder import expression_bins
 from pathwayae.core.moments.low_rank import LowRank
+from pathwayae.core.trust import tail
 
 Floats = NDArray[np.float64]
 
@@ -152,8 +153,8 @@ def against_chance(
     Every random set stands for one of the pathways: as many genes from every stratum, drawn without replacement, and
     sent through :func:`held_out_auc`. Deviations from 0.5 are divided by ``√(2 (g + 1) / (12 n (g − n)))``, the
     standard deviation of a rank sum over n of g genes (Mann & Whitney 1947, 10.1214/aoms/1177730491) times √2, for a
-    pair of genes speaks twice, each for the other; after that all sets share one null distribution, and
-    ``p = (b + 1) / (B + 1)`` with b of B random sets at least as far (Phipson & Smyth 2010, 10.2202/1544-6115.1585).
+    pair of genes speaks twice, each for the other; after that all sets share one null distribution, which gives
+    p-values by :func:`pathwayae.core.trust.tail.pvalues`.
 
     Parameters
     ----------
@@ -190,9 +191,9 @@ def against_chance(
             row[_random_genes(genes, counts[j], rng)] = True
         found = held_out_auc(prepared, sets.T, strata=strata, random_state=int(rng.integers(2**31)))
         deviations.append((found - 0.5) / unit[chosen])
-    null = np.sort(np.concatenate(deviations))
-    above = n_sets - np.searchsorted(null, (auc - 0.5) / unit, side="left")
-    pvalue = np.where(np.isfinite(auc), (above + 1.0) / (n_sets + 1.0), np.nan)
+    null = np.concatenate(deviations)
+    pvalue = np.full(len(auc), np.nan)
+    pvalue[used] = tail.pvalues((auc[used] - 0.5) / unit[used], null[:, None])
     return Chance(np.where(np.isfinite(auc), unit * np.sqrt((null**2).mean()), np.nan), pvalue)
 
 

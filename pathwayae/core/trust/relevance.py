@@ -18,6 +18,7 @@ from pathwayae.core.moments.gram_product import Data
 from pathwayae.core.moments.low_rank import LowRank
 from pathwayae.core.moments.moments import Standardized
 from pathwayae.core.moments.sketch import StandardizedSketch
+from pathwayae.core.trust import tail
 from pathwayae.core.trust.coherence_loops import coherences
 
 MEAN_BINS = 10  # at most, of equal numbers of genes
@@ -157,7 +158,7 @@ def _moves(bins: NDArray[np.intp], n: int, random_state: int) -> Iterator[NDArra
 
 
 def significance(observed: Floats, null: Floats) -> Significance:
-    """p-values ``(b + 1) / (B + 1)``, b the draws at least as coherent, and Benjamini–Hochberg over the pathways.
+    """p-values of coherences, :func:`pathwayae.core.trust.tail.pvalues`, and Benjamini–Hochberg over the pathways.
 
     Parameters
     ----------
@@ -175,7 +176,7 @@ def significance(observed: Floats, null: Floats) -> Significance:
     mean, deviation = null.mean(axis=0), null.std(axis=0)
     low, high = np.quantile(null, [0.05, 0.95], axis=0)
     z = np.divide(observed - mean, deviation, out=np.zeros_like(mean), where=deviation > TIE)
-    pval = (1.0 + np.sum(null >= observed - TIE, axis=0)) / (len(null) + 1.0)
+    pval = tail.pvalues(observed, null, tie=TIE)
     return Significance(mean, low, high, z, pval, scipy.stats.false_discovery_control(pval))
 
 

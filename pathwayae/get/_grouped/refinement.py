@@ -69,8 +69,9 @@ def refinement(
         ``heldout_auc``: each fifth of the genes hidden and looked for among genes of similar mean expression, 0.5 is
         chance; ``heldout_se`` (standard error of the AUC of random genes), ``pval`` against random gene sets of the
         same size and expression and ``padj`` (Benjamini–Hochberg); ``verdict``: ``"carried"`` by the cells or
-        ``"not carried"`` at the rate of ``pae.tl.refine``, ``"too small"`` with a single gene, ``"not weighed"`` with
-        none or all genes; ``n_undecided`` (annotated ones), ``n_confirmed``, ``n_added``, ``n_dropped``.
+        ``"not carried"`` at the rate of ``pae.tl.refine`` (genes are decided of at a fifth of it), ``"too small"`` with
+        a single gene, ``"not weighed"`` with none or all genes; ``n_undecided`` (annotated ones), ``n_confirmed``,
+        ``n_added``, ``n_dropped``.
 
     Raises
     ------

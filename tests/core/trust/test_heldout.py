@@ -156,7 +156,7 @@ def test_a_pathway_that_is_there_stands_out():
     auc = held_out_auc(prepared, given, strata=strata)
     chance = against_chance(prepared, given, auc, strata=strata)
     assert auc[0] > 0.99
-    assert chance.pvalue[0] == pytest.approx(1 / 1000)
+    assert chance.pvalue[0] < 1e-4
 
 
 def test_strata_are_of_one_size_and_in_the_order_of_the_mean():
