@@ -3,6 +3,7 @@
 PATHWAYAE_DATA=… python docs/make_gallery.py
 """
 
+import inspect
 import os
 import warnings
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 
 import pathwayae as pae
 
-DATA, HERE = Path(os.environ["PATHWAYAE_DATA"]), Path(__file__).parent
+DATA, HERE = Path(os.environ.get("PATHWAYAE_DATA", ".")), Path(__file__).parent
 GALLERY, PAGE = HERE / "gallery", HERE / "gallery.md"
 MOST = 80_000  # bytes of a picture
 GENE = "ISG15"
@@ -58,6 +59,16 @@ OF_OTHERS = {
     "latent_sparsity": ((), {}),
     "latent_ablation": ((), {}),
     "sparse_ae_sweep": ((), {}),
+}
+
+SETS = ["overlap", "coverage"]
+CONTRASTS = ["rank_pathways", "volcano", "violin", "paired"]
+HEADINGS = {
+    "Pathways": [name for name in OF_FIT if name not in CONTRASTS],
+    "Groups compared": CONTRASTS,
+    "Archetypes": [name for name in OF_OTHERS if name.startswith("archetype")],
+    "Sparse autoencoder": [name for name in OF_OTHERS if not name.startswith("archetype")],
+    "Gene sets": SETS,
 }
 
 
@@ -161,7 +172,8 @@ def _named(one, first):
     )
 
 
-def main():
+def pictures():
+    """Draw all; what cannot be drawn is left out."""
     warnings.filterwarnings("ignore")
     GALLERY.mkdir(exist_ok=True)
     for old in GALLERY.glob("*.png"):
@@ -173,42 +185,41 @@ def main():
     size = {name: len(genes & set(members)) for name, members in reactome.items()}
     largest = sorted(size, key=lambda name: (-size[name], name))[:300]
     fits = {"kang": fitted(adata, hallmark), "many": fitted(adata, {name: reactome[name] for name in largest})}
-    lines = [
-        "# Gallery",
-        "",
-        "Every plot on 2,000 cells of Kang et al. (2018): with the 50 Hallmark sets, and with 300 Reactome pathways.",
-        "Made by `python docs/make_gallery.py` from public data.",
-        "",
-        "| plot | Hallmark | 300 pathways |",
-        "|---|---|---|",
-    ]
     for name, (args, options) in OF_FIT.items():
-        cells_of = []
         for which, fit in fits.items():
-            file = GALLERY / f"{name}_{which}.png"
-            there = draw(name, fit, args, options, file)
-            words = f"{name} of {'300 pathways' if which == 'many' else 'Hallmark'}"
-            cells_of.append(f"![{words}](gallery/{file.name})" if there else "")
-        lines += [f"| `pl.{name}` | {' | '.join(cells_of)} |"] if any(cells_of) else []
+            draw(name, fit, args, options, GALLERY / f"{name}_{which}.png")
     one = others(fits["kang"])
     for name, (args, options) in OF_OTHERS.items():
-        file = GALLERY / f"{name}.png"
-        if draw(name, one, args, options, file):
-            lines.append(f"| `pl.{name}` | ![{name}](gallery/{file.name}) | |")
+        draw(name, one, args, options, GALLERY / f"{name}.png")
     for name, call in {
         "overlap": lambda sets: pae.pl.overlap(sets, show=False),
         "coverage": lambda sets: pae.pl.coverage(sets, adata, show=False),
     }.items():
-        both = []
         for which, sets in (("kang", hallmark), ("many", {one: reactome[one] for one in largest})):
-            file = GALLERY / f"{name}_{which}.png"
             drawn = attempt(lambda call=call, sets=sets: call(sets))
             if drawn is not None:
-                write(drawn, file)
-            both.append(f"![{name}](gallery/{file.name})" if drawn is not None else "")
-        lines.append(f"| `pl.{name}` | {' | '.join(both)} |")
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+                write(drawn, GALLERY / f"{name}_{which}.png")
+
+
+def page():
+    """A heading per plot, what it draws, and its pictures."""
+    lines = [
+        "# Gallery",
+        "",
+        "Every plot on 2,000 cells of Kang et al. (2018): with the 50 Hallmark sets, and with 300 Reactome pathways,",
+        "which is more than fits: plots then choose, and say so. By `python docs/make_gallery.py` from public data.",
+    ]
+    for title, names in HEADINGS.items():
+        lines += ["", f"## {title}"]
+        for name in names:
+            first = " ".join(inspect.getdoc(getattr(pae.pl, name)).partition("\n\n")[0].split()).replace("``", "`")
+            lines += ["", f"### `pl.{name}`", "", f"{first} {{func}}`pathwayae.pl.{name}`"]
+            for which, words in {"": "", "_kang": " of Hallmark", "_many": " of 300 pathways"}.items():
+                file = GALLERY / f"{name}{which}.png"
+                lines += ["", f"![{name}{words}](gallery/{file.name})"] if file.is_file() else []
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    pictures()
+    PAGE.write_text(page(), encoding="utf-8")

@@ -40,7 +40,7 @@ BEGINS = {".gz": b"\x1f\x8b", ".zip": b"PK", ".h5ad": b"\x89HDF", ".h5": b"\x89H
 
 @gated()
 def list(kind: str | None = None) -> pd.DataFrame:  # noqa: A001 reads as pae.datasets.list()
-    """Return a table of the data sets and gene-set collections that :func:`fetch` knows.
+    """Return a table of the data sets and gene-set collections that ``fetch`` knows.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def save(adata: AnnData, path: str | os.PathLike[str], *, key: str = keys.DEFAUL
 
 @gated()
 def load(path: str | os.PathLike[str]) -> AnnData:
-    """Read a model that :func:`save` wrote.
+    """Read a model that ``pae.models.save`` wrote.
 
     Parameters
     ----------

@@ -98,7 +98,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Per epoch ``total``, ``reconstruction``, ``sparsity``, ``auxiliary``, ``unexplained`` (share of variance of
         held-out samples), ``active`` (latents per sample), ``dead`` (share of latents).
     network_ : Network
-        The weights, for :mod:`pathwayae.core.sparse_ae.network`.
+        The weights, as torch modules.
     n_latents_, k_ : int, float
         The values used.
     unexplained_ : float

@@ -64,7 +64,7 @@ def enrich(
         What ``pae.gs.as_collection`` takes: a ``GeneSetCollection``, a mapping of names to genes, a GMT file, a table.
     method
         ``"prerank"``: do the genes of a set gather at one end of the ranking by loading (gene set enrichment
-        analysis)? ``"ora"``: are they over-represented among the `n_genes` genes with the largest |loading|?
+        analysis)? ``"ora"``: are they over-represented among the `n_genes` genes with the largest absolute loading?
     sign
         ``"up"``: only sets among the genes that go up with the component, ``"down"``: only those that go down,
         ``"both"``: either, and ``direction`` says which.

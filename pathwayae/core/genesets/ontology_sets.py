@@ -56,7 +56,8 @@ def from_ontology(
         The ontology, or the path of an OBO file (read with its defaults).
     annotations
         Which gene has which term: annotations, the path of a GAF file, a table with the columns ``gene`` and
-        ``term``, or a collection or dict of sets that carry ids of terms (see :func:`term_ids`).
+        ``term``, or a collection or dict of sets that carry ids of terms
+        in their descriptions or names.
     min_genes, max_genes
         Fewest and most genes of a set.
     namespace
@@ -159,8 +160,8 @@ def hierarchy_of(collection: Sets, ontology: Ontology | str | os.PathLike[str]) 
     Parameters
     ----------
     collection
-        Sets that carry ids of terms (see :func:`term_ids`): of :func:`from_ontology`, of Reactome, or of any GMT with
-        ids in its names or descriptions.
+        Sets that carry ids of terms: of :func:`from_ontology`, of Reactome, or of any GMT with ids in its names or
+        descriptions.
     ontology
         The ontology, or the path of an OBO file (read with its defaults).
 

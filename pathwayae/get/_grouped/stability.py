@@ -99,8 +99,8 @@ def top_genes(
         One row per component and gene: ``component``, ``rank`` (from 1), ``gene`` (its name in the components, see
         the ``gene_symbols`` of the fit), ``loading``, ``member`` (whether the pathway names the gene); after draws of
         ``pae.tl.stability`` also ``low`` and ``high``, the ends of the 95 % interval of the loading. Ordered by
-        loading for components, by |loading| where loadings have signs (free components, which have no members, and fits
-        with weights of members); ties by name.
+        loading for components, by absolute loading where loadings have signs (free components, which have no members,
+        and fits with weights of members); ties by name.
 
     Raises
     ------

@@ -49,8 +49,8 @@ def scores(
     or that of the tree. The colours end at the 98th percentile of the absolute means, at 1 s.d. at the earliest, so
     that small differences look small, and at 2.5 s.d. at the latest, so that one small extreme group does not make all
     others pale; the pointed ends of the colour bar stand for what lies beyond. A prefix that all names share
-    (HALLMARK_) is left out, and the middle of long names. Of more than 100 pathways those that differ most between the
-    groups are drawn; the title says so.
+    (``HALLMARK_``) is left out, and the middle of long names. Of more than 100 pathways those that differ most between
+    the groups are drawn; the title says so.
 
     Parameters
     ----------
@@ -177,8 +177,8 @@ def scores_dotplot(
     or that of the tree. The colours end at the 98th percentile of the absolute means, at 1 s.d. at the earliest, so
     that small differences look small, and at 2.5 s.d. at the latest, so that one small extreme group does not make all
     others pale; the pointed ends of the colour bar stand for what lies beyond. A prefix that all names share
-    (HALLMARK_) is left out, and the middle of long names. Of more than 100 pathways those that differ most between the
-    groups are drawn; the title says so.
+    (``HALLMARK_``) is left out, and the middle of long names. Of more than 100 pathways those that differ most between
+    the groups are drawn; the title says so.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ def variance(
     """Draw the share of the total variance that each component explains on its own, the largest first.
 
     Free components are numbered by the variance they add to the pathways, which is not the order drawn here. A prefix
-    that all names share (HALLMARK_) is left out, and the middle of long names.
+    that all names share (``HALLMARK_``) is left out, and the middle of long names.
 
     Parameters
     ----------

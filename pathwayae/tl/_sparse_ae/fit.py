@@ -128,8 +128,7 @@ def sparse_ae(
     See Also
     --------
     pathwayae.get.scores, pathwayae.get.loadings : the slots with labels.
-    pathwayae.tl.latent_sparsity, pathwayae.tl.latent_selectivity, pathwayae.tl.latent_genes, pathwayae.tl.enrich : what
-    they mean.
+    pathwayae.tl.latent_selectivity, pathwayae.tl.latent_genes, pathwayae.tl.enrich : what latents mean.
     pathwayae.tl.transform : codes of new cells.
     pathwayae.models.SparseAutoencoder : the model on plain arrays.
 
