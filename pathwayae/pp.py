@@ -64,7 +64,7 @@ def moments(
     ----------
     data
         An AnnData (in memory, a view, backed, or on dask), the path of an h5ad or zarr, or a list of them: an atlas
-        in shards, joined on gene names.
+        in shards, joined on gene names. The path of a collection of annbatch stands for all its data sets.
     layer
         Layer to read; by default ``X``.
     genes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -92,8 +93,18 @@ def values_of(root: Any, place: str) -> tuple[Any, int]:
 
 
 def _missing_chunks(array: Any) -> int:
-    """Chunks of a zarr that are not there: zarr reads them as zeros."""
-    return array.nchunks - array.nchunks_initialized if hasattr(array, "nchunks_initialized") else 0
+    """Chunks of a zarr that are not there: zarr reads them as zeros. Of a sharded one, its shards are counted."""
+    if not hasattr(array, "nchunks_initialized"):
+        return 0
+    shards = getattr(array, "shards", None)
+    in_one = math.prod(shards) // math.prod(array.chunks) if shards else 1  # a shard at the edge has room for all
+    return n_chunks(array) - array.nchunks_initialized // in_one
+
+
+def n_chunks(array: Any) -> int:
+    """Chunks of a zarr that lie in a file of their own, were all there: those of a sharded one are its shards."""
+    shards = getattr(array, "shards", None)
+    return math.prod(-(-size // of) for size, of in zip(array.shape, shards, strict=True)) if shards else array.nchunks
 
 
 def watch(values: Any, name: str) -> Callable[[], None] | None:

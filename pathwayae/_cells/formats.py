@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pathwayae._cells.collection import members
+
 READERS = {
     ".loom": "anndata.io.read_loom({path!r})",
     ".csv": "anndata.io.read_csv({path!r})",
@@ -38,6 +40,11 @@ def is_tenx_h5(path: Path) -> bool:
 def foreign(path: Path) -> str:
     """How to read a file that is no AnnData, for messages; empty where it is one, or nothing known."""
     call, name = "", path.name.lower()
+    if found := members(path):
+        return (
+            f"it is a collection of annbatch; name one of its {len(found)} data sets, such as {found[0]}. "
+            "pae.pp.moments, and pae.tl.transform with out=, read all of them"
+        )
     if folder := mtx_folder(path):
         call, path = TENX_MTX, folder
     elif path.is_file():

@@ -21,7 +21,7 @@ from anndata.abc import CSCDataset, CSRDataset
 from numpy.typing import NDArray
 
 from pathwayae import _checks
-from pathwayae._cells import dask, files, raw
+from pathwayae._cells import collection, dask, files, raw
 from pathwayae.core.notice import warn
 from pathwayae.core.sparse import canonical, check_bounds, check_compressed
 
@@ -177,7 +177,7 @@ def log1p_total(values: Any, target_sum: float, name: str) -> Any:
 def open_all(
     data: Any, stack: ExitStack, *, layer: str | None = None, gene_symbols: str | None = None, n_bytes: int = 2**32
 ) -> list[Source]:
-    """Open one AnnData or path, or a list of them; what is opened closes with the stack.
+    """Open one AnnData or path, or a list of them; a collection is several; what is opened closes with the stack.
 
     Raises
     ------
@@ -198,7 +198,8 @@ def open_all(
         if isinstance(item, ad.AnnData):
             sources.append(of_anndata(item, layer=layer, gene_symbols=gene_symbols, where=where, n_bytes=n_bytes))
         elif isinstance(item, str | os.PathLike):
-            sources.append(_of_file(Path(item).expanduser(), stack, layer, gene_symbols, n_bytes))
+            paths = collection.spread(Path(item).expanduser())
+            sources.extend(_of_file(path, stack, layer, gene_symbols, n_bytes) for path in paths)
         else:
             msg = (
                 f"{where} is a {type(item).__name__}; pass an AnnData, the path of an h5ad or zarr, or a list of them."
@@ -313,8 +314,8 @@ def _of_file(path: Path, stack: ExitStack, layer: str | None, gene_symbols: str 
         raise ValueError(msg)
     if lost:
         msg = (
-            f"{name} lacks {lost} of {values.nchunks} chunks of its dense values, which are read as zeros. Zarr leaves "
-            "out chunks that hold only zeros, so this may be right; if it is not, fetch or write the file again."
+            f"{name} lacks {lost} of {files.n_chunks(values)} chunks of its dense values, which are read as zeros. "
+            "Zarr leaves out chunks that hold only zeros, so this may be right; if it is not, fetch or write it again."
         )
         warn(msg)
     names = _checks.gene_names(ad.AnnData(var=var), gene_symbols, what=name)

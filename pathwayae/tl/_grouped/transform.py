@@ -13,7 +13,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae import _checks, get
-from pathwayae._cells import sources
+from pathwayae._cells import collection, sources
 from pathwayae._cells.alignment import Alignment, align
 from pathwayae._cells.matrix import checked, opened
 from pathwayae._slots import grouped, keys, lookup, store, whole
@@ -50,7 +50,7 @@ def add_scores(
     asked = _Asked(gene_symbols, new_batches, max_missing)
     if out is not None:
         path = _stream.check_out(out)
-        items = list(adata) if isinstance(adata, list | tuple) else [adata]
+        items = collection.spread_all(adata)
         with ExitStack() as stack:
             found = sources.open_all(adata, stack, layer=layer, gene_symbols=gene_symbols)
             cells = _placed([checked(source, model.normalize) for source in found], model, asked)
