@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pathwayae")
 
+# Usual names of columns, in any letter case, with or without spaces, in the order in which they are looked for.
+GENE = ("gene", "gene_symbol", "symbol", "hgnc_symbol", "gene_name", "external_gene_name", "gene_id")
+TERM = ("term", "term_id", "go_id", "go", "go_term_accession", "hpo_id", "ontology_id")
 _GAF_COLUMNS = {1: "id", 2: "symbol", 3: "qualifier", 4: "term", 6: "evidence", 12: "taxon"}
 _GAF_WIDTHS = (15, 16, 17)  # the last two are optional, and so are their tabs in many files
 _KINDS = {
@@ -157,8 +160,8 @@ def read_gaf(
 def read_annotations(
     data: str | os.PathLike[str] | pd.DataFrame,
     *,
-    gene: str | int = "gene",
-    term: str | int = "term",
+    gene: str | int | None = None,
+    term: str | int | None = None,
     evidence: str | int | None = None,
     qualifier: str | int | None = None,
     taxon_column: str | int | None = None,
@@ -171,7 +174,9 @@ def read_annotations(
     data
         A tab-separated file, plain or gzipped, or a table in memory.
     gene, term
-        Their columns: names, if the first line of the file is a header, or positions from 0, if it has none.
+        Their columns: names, if the first line of the file is a header, or positions from 0, if it has none. By
+        default the first of the usual names that is there, in any letter case: ``gene``, ``gene_symbol``, ``symbol``,
+        ``gene_name``, ``gene_id`` and their like; ``term``, ``term_id``, ``go_id``, ``go``, ``hpo_id`` and theirs.
     evidence
         Column of the evidence codes, if there is one.
     qualifier
@@ -200,7 +205,7 @@ def read_annotations(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with open(f"{folder}/pairs.tsv", "w") as file:
     ...         _ = file.write("gene\tgo_id\nCD3D\tGO:2\nCD19\tGO:3\n")
-    ...     read_annotations(f"{folder}/pairs.tsv", term="go_id").table["gene"].tolist()
+    ...     read_annotations(f"{folder}/pairs.tsv").table["gene"].tolist()
     ['CD3D', 'CD19']
     """
     if isinstance(data, pd.DataFrame):
@@ -211,15 +216,19 @@ def read_annotations(
         lines = table_lines(read_text(data), source, (), advice=advice)
         numbered = all(isinstance(column, int) for column in (gene, term))
         table = _frame(lines, header=None if numbered else 0)
+    gene, term = _named(table, gene, GENE), _named(table, term, TERM)
     qualifier = _named(table, qualifier, ("qualifier",))
     taxon_column = _named(table, taxon_column, ("tax_id", "#tax_id", "taxon"))
     if taxon is not None and taxon_column is None:
         msg = f"{source}: taxon={taxon} needs a column of species. Name it with taxon_column=…: {list(table.columns)}."
         raise ValueError(msg)
     optional = {"evidence": evidence, "qualifier": qualifier, "taxon_column": taxon_column}
-    columns: dict[str, str | int] = {"gene": gene, "term": term}
+    columns: dict[str, str | int | None] = {"gene": gene, "term": term}
     columns |= {key: column for key, column in optional.items() if column is not None}
     for parameter, column in columns.items():
+        if column is None:
+            msg = f"{source}: no column has a usual name of {parameter}s: {list(table.columns)}. Name it: {parameter}=…"
+            raise KeyError(msg)
         if column not in table.columns:
             msg = f"{source}: {parameter}={column!r} is not a column: {list(table.columns)}. Name the right one."
             raise KeyError(msg)
@@ -237,10 +246,11 @@ def read_annotations(
 
 
 def _named(table: pd.DataFrame, column: str | int | None, usual: tuple[str, ...]) -> str | int | None:
-    """The column, or the one that has a usual name."""
+    """The column, or the one that has a usual name, the first of them that is there."""
     if column is not None:
         return column
-    return next((name for name in table.columns if isinstance(name, str) and name.strip().lower() in usual), None)
+    there = {re.sub(r"[\s_-]", "", str(name)).lower(): name for name in reversed(table.columns)}
+    return next((there[plain] for name in usual if (plain := name.replace("_", "")) in there), None)
 
 
 def _denied_and_foreign(

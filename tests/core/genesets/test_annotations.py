@@ -159,8 +159,12 @@ def test_identifier_kinds():
         ("term\tx\tgene\nGO:3\t\tCD3D\nGO:2\t1\tNA\n", {}),
         ("CD3D\tGO:3\nNA\tGO:2\n", {"gene": 0, "term": 1}),
         ("symbol\tgo_id\r\nCD3D\tGO:3\r\n\r\nNA\tGO:2\r\n", {"gene": "symbol", "term": "go_id"}),
+        ("symbol\tgo_id\nCD3D\tGO:3\nNA\tGO:2\n", {}),
+        ("GO term\tGO_ID\tGeneID\tGene Symbol\nb\tGO:3\t915\tCD3D\na\tGO:2\t4\tNA\n", {}),
+        ("Gene name\tGO term accession\nCD3D\tGO:3\nNA\tGO:2\n", {}),
+        ("term\tgo_id\tgene\nx\tGO:3\tCD3D\ny\tGO:2\tNA\n", {"term": "go_id"}),
     ],
-    ids=["two columns", "other order", "no header", "names"],
+    ids=["two columns", "other order", "no header", "names", "found", "found among ids", "BioMart", "named"],
 )
 def test_tables(tmp_path, text, columns):
     for name, data in {"a.tsv": text.encode(), "a.tsv.gz": gzip.compress(text.encode())}.items():
@@ -182,7 +186,7 @@ def test_tables_in_memory():
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("gene\tgo\nA\tB\n", KeyError, r"term='term' is not a column: \['gene', 'go'\]"),
+        ("gene\tset\nA\tB\n", KeyError, r"no column has a usual name of terms: \['gene', 'set'\]. Name it: term="),
         ("gene\tterm\nA\tB\nC\n", ValueError, r"line 3: 1 tab-separated column\(s\), where 2 are expected: 'C'"),
         ("gene\tterm\nA\tB\tC\n", ValueError, r"line 2: 3 tab-separated"),
         ("gene term\nA B\n", ValueError, r"line 1: 1 tab-separated column\(s\), where at least 2"),
@@ -215,7 +219,7 @@ def test_real_gaf(real_data):
 
 @pytest.mark.real
 def test_real_table(real_data):
-    found = read_annotations(real_data / "genesets" / "goa_human_2024-02-20_gene_go.tsv.gz", term="go_id")
+    found = read_annotations(real_data / "genesets" / "goa_human_2024-02-20_gene_go.tsv.gz")
     assert found.report == {"read": 252_037, "no gene or term": 0, "kept": 252_037}
     assert found.table["gene"].nunique() == 19_614
 
@@ -230,7 +234,7 @@ GENE2GO = (
 def test_gene2go_keeps_neither_denied_rows_nor_other_species(tmp_path):
     path = tmp_path / "gene2go.gz"
     path.write_bytes(gzip.compress(GENE2GO.encode()))
-    names = {"gene": "GeneID", "term": "GO_ID", "evidence": "Evidence"}
+    names = {"evidence": "Evidence"}
     found = read_annotations(path, **names, taxon=9606)
     assert found.table["gene"].tolist() == ["915", "931"]
     assert found.report == {"read": 4, "NOT": 1, "taxon": 1, "no gene or term": 0, "kept": 2}
