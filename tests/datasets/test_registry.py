@@ -103,7 +103,7 @@ def test_wheel_and_sdist_carry_all_cards(tmp_path):
     command = [sys.executable, "-c", code, str(ROOT), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     wheel, sdist = done.stdout.split()
-    expected = {path.name for path in (ROOT / "data_registry").iterdir() if path.suffix in (".toml", ".gmt")}
+    expected = {path.name for path in (ROOT / "data_registry").iterdir() if path.suffix in (".toml", ".gmt", ".py")}
     listed = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[-1] for name in listed if name.startswith("pathwayae/data_registry/")} == expected
     with tarfile.open(sdist) as archive:
