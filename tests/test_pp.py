@@ -313,7 +313,8 @@ def test_a_file_that_stores_fewer_values_than_its_rows_have_is_named(cells: ad.A
 def test_a_missing_chunk_of_a_dense_zarr_is_warned_of(cells: ad.AnnData, tmp_path) -> None:
     adata = cells.copy()
     adata.X = adata.X.toarray()
-    adata.write_zarr(tmp_path / "a.zarr", chunks=(50, 20))
+    with ad.settings.override(auto_shard_zarr_v3=False):  # newer versions put many chunks into a file
+        adata.write_zarr(tmp_path / "a.zarr", chunks=(50, 20))
     assert_moments(read(tmp_path / "a.zarr"), adata.X)
     chunks = [path for path in (tmp_path / "a.zarr/X").rglob("*") if path.is_file() and path.name[-1].isdigit()]
     assert len(chunks) == 10

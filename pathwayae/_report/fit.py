@@ -65,7 +65,7 @@ def trust_table(adata: AnnData, key: str) -> pd.DataFrame:
     """The table of :func:`pathwayae.get.trust` in order, with flags and shares of genes matched; empty columns out."""
     table = get.trust(adata, key=key).set_index("component").loc[ranked(adata, key)].reset_index()
     own = get.pathways(adata, key=key).set_index("pathway")
-    table["flag"] = table["component"].map(own["flag"]).fillna("")
+    table["flag"] = [own["flag"].get(name, "") for name in table["component"]]
     table["n_genes"] = table["component"].map(own["n_genes"])
     table["matched"] = table["n_matched"] / table["n_genes"].clip(lower=1)
     columns = [name for name in TRUST if name in table]

@@ -207,7 +207,8 @@ def _renew(root: Any, changed: dict[str, Any], cells: Opened) -> None:
     for name, value in changed.items():
         if name in root:
             del root[name]
-        ad.io.write_elem(root, name, value)
+        folder, _, key = name.rpartition("/")
+        ad.io.write_elem(root[folder] if folder else root, key, value)
 
 
 def _convert(cells: Opened, part: Path) -> None:

@@ -98,7 +98,8 @@ def running(context: typer.Context) -> Iterator[Run]:
     quiet = bool(context.params.get("quiet"))
     with _messages(quiet=quiet), terminating(), _interrupted(run), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _warned(run, str(message))
-        warnings.simplefilter("ignore", FutureWarning)  # of libraries, which a user cannot heed
+        for kind in (FutureWarning, DeprecationWarning):  # of libraries, which a user cannot heed
+            warnings.simplefilter("ignore", kind)
         warnings.filterwarnings("ignore", "Writing zarr v2", UserWarning)
         if context.params.get("strict"):
             warnings.simplefilter("error", DataWarning)

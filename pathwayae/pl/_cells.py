@@ -92,7 +92,7 @@ def colored(
         own = given if whole else [_color(i) for i in range(len(names))]
         return Colored(group.cat.codes.to_numpy(), names, own, color)
     if color in adata.var_names:
-        return Colored(np.asarray(adata.obs_vector(color, layer=layer), dtype=float), [], [], color)
+        return Colored(adata[:, color].to_df(layer=layer)[color].to_numpy(dtype=float), [], [], color)
     if fitted and color in get.component_names(adata, key=key):
         return Colored(get.scores(adata, color, key=key)[color].to_numpy(dtype=float), [], [], color)
     if first:

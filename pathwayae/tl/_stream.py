@@ -157,7 +157,7 @@ def _zarr(part: Path, shell: AnnData, out: Path) -> Add:
     """Write everything but ``X``, which is made empty; returns what fills its rows."""
     zarr = _library(".zarr")
     shell.strings_to_categoricals()
-    group = zarr.open_group(part, mode="w", zarr_format=getattr(ad.settings, "zarr_write_format", 2))
+    group = zarr.open_group(part, mode="w", zarr_format=_zarr_format())
     try:
         ad.io.write_elem(group, "/", shell)
     except OSError:
@@ -178,6 +178,13 @@ def _zarr(part: Path, shell: AnnData, out: Path) -> Add:
         values[start : start + len(scores)] = scores
 
     return add
+
+
+def _zarr_format() -> int:
+    """The format that anndata writes: newer versions write 3 alone, and warn of the setting before it goes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(ad.settings, "zarr_write_format", 3)
 
 
 def _add_columns(part: Path, obs: pd.DataFrame, columns: dict[str, NDArray[Any]]) -> None:

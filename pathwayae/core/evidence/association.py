@@ -314,5 +314,5 @@ def visibility(prepared: Prepared, mean: Floats, variance: Floats) -> Floats:
     factors = prepared.factors
     shared = np.einsum("ij,ij->i", factors @ (factors.T @ factors), factors)  # Σ_k R_ik² along the directions
     # Ranked in float32, in which rounding does not tell apart what is equal.
-    ranks = [rankdata(values.astype(np.float32)) for values in (mean, variance, shared)]
+    ranks = [rankdata(values.astype(np.float32)).astype(np.float64) for values in (mean, variance, shared)]
     return np.column_stack([norm.ppf(rank / (len(mean) + 1.0)) for rank in ranks])

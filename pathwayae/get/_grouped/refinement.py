@@ -125,7 +125,8 @@ def refinement(
             "annotated": annotated[order],
         }
         parts.append(pd.DataFrame(columns))
-    return pd.concat(parts, ignore_index=True)
+    words = dict.fromkeys(("pathway", "gene", "call"), str)  # also of tables without rows
+    return pd.concat(parts, ignore_index=True).astype(words)
 
 
 def _of_pathways(adata: AnnData, pathways: str | Sequence[str] | None, key: str) -> pd.DataFrame:

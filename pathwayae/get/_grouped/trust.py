@@ -148,13 +148,13 @@ def _figures(adata: AnnData, key: str) -> pd.DataFrame:
     own = pathways(adata, key=key).rename(columns={"pathway": "component"}).drop(columns="n_genes", errors="ignore")
     first = top_genes(adata, n_genes=1, key=key).set_index("component")["gene"]
     table = table.merge(own, on="component", how="left")
-    table["flag"] = table["flag"].fillna("")
-    table.insert(table.columns.tolist().index("top_gene_share"), "top_gene", table["component"].map(first).fillna(""))
+    table["flag"] = _of(table, own.set_index("component")["flag"])
+    table.insert(table.columns.tolist().index("top_gene_share"), "top_gene", _of(table, first))
     table["answers"] = ""
     table["refits"] = ""
     if keys.STABILITY in fit:
         refits = pd.DataFrame(fit[keys.STABILITY]).set_index("component")["verdict"]
-        table["refits"] = table["component"].map(refits).fillna("")
+        table["refits"] = _of(table, refits)
     for name, column, into in (
         (keys.STABILITY, "scores_low", "stability"),
         (keys.RELEVANCE, "padj", "relevance_padj"),
@@ -167,10 +167,15 @@ def _figures(adata: AnnData, key: str) -> pd.DataFrame:
             found = pd.DataFrame(fit[name]).rename(columns={"pathway": "component"}).set_index("component")
             table[into] = table["component"].map(found[column].astype(float))
             if name != keys.STABILITY and not table["answers"].any():
-                table["answers"] = table["component"].map(found["verdict"]).fillna("")
+                table["answers"] = _of(table, found["verdict"])
     ratio = table.pop("variance_ratio")
     table.insert(table.columns.tolist().index("stability"), "variance_ratio", ratio)
     return table
+
+
+def _of(table: pd.DataFrame, words: pd.Series) -> list[str]:
+    """The word of each component, empty for those without."""
+    return [words.get(name, "") for name in table["component"]]
 
 
 def _verdict(row: dict[Hashable, Any]) -> tuple[str, str]:
