@@ -6,6 +6,10 @@ import shutil
 import sys
 import warnings
 from pathlib import Path
+from types import NoneType
+from typing import Literal, get_args, get_origin
+
+import numpy as np
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -13,6 +17,7 @@ sys.path.insert(0, str(HERE))
 
 import make_api  # noqa: E402
 from sphinx.deprecation import RemovedInSphinx10Warning  # noqa: E402
+from sphinx_autodoc_typehints import format_annotation  # noqa: E402
 
 warnings.simplefilter("ignore", RemovedInSphinx10Warning)  # of extensions
 
@@ -86,6 +91,19 @@ napoleon_google_docstring = False
 napoleon_include_init_with_doc = False
 napoleon_use_ivar = True
 napoleon_custom_sections = [("Warns", "params_style")]
+
+
+def typehints_formatter(annotation, config):
+    """Write arrays as a reader would: no shapes of tuples, and array-like for all that NumPy takes as an array."""
+    if get_origin(annotation) is np.ndarray:
+        return ":py:class:`~numpy.ndarray`"
+    parts = get_args(annotation)
+    if not any("numpy._typing" in str(part) for part in parts):
+        return None
+    others = [part for part in parts if get_origin(part) is Literal or part is NoneType]
+    return " | ".join(["array-like", *(format_annotation(part, config) for part in others)])
+
+
 typehints_defaults = "braces"
 typehints_document_rtype_none = False
 always_use_bars_union = True
