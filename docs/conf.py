@@ -83,6 +83,7 @@ nb_execution_mode = "off"  # tutorials are stored with their outputs; tests run 
 nb_merge_streams = True
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 OF_SKLEARN = ["fit", "score", "transform", "inverse_transform"]
 autodoc_default_options = {"exclude-members": ",".join(f"set_{one}_request" for one in OF_SKLEARN)}

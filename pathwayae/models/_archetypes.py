@@ -235,7 +235,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return self.weights_.astype(np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64)
 
     def transform(self, X: ArrayLike, y: Any = None) -> Floats:  # noqa: ARG002
-        """Optimal weights of any number of samples, shape (n_samples, n_archetypes), in the float type of X.
+        """Find the optimal weights of any samples, shape (n_samples, n_archetypes), in the float type of X.
 
         Raises
         ------
@@ -247,7 +247,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return np.asarray(self._weights(values), dtype=values.dtype)
 
     def reconstruct(self, X: ArrayLike | None = None) -> Floats:
-        """Samples as mixtures of the archetypes, shape (n_samples, n_features); ``None`` for those of the fit.
+        """Make samples as mixtures of the archetypes, shape (n_samples, n_features); ``None`` for those of the fit.
 
         Raises
         ------
@@ -259,7 +259,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return weights @ self.archetypes_
 
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
-        """Share of the variance of X explained, ``1 − ‖X − AZ‖² / ‖X − mean(X)‖²`` in units of the fit."""
+        """Return the share of the variance of X explained, ``1 − ‖X − AZ‖² / ‖X − mean(X)‖²`` in units of the fit."""
         self._check_fitted("score")
         values = self._validated(X)
         weights, mean = self._weights(values), gram_product.mean_and_variance(values)[0]
@@ -271,7 +271,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return float(1 - error / variance) if variance > 0 else 0.0
 
     def get_loss_history(self) -> list[float]:
-        """The loss at every iteration of the last fit; empty before."""
+        """Return the loss at every iteration of the last fit; empty before."""
         return list(self.loss_history)
 
     @property

@@ -236,13 +236,13 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return self
 
     def transform(self, X: ArrayLike) -> Floats:
-        """Scores of samples, shape (n_samples, n_components), in the float type of X."""
+        """Score samples, shape (n_samples, n_components), in the float type of X."""
         check_is_fitted(self)
         values = self._validated(X, reset=False)
         return project(values, self.mean_, self.scale_, self.encoder_).astype(values.dtype)
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
-        """Samples from scores: ``Z Wᵀ`` in the units of the data, shape (n_samples, n_features)."""
+        """Make samples from scores: ``Z Wᵀ`` in the units of the data, shape (n_samples, n_features)."""
         check_is_fitted(self)
         scores = np.asarray(Z)
         if scores.ndim != 2 or scores.shape[1] != self.n_components:
@@ -251,7 +251,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return scores @ (self.loadings_ * self.scale_[:, None]).T + self.mean_
 
     def predict(self, X: ArrayLike) -> Floats:
-        """Reconstruction of samples, shape (n_samples, n_features).
+        """Reconstruct samples, shape (n_samples, n_features).
 
         Raises
         ------
@@ -263,7 +263,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return self.inverse_transform(self.transform(X))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
-        """Share of the variance of X explained, in standardised units: ``1 − ‖X̃ − X̂‖² / ‖X̃ − mean(X̃)‖²``."""
+        """Return the share of the variance of X explained, in standardised units: ``1 − ‖X̃ − X̂‖² / ‖X̃ − mean(X̃)‖²``."""
         check_is_fitted(self)
         values = self._validated(X, reset=False)
         data = self._standardized(values, like=(self.mean_, self.scale_))
@@ -272,7 +272,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return 1.0 - error / variance if variance > 0 else 0.0
 
     def get_W(self, apply_scaling: bool | Literal["rows"] = False) -> Floats:  # noqa: FBT001
-        """Loadings, features × components.
+        """Return the loadings, features × components.
 
         Parameters
         ----------

@@ -179,7 +179,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     @classmethod
     def classic(cls, kind: Literal["l1", "kl", "single"] = "kl", **parameters: Any) -> Self:
-        """The classic networks: sigmoid output for data in [0, 1], mean squared error, 15 epochs, nothing held out.
+        """Make a classic network: sigmoid output for data in [0, 1], mean squared error, 15 epochs, nothing held out.
 
         Parameters
         ----------
@@ -237,20 +237,20 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self
 
     def transform(self, X: ArrayLike) -> sp.csr_matrix:
-        """Codes of samples, float32 CSR, shape (n_samples, n_latents)."""
+        """Return the codes of samples, float32 CSR, shape (n_samples, n_latents)."""
         check_is_fitted(self)
         values = self._validated(X, reset=False)
         return network.encode(self.network_, values, device=_checks.device(self.device))
 
     def inverse_transform(self, Z: ArrayLike | sp.spmatrix) -> NDArray[np.float32]:
-        """Samples from codes, dense or sparse: float32 in the units of the data, shape (n_samples, n_features)."""
+        """Make samples from codes, dense or sparse: float32 in the units of the data, shape (n_samples, n_features)."""
         check_is_fitted(self)
         given: Any = Z  # scipy has no types
         codes = given.tocsr() if sp.issparse(given) else np.asarray(given)
         return network.decode(self.network_, codes, device=_checks.device(self.device))
 
     def predict(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Reconstruction of samples, float32, shape (n_samples, n_features).
+        """Reconstruct samples, float32, shape (n_samples, n_features).
 
         Raises
         ------
@@ -262,7 +262,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self.inverse_transform(self.transform(X))
 
     def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002
-        """Share of the variance of X explained: ``1 − ‖X − X̂‖² / ‖X − mean(X)‖²``."""
+        """Return the share of the variance of X explained: ``1 − ‖X − X̂‖² / ‖X − mean(X)‖²``."""
         check_is_fitted(self)
         values = self._validated(X, reset=False)
         error, variance = network.residual(self.network_, values, device=_checks.device(self.device))

@@ -297,13 +297,13 @@ class GeneSetCollection(Mapping[str, tuple[str, ...]]):
         return guess_identifiers(self.genes)
 
     def to_dict(self) -> dict[str, list[str]]:
-        """Name → list of genes, as gseapy and others take it; warns where weights are left behind."""
+        """Turn the sets into a dict, name → list of genes, as gseapy takes it; warns where weights are left behind."""
         if self._weights:
             warn(f"Weights of {len(self._weights)} set(s) are not in the dict of lists; to_frame() has them.")
         return {name: list(genes) for name, genes in self._sets.items()}
 
     def to_frame(self) -> pd.DataFrame:
-        """Long table for decoupler: ``source`` (set), ``target`` (gene), ``weight``; sets without genes vanish."""
+        """Turn the sets into a long table for decoupler: ``source``, ``target``, ``weight``; empty sets vanish."""
         return _weights.frame(self._sets, self._weights)
 
     def to_gmt(self, path: str | os.PathLike[str]) -> None:

@@ -112,7 +112,7 @@ class Moments:
         return self._of(algebra.subtract(self._stack, other._stack))
 
     def select(self, *strata: str) -> Moments:
-        """Moments of some strata, in the order asked for.
+        """Give the moments of some strata, in the order asked for.
 
         Raises
         ------
@@ -122,12 +122,12 @@ class Moments:
         return self._of(algebra.select(self._stack, *strata))
 
     def without(self, *strata: str) -> Moments:
-        """Moments of all other strata: leave one donor out, without reading a cell."""
+        """Give the moments of all other strata: leave one donor out, without reading a cell."""
         algebra.select(self._stack._replace(arrays=()), *strata)  # refuses unknown names
         return self.select(*(name for name in self.strata if name not in strata))
 
     def weighted(self, weights: Mapping[str, float] | Sequence[float] | Floats) -> Moments:
-        """Moments in which every cell of a stratum counts ``weight`` times, as in a bootstrap over donors.
+        """Give moments in which every cell of a stratum counts ``weight`` times, as in a bootstrap over donors.
 
         Parameters
         ----------
@@ -137,11 +137,11 @@ class Moments:
         return self._of(algebra.weigh(self._stack, weights))
 
     def pool(self, groups: Mapping[str, str] | None = None) -> Moments:
-        """Strata of one group added into one; without ``groups`` all of them, into ``"all"``."""
+        """Add the strata of each group into one; without ``groups`` all of them, into ``"all"``."""
         return self._of(algebra.pool(self._stack, groups))
 
     def subset(self, genes: Sequence[str] | NDArray[Any]) -> Moments:
-        """Moments of some genes, in the order asked for: names, indices or a boolean mask.
+        """Give the moments of some genes, in the order asked for: names, indices or a boolean mask.
 
         Raises
         ------
@@ -158,7 +158,7 @@ class Moments:
         return replace(self, sums=self.sums[:, index], grams=grams, genes=names)
 
     def standardize(self, *, center: bool = True, scale: Scale = "pareto", within: bool = False) -> Standardized:
-        """Moments of ``X̃ = (X − μ) / σ`` without touching the matrix again.
+        """Give the moments of ``X̃ = (X − μ) / σ`` without touching the matrix again.
 
         Parameters
         ----------
@@ -192,7 +192,7 @@ class Moments:
         scale: Scale = "pareto",
         unit: Floats | None = None,
     ) -> Standardized:
-        """Moments of cells less the means of their batch, whose counts (b,) and sums (b, g) add up to those of all.
+        """Give moments of cells less the means of a batch, whose counts (b,) and sums (b, g) add up to those of all.
 
         Genes are divided by ``unit`` (g,), or where it is None as ``scale`` says. No Gram matrix per batch is needed:
         ``Σ_b (G_b − n_b μ_b μ_bᵀ) = G − Σ_b n_b μ_b μ_bᵀ``. Of its mean a batch may keep a part ``kept`` (b, g), which
@@ -209,7 +209,7 @@ class Moments:
         return Standardized(self.n, gram, self.mean, unit)
 
     def standardize_with(self, mean: Floats, scale: Floats) -> Standardized:
-        """Moments of ``(X − mean) / scale`` for given means and units: ``G − s μᵀ − μ sᵀ + n μμᵀ``, s the sums."""
+        """Give moments of ``(X − mean) / scale`` for given means and units: ``G − s μᵀ − μ sᵀ + n μμᵀ``, s the sums."""
         gram = gram_passes.standardized(self.gram, self.sum, mean, scale, float(self.n))
         return Standardized(self.n, gram, mean, scale)
 

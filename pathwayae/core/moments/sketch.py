@@ -132,24 +132,24 @@ class Sketch:
         return self._of(algebra.subtract(self._stack, other._stack))
 
     def select(self, *strata: str) -> Sketch:
-        """Sketch of some strata, in the order asked for."""
+        """Give the sketch of some strata, in the order asked for."""
         return self._of(algebra.select(self._stack, *strata))
 
     def without(self, *strata: str) -> Sketch:
-        """Sketch of all other strata: leave one donor out, without reading a cell."""
+        """Give the sketch of all other strata: leave one donor out, without reading a cell."""
         algebra.select(self._stack._replace(arrays=()), *strata)  # refuses unknown names
         return self.select(*(name for name in self.strata if name not in strata))
 
     def weighted(self, weights: Mapping[str, float] | Sequence[float] | Floats) -> Sketch:
-        """Sketch in which every cell of a stratum counts ``weight`` times; see :meth:`Moments.weighted`."""
+        """Give a sketch in which every cell of a stratum counts ``weight`` times; see :meth:`Moments.weighted`."""
         return self._of(algebra.weigh(self._stack, weights))
 
     def pool(self, groups: Mapping[str, str] | None = None) -> Sketch:
-        """Strata of one group added into one; without ``groups`` all of them, into ``"all"``."""
+        """Add the strata of each group into one; without ``groups`` all of them, into ``"all"``."""
         return self._of(algebra.pool(self._stack, groups))
 
     def subset(self, genes: Sequence[str] | NDArray[Any]) -> Sketch:
-        """Sketch of some genes, in the order asked for: names, indices or a boolean mask.
+        """Give the sketch of some genes, in the order asked for: names, indices or a boolean mask.
 
         Rows are taken; the low-rank part of the result is that of all genes, cut.
         """
@@ -159,7 +159,7 @@ class Sketch:
         return replace(self, **rows, probes=self.probes.subset(index), genes=names)
 
     def standardize(self, *, center: bool = True, scale: Scale = "pareto", within: bool = False) -> StandardizedSketch:
-        """Moments of ``X̃ = (X − μ) / σ``, as :meth:`Moments.standardize` gives them."""
+        """Give the moments of ``X̃ = (X − μ) / σ``, as :meth:`Moments.standardize` gives them."""
         if within and not center:
             msg = "within=True subtracts the means of the strata, so center=False contradicts it."
             raise ValueError(msg)
@@ -171,7 +171,7 @@ class Sketch:
         return self._standardized(self.mean, self._shadow / self.n, unit)
 
     def standardize_with(self, mean: Floats, scale: Floats) -> StandardizedSketch:
-        """Moments of ``(X − mean) / scale`` for given means and units.
+        """Give the moments of ``(X − mean) / scale`` for given means and units.
 
         Genes that were read but are not here are centred at their own means, which the result does not depend on but
         for the quality of its low-rank part.
@@ -191,7 +191,7 @@ class Sketch:
         scale: Scale = "pareto",
         unit: Floats | None = None,
     ) -> StandardizedSketch:
-        """Moments of cells less the means of their batch, whose counts (b,) and sums (b, g) add up to those of all.
+        """Give moments of cells less the means of a batch, whose counts (b,) and sums (b, g) add up to those of all.
 
         ``shadow`` (b, m) is Ωᵀ times the sums of each batch; it may be left out where these are all genes that were
         read. Genes that were read but are not here keep nothing. See :meth:`Moments.standardize_within`.

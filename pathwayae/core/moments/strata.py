@@ -108,7 +108,7 @@ def weigh(stack: Stack, weights: Mapping[str, float] | Sequence[float] | Floats)
 
 
 def pool(stack: Stack, groups: Mapping[str, str] | None) -> Stack:
-    """Strata of one group added into one; without ``groups`` all of them, into ``"all"``."""
+    """Add the strata of each group into one; without ``groups`` all of them, into ``"all"``."""
     names = [WHOLE[0] if groups is None else groups.get(name, name) for name in stack.strata]
     pooled = tuple(dict.fromkeys(names))
     if len(pooled) == len(names):
