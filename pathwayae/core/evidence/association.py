@@ -149,10 +149,10 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
         return _factors_of_cells(gram.rescaled(unit), rank)
     else:
         start = np.random.default_rng(0).normal(size=(g, _width(rank)))
-        basis, images = krylov(
+        basis, _, inside = krylov(
             lambda block: _correlated(gram, unit, block), orthonormal(_correlated(gram, unit, start)), DEPTH - 1
         )
-        values, vectors = np.linalg.eigh(basis.T @ images)
+        values, vectors = np.linalg.eigh(inside)
         values, vectors = values[-rank:], basis @ vectors[:, -rank:]
     positive = values > 1e-10 * max(values.max(), 1e-300)
     factors = vectors[:, positive] * np.sqrt(values[positive])
@@ -173,8 +173,9 @@ def _factors_of_cells(correlated: CellsGram, rank: int) -> Floats:
     """
     kernel = correlated.kernel
     start = correlated.left(np.random.default_rng(0).normal(size=(correlated.shape[0], _width(rank))))
-    basis, images = krylov(lambda block: kernel @ block, orthonormal(start / np.linalg.norm(start, axis=0)), DEPTH - 1)
-    lengths, axes = np.linalg.eigh(basis.T @ images)
+    first = orthonormal(start / np.linalg.norm(start, axis=0))
+    basis, images, inside = krylov(lambda block: kernel @ block, first, DEPTH - 1)
+    lengths, axes = np.linalg.eigh(inside)
     kept = lengths > 1e-14 * max(lengths.max(), 1e-300)
     axes = axes[:, kept] / np.sqrt(lengths[kept])
     along = images @ axes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from pathwayae.core.blas import one_thread
 Floats = NDArray[np.float64]
 
 TINY, ROUGHLY_TINY = 1e-7, 3e-4  # singular value, relative to the largest, below which a direction is rounding
+SPENT, ROUGHLY_SPENT = 1e-10, 1e-5  # length of what an image adds to a space, relative to it, that is rounding
 BEYOND = 10  # directions followed beside those that are asked for
 DEPTH, LAST, SHORT = 10, 4, 2  # products of one cycle on the way, and of the last one; fewer after a rough one
-CYCLES = 3  # at most, one where directions are known; of those that noise alone tells apart no more come to anything
+CYCLES = 3  # at most; of directions that noise alone tells apart no more come to anything
+NARROW, DEEP = 8, 18  # columns at least and products where directions are known: half as many columns, more products
 ROUGH = 1e-4  # of a residual, relative to the largest eigenvalue: near enough
 
 
@@ -50,29 +52,46 @@ def _tiny(columns: Any) -> float:
     return TINY if columns.dtype == np.float64 else ROUGHLY_TINY
 
 
-def krylov(product: Callable[[Any], Any], block: Any, depth: int) -> tuple[Any, Any]:
-    """Orthonormal basis of ``V, MV, …, M^(d−1) V`` for an orthonormal V, as far as there are rows, and its image.
+def _spent(columns: Any) -> float:
+    return SPENT if columns.dtype == np.float64 else ROUGHLY_SPENT
+
+
+class Krylov(NamedTuple):
+    """Orthonormal basis V of a Krylov space of M, its image ``M V``, both (g, n), and what M is inside, ``VᵀM V``."""
+
+    basis: Any
+    images: Any
+    inside: Any
+
+
+def krylov(product: Callable[[Any], Any], block: Any, depth: int) -> Krylov:
+    """The space of ``V, MV, …, M^(d−1) V`` for an orthonormal V and a symmetric M, as far as there are rows.
 
     In the precision of V, which is also that of the products.
     """
     g, width = block.shape
-    basis, images = np.empty((2, g, min(depth * width, g)), dtype=block.dtype)
-    image, n = product(block), width
-    basis[:, :n], images[:, :n] = block, image
-    for _ in range(1, depth):
+    size = min(depth * width, g)
+    basis, images = np.empty((2, g, size), dtype=block.dtype)
+    inside = np.empty((size, size), dtype=block.dtype)
+    new, n = block, 0
+    for step in range(1, depth + 1):
+        image = product(new)
+        begin, n = n, n + new.shape[1]
+        basis[:, begin:n], images[:, begin:n] = new, image
         before = basis[:, :n]
         with one_thread(4.0 * before.size * image.shape[1]):
-            rest = image - before @ (before.T @ image)
+            along = before.T @ image
+            inside[:n, begin:n], inside[begin:n, :n] = along, along.T
+            if step == depth:
+                break
+            rest = image - before @ along
             length = np.linalg.norm(rest, axis=0)
-            nothing = _tiny(block) * 1e-3 * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)
+            nothing = _spent(block) * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)
             new = _whitened(rest[:, length > nothing])[:, : g - n]
             if not new.size:
                 break
             new = _whitened(new - before @ (before.T @ new))  # once leaves what rounding makes of it
-        image = product(new)
-        basis[:, n : n + new.shape[1]], images[:, n : n + new.shape[1]] = new, image
-        n += new.shape[1]
-    return basis[:, :n], images[:, :n]
+    return Krylov(basis[:, :n], images[:, :n], inside[:n, :n])
 
 
 def leading(
@@ -80,7 +99,6 @@ def leading(
     n_rows: int,
     n: int,
     *,
-    start: Floats | None = None,
     rough: Callable[[Any], Any] | None = None,
 ) -> tuple[Floats, Floats]:
     """The n largest eigenvalues of a symmetric operator and their vectors, by block Krylov with restarts.
@@ -97,8 +115,6 @@ def leading(
         Rows of M.
     n
         Number of vectors, at most n_rows.
-    start
-        Orthonormal columns to look in first, shape (n_rows, m), m ≥ n.
     rough
         The same product of columns in float32, to come near.
 
@@ -115,27 +131,74 @@ def leading(
     width = min(n + BEYOND, n_rows)
     near = rough is None  # no cheaper way to come near than the product itself
     rough, kind = (product, np.float64) if rough is None else (rough, np.float32)
-    known = start is not None and start.shape[1] >= width
-    block: Any = start if known else orthonormal(np.random.default_rng(0).normal(size=(n_rows, width)))
-    block = block.astype(kind)
-    if known:
-        block = block @ np.linalg.eigh(block.T @ rough(block))[1][:, : -width - 1 : -1]
-    for _ in range(CYCLES if not known else int(not near)):
-        _, block, rest = _cycle(rough, block, DEPTH, n)
+    block: Any = orthonormal(np.random.default_rng(0).normal(size=(n_rows, width))).astype(kind)
+    for _ in range(CYCLES):
+        _, block, rest = _cycle(rough, block, DEPTH, n, width)
         if rest <= ROUGH:
             break
     block = block if near else orthonormal(block)
-    values, block, _ = _cycle(product, block, LAST if near else SHORT, n)
+    values, block, _ = _cycle(product, block, LAST if near else SHORT, n, width)
     return values[:n], block[:, :n]
 
 
-def _cycle(product: Callable[[Any], Any], block: Any, depth: int, n: int) -> tuple[Any, Any, float]:
+def leading_near(
+    product: Callable[[Floats], Floats],
+    start: Floats,
+    n: int,
+    *,
+    rough: Callable[[Any], Any] | None = None,
+    within: Callable[[Floats], Floats] = np.asarray,
+) -> tuple[Floats, Floats]:
+    """The n largest eigenvalues of a symmetric operator that is known roughly, and their vectors.
+
+    One deep Krylov space of few columns is enough, which are mixtures of all that is known: powers of M part what is
+    large from the rest. Leading vectors are exact to rounding. Those among a hundred of nearly the same size, which
+    noise alone tells apart, have a cosine of 0.999 with the exact ones.
+
+    Parameters
+    ----------
+    product
+        ``V ↦ M V`` for columns V of the space.
+    start
+        Columns S of the space, shape (n_rows, m), m > n, with M roughly ``S Sᵀ``.
+    n
+        Number of vectors.
+    rough
+        The same product of columns in float32, to come near.
+    within
+        Projector on the space, which M maps to itself; by default all rows.
+
+    Returns
+    -------
+    Eigenvalues from the largest and vectors of unit length: n of them, or fewer where M has no more.
+    """
+    width = n + BEYOND
+    block: Any = _mixed(start, width, max(NARROW, -(-n // 2)))
+    if not block.shape[1]:
+        return np.zeros(0), block
+    if rough is not None:
+        _, block, _ = _cycle(rough, block.astype(np.float32), DEEP, n, width)
+        block = orthonormal(within(block.astype(np.float64)))
+    values, block, _ = _cycle(product, block, DEEP if rough is None else 1, n, width)
+    return values[:n], block[:, :n]
+
+
+def _mixed(start: Floats, n: int, width: int) -> Floats:
+    """Orthonormal mixtures of left singular vectors of S, the same share of the n leading ones, (n_rows, ≤ width)."""
+    if not start.size:
+        return start
+    squares, right = np.linalg.eigh(start.T @ start)
+    least = max(squares[-min(n, len(squares))], TINY**2 * squares[-1], 1e-300)
+    right = right * np.clip(squares / least, 0.0, 1.0) / np.sqrt(np.maximum(squares, least))
+    return orthonormal(start @ (right @ np.random.default_rng(0).normal(size=(len(right), width))))
+
+
+def _cycle(product: Callable[[Any], Any], block: Any, depth: int, n: int, width: int) -> tuple[Any, Any, float]:
     """The best of the Krylov space of a block: values, vectors, and the largest residual of the first n of them."""
-    basis, images = krylov(product, block, depth)
-    inside = basis.T @ images
+    basis, images, inside = krylov(product, block, depth)
     with one_thread(10.0 * len(inside) ** 3):
         found, inner = np.linalg.eigh(inside)
-    best = slice(None, -block.shape[1] - 1, -1)
+    best = slice(None, -width - 1, -1)
     values, vectors, image = found[best], basis @ inner[:, best], images @ inner[:, best]
     rest = np.linalg.norm(image[:, :n] - vectors[:, :n] * values[:n], axis=0).max(initial=0.0)
     return values, vectors, float(rest / max(np.abs(found).max(), 1e-300))

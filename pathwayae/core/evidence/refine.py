@@ -14,7 +14,7 @@ pathways agree (empirical Bayes), or, every pathway by itself, to what is usual.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,12 +76,21 @@ class Refinement(NamedTuple):
     n_iterations: int
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """Coefficients (p, f + c + 1), the intercept last; α (p,); share of the annotated that are no members (p,)."""
 
     coefficients: Floats
     alpha: Floats
     false: Floats
+
+    def of(self, some: slice | NDArray[np.intp]) -> State:
+        """State of some pathways."""
+        return State(*(values[some] for values in self))
+
+    @classmethod
+    def joined(cls, parts: Sequence[State]) -> State:
+        """Of pathways that were weighed one part after the other."""
+        return cls(*(np.concatenate(own) for own in zip(*parts, strict=True)))
 
 
 def refine(
@@ -146,9 +155,7 @@ def refine(
     prior, evidence, posterior, local_fdr = (
         np.concatenate(values)[order].T for values in zip(*(values for values, _, _ in parts), strict=True)
     )
-    coefficients, alpha, false = (
-        np.concatenate(own)[order] for own in zip(*(state for _, state, _ in parts), strict=True)
-    )
+    coefficients, alpha, false = State.joined([state for _, state, _ in parts]).of(order)
     slopes, steps = coefficients[:, : x.shape[2]], max(taken for _, _, taken in parts)
     return Refinement(prior, evidence, posterior, local_fdr, alpha, false, slopes, steps)
 
@@ -164,7 +171,9 @@ def _pools(p: int, values: int, apart: NDArray[np.bool_] | None, *, pooled: bool
     return [everyone[apart], everyone[~apart]]
 
 
-def posterior_alone(views: Floats, member: NDArray[np.bool_], covariates: Floats) -> Floats:
+def posterior_alone(
+    views: Floats, member: NDArray[np.bool_], covariates: Floats, begin: State | None = None
+) -> tuple[Floats, State]:
     """The posterior of :func:`refine` with every pathway by itself, pathway by pathway.
 
     Parameters
@@ -175,20 +184,22 @@ def posterior_alone(views: Floats, member: NDArray[np.bool_], covariates: Floats
         Annotations, at least one gene and not all of them in each, shape (p, g).
     covariates
         Shape (g, c).
+    begin
+        Where EM begins, such as where it ended for cells much like these.
 
     Returns
     -------
-    Shape (p, g).
+    Shape (p, g), and where EM ended.
     """
     genes = Genes(views, np.ascontiguousarray(covariates.T), member)
     result = np.zeros(member.shape)
-    _em(genes, result, pooled=False, max_iter=MAX_ITER, tolerance=MOVED)
-    return result
+    state, _ = _em(genes, result, pooled=False, max_iter=MAX_ITER, tolerance=MOVED, begin=begin)
+    return result, state
 
 
 def _refined(
     genes: Genes, *, pooled: bool, max_iter: int, tolerance: float
-) -> tuple[tuple[Floats, Floats, Floats, Floats], _State, int]:
+) -> tuple[tuple[Floats, Floats, Floats, Floats], State, int]:
     """Prior, evidence, posterior and local FDR, pathways × genes, with the state and the number of steps."""
     state, taken = _em(genes, np.zeros(genes.member.shape), pooled=pooled, max_iter=max_iter, tolerance=tolerance)
     few = max(1, VALUES // (genes.member.shape[1] * genes.views.shape[1]))
@@ -196,7 +207,7 @@ def _refined(
     for begin in range(0, len(state.alpha), few):
         part = slice(begin, begin + few)
         some = genes._replace(views=genes.views[part], member=genes.member[part])
-        parts.append(_weighed(some, _part(state, part)))
+        parts.append(_weighed(some, state.of(part)))
     prior, evidence, posterior, local_fdr = (np.concatenate(values) for values in zip(*parts, strict=True))
     return (prior, evidence, posterior, local_fdr), state, taken
 
@@ -225,27 +236,24 @@ def _checked(
     return x, np.ascontiguousarray(seen.T), np.ascontiguousarray(membership.T, dtype=bool)
 
 
-def _part(state: _State, some: slice | NDArray[np.intp]) -> _State:
-    """State of some pathways."""
-    return _State(*(values[some] for values in state))
-
-
-def _em(genes: Genes, posterior: Floats, *, pooled: bool, max_iter: int, tolerance: float) -> tuple[_State, int]:
+def _em(
+    genes: Genes, posterior: Floats, *, pooled: bool, max_iter: int, tolerance: float, begin: State | None = None
+) -> tuple[State, int]:
     """Coefficients and shares of all pathways, and the number of steps taken; posteriors are written."""
     size = genes.member.sum(axis=1)
     g, n_views, n_covariates = genes.member.shape[1], genes.views.shape[1], len(genes.covariates)
-    state = _start(size, g, n_views, n_covariates)
+    state = _start(size, g, n_views, n_covariates) if begin is None else State(*(own.copy() for own in begin))
     precision = np.full(n_views + n_covariates, 20.0)
     moving = np.arange(len(size))
     sums = posterior_sums(genes, moving, state.coefficients, _annotation(size, g, state), posterior)
     steps = 0
     while steps < max_iter and len(moving):
-        part, n = _part(state, moving), size[moving]
+        part, n = state.of(moving), size[moving]
         if pooled:
             coefficients, precision = _pooled(part.coefficients, sums, precision, n_views)
         else:
             coefficients = _alone(part.coefficients, sums, n_views)
-        part = _State(coefficients, *_shares(sums, n))
+        part = State(coefficients, *_shares(sums, n))
         for whole, values in zip(state, part, strict=True):
             whole[moving] = values
         sums = posterior_sums(genes, moving, part.coefficients, _annotation(n, g, part), posterior)
@@ -256,16 +264,16 @@ def _em(genes: Genes, posterior: Floats, *, pooled: bool, max_iter: int, toleran
     return state, steps
 
 
-def _start(size: NDArray[np.intp], g: int, n_views: int, n_covariates: int) -> _State:
+def _start(size: NDArray[np.intp], g: int, n_views: int, n_covariates: int) -> State:
     """Members as many as annotated, each view worth its share of one log-odds per standard unit."""
     p = len(size)
     coefficients = np.zeros((p, n_views + n_covariates + 1))
     coefficients[:, :n_views] = 1.0 / n_views
     coefficients[:, -1] = logit(size / g) - 1.0
-    return _State(coefficients, np.full(p, ANNOTATED[0] / sum(ANNOTATED)), np.full(p, FALSE[0] / sum(FALSE)))
+    return State(coefficients, np.full(p, ANNOTATED[0] / sum(ANNOTATED)), np.full(p, FALSE[0] / sum(FALSE)))
 
 
-def _annotation(size: NDArray[np.intp], g: int, state: _State) -> Floats:
+def _annotation(size: NDArray[np.intp], g: int, state: State) -> Floats:
     """Log-likelihood ratio of the annotation: log (1 − α)/(1 − β) where it says no, log α/β where yes; (p, 2)."""
     members = np.minimum((1.0 - state.false) * size / state.alpha, g - 1.0)
     beta = np.minimum(state.false * size / (g - members), 1.0 - 1e-9)
@@ -344,7 +352,7 @@ def _alone(current: Floats, sums: Sums, n_views: int) -> Floats:
     return steps_alone(current, sums, n_views, precision, centre, STEP)
 
 
-def _weighed(genes: Genes, state: _State) -> tuple[Floats, Floats, Floats, Floats]:
+def _weighed(genes: Genes, state: State) -> tuple[Floats, Floats, Floats, Floats]:
     """Prior, evidence, posterior and local FDR, pathways × genes; the evidence is a ratio of two densities."""
     n_views = genes.views.shape[1]
     tilt = np.matmul(state.coefficients[:, None, :n_views], genes.views)[:, 0]

@@ -58,8 +58,10 @@ def misspelt(wanted: Iterable[str], present: Iterable[str]) -> Misspelt:
     found: dict[str, str] = {}
     kinds: Counter[str] = Counter()
     lost = [gene for gene in wanted if gene not in there]
+    if not lost:
+        return Misspelt(found, kinds, 0.0)
     used = there.intersection(wanted)
-    for gene, name, kind in _pairs(lost, present, cases=not _species_differ(wanted, present)):
+    for gene, name, kind in _pairs(lost, present, cases=not _species_differ(wanted, present, len(used))):
         if name not in used and gene not in found:
             found[gene] = name
             kinds[kind] += 1
@@ -73,7 +75,8 @@ def _pairs(lost: list[str], present: list[str], *, cases: bool) -> Iterator[tupl
     for name in present:
         for form, kind in _forms(name):
             exact.setdefault(form, set()).add((name, kind))
-            folded.setdefault(form.casefold(), set()).add((name, kind))
+            if cases:
+                folded.setdefault(form.casefold(), set()).add((name, kind))
     for gene in lost:
         for form, kind in _forms(gene):
             if len(hits := exact.get(form, set())) == 1:
@@ -94,6 +97,8 @@ def _forms(name: str) -> Iterator[tuple[str, str]]:
     unquoted = bare.strip("\"'").strip()
     if unquoted != bare:
         yield unquoted, "quotes"
+    if "ENS" not in unquoted:
+        return
     if match := _VERSION.fullmatch(unquoted):
         yield match[1], "versions"
     elif match := _GLUED.fullmatch(unquoted):
@@ -101,11 +106,11 @@ def _forms(name: str) -> Iterator[tuple[str, str]]:
         yield (match["symbol"] or match["first"]), "symbols glued to identifiers"
 
 
-def _species_differ(wanted: list[str], present: list[str]) -> bool:
+def _species_differ(wanted: list[str], present: list[str], n_same: int) -> bool:
     """Whether one side is written as in human and the other as in mouse, nearly throughout."""
-    kinds = {guess_identifiers(wanted), guess_identifiers(present)}
-    same = len(set(wanted).intersection(present))
-    return kinds == {"human symbols", "mouse symbols"} and same < 0.1 * min(len(wanted), len(present))
+    if n_same >= 0.1 * min(len(wanted), len(present)):
+        return False
+    return {guess_identifiers(wanted), guess_identifiers(present)} == {"human symbols", "mouse symbols"}
 
 
 def is_date(name: str) -> bool:

@@ -11,13 +11,14 @@ import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pathwayae.core.evidence.basis import BEYOND, leading, orthonormal
+from pathwayae.core.evidence.basis import BEYOND, leading, leading_near, orthonormal
 from pathwayae.core.grouped.encoder import Encoder, Weights, indicator
 from pathwayae.core.moments.gram_product import CellsGram, Gram, fast_product
 from pathwayae.core.moments.low_rank import LowRank
 
 FEW = 256  # genes or columns up to which dense decompositions are as fast
 RIDGE = 1e-11  # of the largest product of columns with each other: directions below it are combinations of others
+HALF = 0.5  # of the length of a vector; what lies in the encoder has nothing left beside it
 SPENT = 1e-10  # of the variance: where a component has less, the residual has run out
 
 Floats = NDArray[np.float64]
@@ -55,28 +56,43 @@ def residual_components(
     vectors = None
     if isinstance(gram, CellsGram) and gram.through_kernel and n_extra + BEYOND < gram.n:
         vectors = _from_cells(gram, encoder, beside, n_extra)
+    elif directions is not None and g > FEW and n_extra + BEYOND < min(g, directions.shape[1]):
+        vectors = _from_directions(gram, beside, n_extra, directions)
     if vectors is None:
-        # The encoder's own space gets a negative eigenvalue: where the residual runs out, its null space comes first.
-        below = float(gram.trace()) / g
-
-        def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
-            rest = beside(values)
-            return beside(np.asarray(times(rest))) - below * (values - rest)
-
-        if n_extra >= g - 1 or g <= FEW:
-            vectors = np.linalg.eigh(product(np.eye(g)))[1][:, ::-1][:, :n_extra]
-        else:
-            start = None if directions is None else orthonormal(_unit_columns(beside(directions)))
-            rough = None if isinstance(gram, LowRank) else partial(product, times=fast_product(gram))
-            vectors = beside(leading(product, g, n_extra, start=start, rough=rough)[1])
-            vectors /= np.linalg.norm(vectors, axis=0)  # but for what rough products left along the encoder
+        vectors = _from_anywhere(gram, beside, n_extra)
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(n_extra)]
     return vectors * np.where(largest < 0, -1.0, 1.0)
 
 
-def _unit_columns(columns: Floats) -> Floats:
-    length = np.linalg.norm(columns, axis=0)
-    return columns[:, length > 0] / length[length > 0]
+def _from_directions(gram: Gram, beside: Callable[[Any], Any], n_extra: int, directions: Floats) -> Floats | None:
+    """Leading eigenvectors of the residual from leading directions of G; None where the residual runs out."""
+
+    def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
+        return beside(np.asarray(times(beside(values))))
+
+    rough = None if isinstance(gram, LowRank) else partial(product, times=fast_product(gram))
+    vectors = leading_near(product, beside(directions), n_extra, rough=rough, within=beside)[1]
+    vectors = beside(vectors)
+    length = np.linalg.norm(vectors, axis=0)
+    return vectors / length if vectors.shape[1] == n_extra and length.min() > HALF else None
+
+
+def _from_anywhere(gram: Gram, beside: Callable[[Any], Any], n_extra: int) -> Floats:
+    """Leading eigenvectors of the residual where nothing is known of them."""
+    g = gram.shape[0]
+    # The encoder's own space gets a negative eigenvalue: where the residual runs out, its null space comes first.
+    below = float(gram.trace()) / g
+
+    def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
+        rest = beside(values)
+        return beside(np.asarray(times(rest))) - below * (values - rest)
+
+    if n_extra >= g - 1 or g <= FEW:
+        vectors = np.linalg.eigh(product(np.eye(g)))[1][:, ::-1][:, :n_extra]
+        return np.asarray(vectors)
+    rough = None if isinstance(gram, LowRank) else partial(product, times=fast_product(gram))
+    vectors = beside(leading(product, g, n_extra, rough=rough)[1])
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=0))  # but for what rough products left along the encoder
 
 
 def _beside(encoder: Encoder) -> Callable[[Any], Any]:

@@ -162,8 +162,10 @@ def _slices(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
 
 def _fit_members(problem: Problem) -> Fit:
     config = problem.config
-    found = members.fit(problem.data, problem.membership, balance=config.balance, support=config.support)
-    return Fit(found.loadings, found.weights, found.encoder, {}, 0, converged=True, directions=found.directions)
+    sets, begin = problem.membership, problem.begin
+    found = members.fit(problem.data, sets, balance=config.balance, support=config.support, begin=begin)
+    on_the_way = (found.directions, found.evidence)
+    return Fit(found.loadings, found.weights, found.encoder, {}, 0, True, *on_the_way)
 
 
 def _fit_slice(problems: Sequence[Problem], progress: Progress | None = None) -> list[Fit]:

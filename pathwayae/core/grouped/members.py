@@ -6,13 +6,15 @@ evidence on all other genes → loadings. No pathway enters the score of another
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 
+from pathwayae.core.descent import side_by_side
 from pathwayae.core.evidence.association import (
     Prepared,
     correlations_left_out,
@@ -21,7 +23,7 @@ from pathwayae.core.evidence.association import (
     views_of,
     visibility,
 )
-from pathwayae.core.evidence.refine import posterior_alone
+from pathwayae.core.evidence.refine import State, posterior_alone
 from pathwayae.core.grouped.encoder import Encoder, Weights, balanced_encoder, expression_bins, multiplicity
 from pathwayae.core.moments.gram_product import Data
 
@@ -30,22 +32,35 @@ Floats = NDArray[np.float64]
 FLOOR = 0.4  # say of a member that goes with none of the others; halves of the cells then agree on every set (≥ 0.9)
 STEPS = 2  # from equal weights; more steps change names by less than 0.002
 CHUNK = 128  # pathways weighed at a time, to bound memory
+SMALL = 2**15  # genes × pathways below which threads cost more than they save
 FEWEST = 30  # genes outside a pathway that have a loading on it, where loadings are kept on a support
 
 
 class Members(NamedTuple):
     """Weights of the members (g, p), sparse, the encoder that follows, and loadings of all genes or of a support.
 
-    ``directions`` are leading ones of the Gram matrix, (g, r), on the way to them.
+    ``directions`` are leading ones of the Gram matrix, (g, r), on the way to them, and ``evidence`` where the weighing
+    of evidence ended, from which that of cells much like these may begin.
     """
 
     weights: sp.csc_array
     encoder: Encoder
     loadings: Weights
     directions: Floats
+    evidence: State | None = None
 
 
-def fit(data: Data, membership: Weights, *, balance: bool, support: bool = False) -> Members:
+class Weighed(NamedTuple):
+    """Membership of some pathways and its posterior, pathways × genes, and where EM ended, of those that have one."""
+
+    sets: NDArray[np.bool_]
+    posterior: Floats
+    state: State
+
+
+def fit(
+    data: Data, membership: Weights, *, balance: bool, support: bool = False, begin: State | None = None
+) -> Members:
     """Weights, encoder and loadings of every pathway from the moments of the cells.
 
     Parameters
@@ -60,6 +75,8 @@ def fit(data: Data, membership: Weights, *, balance: bool, support: bool = False
     support
         Keep loadings of the members, and of as many genes outside as a pathway has members, at least ``FEWEST``, the
         largest: the others are exactly 0, and loadings sparse.
+    begin
+        ``evidence`` of a fit of the same pathways to like cells.
 
     Returns
     -------
@@ -75,10 +92,11 @@ def fit(data: Data, membership: Weights, *, balance: bool, support: bool = False
     unit = np.divide(1.0, length, out=np.zeros_like(length), where=exists)
     encoder = encoder.scaled(unit)
     encoder = encoder.scaled(1.0 / np.sqrt(np.maximum(multiplicity(encoder), 1.0)))
-    parts = _loadings(prepared, member, weights, data, support=support)
-    loadings = sp.hstack(list(parts), format="csc") if support else np.hstack(list(parts))
+    weighed = posteriors(data, member, prepared, begin)
+    parts, states = zip(*_loadings(prepared, weights, weighed, support=support), strict=True)
+    loadings = sp.hstack(parts, format="csc") if support else np.hstack(parts)
     directions = prepared.factors * np.sqrt(np.maximum(np.asarray(data.gram.diagonal()), 0.0))[:, None]
-    return Members(weights, encoder, loadings, directions)
+    return Members(weights, encoder, loadings, directions, State.joined(states))
 
 
 def member_weights(prepared: Prepared, member: sp.csc_array) -> sp.csc_array:
@@ -122,45 +140,62 @@ def posterior(data: Data, membership: Weights, prepared: Prepared | None = None)
     A pathway with no genes or all of them says nothing of others: its membership.
     """
     prepared = prepare(data.gram) if prepared is None else prepared
-    return np.vstack([own for _, own in posteriors(data, sp.csc_array(membership, dtype=bool), prepared)]).T
+    found = posteriors(data, sp.csc_array(membership, dtype=bool), prepared)
+    return np.vstack([own.posterior for own in found]).T
 
 
-def posteriors(data: Data, member: sp.csc_array, prepared: Prepared) -> Iterator[tuple[NDArray[np.bool_], Floats]]:
-    """Membership and its posterior of ``CHUNK`` pathways after the other, pathways × genes.
+def posteriors(data: Data, member: sp.csc_array, prepared: Prepared, begin: State | None = None) -> Iterator[Weighed]:
+    """Membership and its posterior of at most ``CHUNK`` pathways after the other, in their order.
 
     With signs (of prior weights) the labels of the associations have them, and a member that goes down is evidence by
     the negative of its association; the posterior of other genes is that they go up with the pathway.
     """
     seen = visibility(prepared, data.mean, np.asarray(data.gram.diagonal()) * data.scale**2 / data.n)
-    for first in range(0, member.shape[1], CHUNK):
-        signs = np.sign(np.ascontiguousarray(member[:, first : first + CHUNK].toarray().T, dtype=np.float64))
+
+    def weigh(first: int, last: int) -> Weighed:
+        signs = np.sign(np.ascontiguousarray(member[:, first:last].toarray().T, dtype=np.float64))
         sets = signs != 0
-        size = sets.sum(axis=1)
-        possible = (size > 0) & (size < sets.shape[1])
+        possible = _possible(sets.sum(axis=1), sets.shape[1])
         result = sets.astype(np.float64)
-        if possible.any():
-            views = views_of(prepared, signs[possible].T)
-            views *= np.where(signs[possible] < 0, -1.0, 1.0)[:, None]
-            result[possible] = posterior_alone(views, np.ascontiguousarray(sets[possible]), seen)
-        yield sets, result
+        views = views_of(prepared, signs[possible].T)
+        views *= np.where(signs[possible] < 0, -1.0, 1.0)[:, None]
+        before = None if begin is None else begin.of(np.arange(places[first], places[last]))
+        result[possible], state = posterior_alone(views, np.ascontiguousarray(sets[possible]), seen, before)
+        return Weighed(sets, result, state)
+
+    places = np.concatenate([[0], np.cumsum(_possible(np.diff(member.indptr), member.shape[0]))])
+    yield from _shared_out(weigh, member.shape[1], member.shape[0])
+
+
+def _possible(size: NDArray[Any], g: int) -> NDArray[np.bool_]:
+    """Pathways that tell genes apart."""
+    return (size > 0) & (size < g)
+
+
+def _shared_out(work: Callable[[int, int], Weighed], p: int, g: int) -> Iterator[Weighed]:
+    """``work(first, last)`` for up to ``CHUNK`` of p pathways after the other, by all threads where that is much."""
+    n_threads = 1 if p * g < SMALL else torch.get_num_threads()
+    step = max(1, min(CHUNK, -(-p // n_threads)))
+    parts = [(first, min(first + step, p)) for first in range(0, p, step)]
+    yield from map(work, *zip(*parts, strict=True)) if n_threads == 1 else side_by_side(lambda part: work(*part), parts)
 
 
 def _loadings(
-    prepared: Prepared, member: sp.csc_array, weights: sp.csc_array, data: Data, *, support: bool
-) -> Iterator[Weights]:
-    """Loadings of ``CHUNK`` pathways after the other, genes × pathways.
+    prepared: Prepared, weights: sp.csc_array, weighed: Iterator[Weighed], *, support: bool
+) -> Iterator[tuple[Weights, State]]:
+    """Loadings of some pathways after the other, genes × pathways, and where their EM ended.
 
     Those of members are their weights, of other genes ``r_ij (max(ρ_ij, 0) + 0.4)``: how they go with a pathway, times
     the probability r of belonging to it.
     """
     first = 0
-    for sets, believed in posteriors(data, member, prepared):
+    for sets, believed, state in weighed:
         own = weights[:, first : first + len(sets)].toarray().T
         values = np.maximum(correlations_left_out(prepared.similarity, np.ascontiguousarray(own)), 0.0)
         values += FLOOR
         values *= believed
         values[sets] = own[sets]
-        yield _on_support(values, sets) if support else values.T
+        yield (_on_support(values, sets) if support else values.T), state
         first += len(sets)
 
 

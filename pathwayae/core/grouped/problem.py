@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pathwayae.core.evidence.refine import State
 from pathwayae.core.grouped import penalties
 from pathwayae.core.grouped.encoder import Encoder, Scores, Weights
 from pathwayae.core.grouped.loss import Activation
@@ -98,6 +99,8 @@ class Fit(NamedTuple):
         Terms per iteration, and how the descent ended; without a descent there are none.
     directions
         Leading directions of the Gram matrix, shape (g, r), where they came up on the way.
+    evidence
+        Of ``scores="members"``: where the weighing of evidence ended.
     """
 
     loadings: Weights
@@ -107,6 +110,7 @@ class Fit(NamedTuple):
     best_iteration: int
     converged: bool
     directions: Floats | None = None
+    evidence: State | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +133,8 @@ class Problem:
         Held-out cells in the same units; learning rate, stopping and the point kept follow their loss.
     init
         Loadings to start from, shape (g, k); by default :func:`pathwayae.core.grouped.start.start`.
+    begin
+        Of ``scores="members"``: where the weighing of evidence begins, that of a fit to cells much like these.
     """
 
     data: Data
@@ -138,3 +144,4 @@ class Problem:
     config: Config
     validation: Data | None = None
     init: Floats | None = None
+    begin: State | None = None

@@ -290,7 +290,7 @@ def _columns(problem: Problem, gram: LowRank, prepared: Prepared) -> Iterator[tu
     """How much each gene goes with one component after the other, and its start before it is scaled."""
     member, (g, p) = problem.membership, problem.membership.shape
     if problem.init is None and problem.config.start == "evidence":
-        for _, believed in members.posteriors(problem.data, member, prepared):
+        for _, believed, _ in members.posteriors(problem.data, member, prepared):
             yield from zip(believed, np.maximum(believed, SMALL), strict=True)
     else:
         for j, likely in enumerate(correlations(gram, member)):

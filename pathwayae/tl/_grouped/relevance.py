@@ -263,14 +263,14 @@ def _left_out(
 
     fits = grouped.fit_many(problems())
     bar = tqdm(fits, total=len(groups), desc="left out", unit=" folds", disable=not progress, leave=False)
-    return [_explained(waiting.pop(0), fit.encoder.toarray(), model) for fit in bar]
+    return [_explained(waiting.pop(0), fit, model) for fit in bar]
 
 
-def _explained(fold: _Fold, pathways: Floats, model: Fitted) -> core.HeldOut:
+def _explained(fold: _Fold, fit: grouped.Fit, model: Fitted) -> core.HeldOut:
     n, n_free = model.n_pathways, model.loadings.shape[1] - model.n_pathways
-    free = components.residual_components(fold.train.gram, pathways, n_free)
+    free = components.residual_components(fold.train.gram, fit.encoder, n_free, directions=fit.directions)
     free = free[:, core.matching_order(model.loadings[:, n:], free)]
-    return core.held_out(fold.train, fold.left_out, np.column_stack([pathways, free]))
+    return core.held_out(fold.train, fold.left_out, np.column_stack([fit.encoder.toarray(), free]))
 
 
 def _table(model: Fitted, tests: tuple[Floats, core.Significance], folds: list[core.HeldOut]) -> pd.DataFrame:

@@ -18,6 +18,8 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.grouped import Fitted, fitted
+from pathwayae.core.blas import one_thread
+from pathwayae.core.descent import side_by_side
 from pathwayae.core.evidence import association
 from pathwayae.core.evidence.basis import orthonormal
 from pathwayae.core.gates import gated
@@ -249,7 +251,10 @@ def _refitted(
 ) -> _Outcome:
     """How far the fit holds in fits from other starts and in refits of draws."""
     gram, n_extra = problem.data.gram, len(model.components) - model.n_pathways
-    anchor = core.Anchor(gram, model.loadings, model.encoder, model.n_pathways)
+    drawn = _shared(model, problem, strata) if n_bootstrap else strata
+    once = np.ones(len(drawn.strata))
+    every = problem if drawn is strata else replace(problem, data=_standardized(model, drawn, once))
+    anchor = core.Anchor(every.data.gram, model.loadings, model.encoder, model.n_pathways)
     again = [complete(gram, fit, n_extra, problem.config) for fit in others]
     restarts = [anchor.match(_dense(refit.loadings), refit.encoder.toarray()) for refit in again]
     draws, tails = [], core.Tails(max(n_bootstrap, 1), model.loadings.shape if n_bootstrap else (0,))
@@ -259,7 +264,7 @@ def _refitted(
         together = n_extra if problem.config.scores == "members" else len(model.components)
         _check_draws(weights, strata, max(together, FEW_CELLS))
         seeds = rng.integers(2**31, size=n_bootstrap)
-        refits = _draws(model, problem, _shared(model, problem, strata), weights, seeds, n_extra)
+        refits = _draws(model, every, drawn, weights, seeds, n_extra)
         for refit in _shown(refits, n_bootstrap, "bootstrap", progress=progress):
             values = _dense(refit.loadings)
             match = anchor.match(values, refit.encoder.toarray())
@@ -310,7 +315,21 @@ def _draws(
     seeds: NDArray[np.int64],
     n_extra: int,
 ) -> Iterator[Model]:
-    """Models of draws, each from a start of its own; Gram matrices of one slice of the fits are held."""
+    """Models of draws, each from a start of its own; Gram matrices of one slice of the fits are held.
+
+    Without a descent the evidence of a draw is weighed from where that of all cells ended, a draw per thread.
+    """
+    if problem.config.scores == "members":
+        (whole,) = grouped.fit_many([problem])
+
+        def refitted(weight: NDArray[np.float64]) -> Model:
+            data = _standardized(model, strata, weight)
+            (fit,) = grouped.fit_many([replace(problem, data=data, begin=whole.evidence)])
+            return complete(data.gram, fit, n_extra, problem.config)
+
+        with one_thread(0.0):
+            yield from side_by_side(refitted, weights)
+        return
     held: deque[Any] = deque()
 
     def drawn() -> Iterator[Problem]:

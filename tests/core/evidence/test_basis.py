@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from pathwayae.core.evidence.basis import krylov, leading, orthonormal
+from pathwayae.core.evidence.basis import krylov, leading, leading_near, orthonormal
 
 
 @pytest.mark.parametrize(("g", "k", "rank"), [(40, 7, 7), (40, 9, 5), (6, 6, 6), (5, 9, 3)])
@@ -44,10 +44,11 @@ def symmetric(g, seed=2, decay=0.9, rank=None):
 def test_a_krylov_space_spans_the_powers_and_comes_with_its_image(g, m, depth):
     matrix = symmetric(g)[0]
     block = np.linalg.qr(np.random.default_rng(3).normal(size=(g, m)))[0]
-    basis, image = krylov(lambda columns: matrix @ columns, block, depth)
+    basis, image, inside = krylov(lambda columns: matrix @ columns, block, depth)
     assert basis.shape == (g, min(m * depth, g))
     np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
     np.testing.assert_allclose(image, matrix @ basis, atol=1e-12 * np.abs(matrix).max())
+    np.testing.assert_allclose(inside, basis.T @ matrix @ basis, atol=1e-12 * np.abs(matrix).max())
     power = block
     for _ in range(depth):
         np.testing.assert_allclose(basis @ (basis.T @ power), power, atol=1e-7)
@@ -58,13 +59,15 @@ def test_a_krylov_space_spans_the_powers_and_comes_with_its_image(g, m, depth):
 def test_a_krylov_space_ends_where_the_operator_leads_no_further():
     matrix = symmetric(40, rank=5)[0]
     block = np.linalg.qr(np.random.default_rng(4).normal(size=(40, 4)))[0]
-    basis, image = krylov(lambda columns: matrix @ columns, block, 6)
+    basis, image, inside = krylov(lambda columns: matrix @ columns, block, 6)
     assert basis.shape[1] <= 4 + 5
+    np.testing.assert_allclose(inside, basis.T @ image, atol=1e-12)
     np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
     np.testing.assert_allclose(image, matrix @ basis, atol=1e-12)
-    basis, image = krylov(np.zeros_like, block, 6)
+    basis, image, inside = krylov(np.zeros_like, block, 6)
     np.testing.assert_array_equal(basis, block)
     assert not image.any()
+    assert not inside.any()
 
 
 def assert_leading(found, values, vectors, n, atol=1e-8):
@@ -83,21 +86,46 @@ def test_leading_vectors_are_those_of_all_eigenvectors_and_always_the_same(g, n)
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("n_start", [3, 40])
-def test_where_it_starts_and_what_is_rough_on_the_way_do_not_matter_in_the_end(n_start):
+@pytest.mark.parametrize("n_start", [7, 40])
+def test_what_is_known_and_what_is_rough_on_the_way_do_not_matter_in_the_end(n_start):
     matrix, values, vectors = symmetric(300)
     rng = np.random.default_rng(5)
-    start = np.linalg.qr(vectors[:, :n_start] + 0.1 * rng.normal(size=(300, n_start)))[0]
+    start = (vectors[:, :n_start] + 0.1 * rng.normal(size=(300, n_start))) * np.sqrt(values[:n_start])
     before, calls = start.copy(), []
+
+    def product(block):
+        return matrix @ block
 
     def rough(block):
         calls.append(block.dtype)
         return matrix.astype(np.float32) @ block
 
-    for options in ({"start": start}, {"rough": rough}, {"start": start, "rough": rough}):
-        assert_leading(leading(lambda block: matrix @ block, 300, 6, **options), values, vectors, 6)
+    assert_leading(leading(product, 300, 6, rough=rough), values, vectors, 6)
+    for options in ({}, {"rough": rough}):
+        found, again = (leading_near(product, start, 6, **options) for _ in range(2))
+        assert_leading(found, values, vectors, 6)
+        np.testing.assert_array_equal(found[1], again[1])
     assert set(calls) == {np.dtype(np.float32)}
     np.testing.assert_array_equal(start, before)
+
+
+def test_vectors_near_what_is_known_stay_in_their_space_and_nothing_leads_nowhere():
+    matrix, _, vectors = symmetric(300, rank=12)
+    inside = np.linalg.qr(vectors[:, 2:9] + vectors[:, 100:107])[0]
+
+    def within(columns):
+        return columns - inside @ (inside.T @ columns)
+
+    def product(columns):
+        return within(matrix @ within(columns))
+
+    expected = np.linalg.eigh(within(within(matrix).T))[1][:, ::-1]
+    for rough in (None, lambda columns: product(columns).astype(np.float32)):
+        found = leading_near(product, within(vectors[:, :30] * 3.0), 4, rough=rough, within=within)[1]
+        np.testing.assert_allclose(np.abs((found * expected[:, :4]).sum(axis=0)), 1.0, atol=1e-8)
+        assert np.abs(inside.T @ found).max() < 1e-9
+    for nothing in (np.zeros((300, 0)), np.zeros((300, 20))):
+        assert leading_near(product, nothing, 4)[1].shape == (300, 0)
 
 
 def test_a_krylov_space_in_float32_is_that_of_float64_to_its_precision():
@@ -105,8 +133,8 @@ def test_a_krylov_space_in_float32_is_that_of_float64_to_its_precision():
     block = np.linalg.qr(np.random.default_rng(6).normal(size=(300, 6)))[0]
     exact = krylov(lambda columns: matrix @ columns, block, 5)[0]
     rough = matrix.astype(np.float32)
-    basis, image = krylov(lambda columns: rough @ columns, block.astype(np.float32), 5)
-    assert basis.dtype == image.dtype == np.float32
+    basis, image, inside = krylov(lambda columns: rough @ columns, block.astype(np.float32), 5)
+    assert basis.dtype == image.dtype == inside.dtype == np.float32
     np.testing.assert_allclose(basis.T @ basis, np.eye(30), atol=1e-5)
     np.testing.assert_allclose(image, matrix @ basis, atol=1e-5 * np.abs(matrix).max())
     np.testing.assert_allclose(np.linalg.svd(exact.T @ basis)[1][:12], 1.0, atol=1e-5)

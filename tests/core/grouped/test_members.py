@@ -22,7 +22,7 @@ def cells(n=400, g=180, n_programs=4, size=15, seed=0):
 
 
 def dense(found):
-    return found._replace(weights=found.weights.toarray(), encoder=found.encoder.toarray())
+    return found._replace(weights=found.weights.toarray(), encoder=found.encoder.toarray(), evidence=0.0)
 
 
 def fitted(x, sets, *, balance=True):

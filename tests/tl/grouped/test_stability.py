@@ -53,6 +53,14 @@ def test_draws_leave_the_fit_as_it_is(cells: ad.AnnData, drawn: ad.AnnData) -> N
     assert table["restarts"].isna().all()
 
 
+def refit_of(model, data, begin=None, **changes):
+    """A fit of the same pathways to other cells, whose evidence is weighed from where that of all cells ended."""
+    everywhere, sets = np.ones(len(model.genes), dtype=bool), model.membership.toarray()
+    config = model.config(device="cpu", **changes)
+    (found,) = grouped.fit_many([grouped.Problem(data, sets, everywhere, model.n_pathways, config, begin=begin)])
+    return found
+
+
 @pytest.mark.parametrize("options", [{}, DESCENT], ids=["members", "projection"])
 def test_intervals_are_percentiles_of_refits_of_cells_repeated(cells: ad.AnnData, options: dict) -> None:
     with pytest.warns(DataWarning, match="n_bootstrap=3 draws are too few"):
@@ -62,11 +70,12 @@ def test_intervals_are_percentiles_of_refits_of_cells_repeated(cells: ad.AnnData
     rng = np.random.default_rng(5)
     weights = rng.multinomial(len(donors), np.full(len(donors), 1 / len(donors)), size=3)
     refits, encoders = [], []
+    every = cells.X.toarray()[:, model.genes].astype(float)
+    begin = refit_of(model, accumulate(every).standardize_with(every.mean(axis=0), model.scale)).evidence
     for weight, seed in zip(weights, rng.integers(2**31, size=3), strict=True):
-        values = np.repeat(cells.X.toarray()[:, model.genes].astype(float), weight[codes], axis=0)
+        values = np.repeat(every, weight[codes], axis=0)
         data = accumulate(values).standardize_with(values.mean(axis=0), model.scale)
-        config = model.config(random_state=int(seed), device="cpu")
-        result = grouped.fit(data, model.membership.toarray(), np.ones(120, dtype=bool), 4, config)
+        result = refit_of(model, data, begin, random_state=int(seed))
         found, basis = result.loadings, scipy.linalg.orth(result.encoder.toarray())
         left = (np.eye(120) - basis @ basis.T) @ data.gram @ (np.eye(120) - basis @ basis.T)
         free = np.linalg.eigh(left)[1][:, -1:]
@@ -261,7 +270,11 @@ def test_draws_of_a_fit_within_batches_are_centred_within_them() -> None:
     rng, n = np.random.default_rng(4), len(moments.strata)
     weights = rng.multinomial(n, np.full(n, 1 / n), size=3)
     values, batch = cells.X.toarray()[:, model.genes].astype(float), cells.obs["batch"].to_numpy()
-    refits = []
+    refits, centred = [], values.copy()
+    for one in np.unique(batch):
+        centred[batch == one] -= centred[batch == one].mean(axis=0)
+    data = accumulate(centred).standardize_with(np.zeros(centred.shape[1]), model.scale)
+    begin = refit_of(model, replace(data, mean=values.mean(axis=0))).evidence
     for weight in weights:
         times = weight[[moments.strata.index(name) for name in joint]]
         drawn, of = np.repeat(values, times, axis=0), np.repeat(batch, times)
@@ -269,7 +282,7 @@ def test_draws_of_a_fit_within_batches_are_centred_within_them() -> None:
             drawn[of == one] -= drawn[of == one].mean(axis=0)
         data = accumulate(drawn).standardize_with(np.zeros(drawn.shape[1]), model.scale)
         data = replace(data, mean=np.repeat(values, times, axis=0).mean(axis=0))
-        result = grouped.fit(data, model.membership.toarray(), np.ones(len(model.genes), dtype=bool), 3, model.config())
+        result = refit_of(model, data, begin)
         refits.append(result.loadings / np.linalg.norm(result.loadings, axis=0))
     for slot, end in zip(SLOTS, np.quantile(refits, [0.025, 0.975], axis=0), strict=True):
         np.testing.assert_allclose(adata.varm[slot][model.genes], end, atol=5e-5)
