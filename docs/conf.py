@@ -6,18 +6,15 @@ import shutil
 import sys
 import warnings
 from pathlib import Path
-from types import NoneType
-from typing import Literal, get_args, get_origin
-
-import numpy as np
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
 
+import array_types  # noqa: E402
 import make_api  # noqa: E402
+from scanpydoc.elegant_typehints import PickleableCallable  # noqa: E402
 from sphinx.deprecation import RemovedInSphinx10Warning  # noqa: E402
-from sphinx_autodoc_typehints import format_annotation  # noqa: E402
 
 warnings.simplefilter("ignore", RemovedInSphinx10Warning)  # of extensions
 
@@ -28,19 +25,19 @@ project = "pathwayae"
 author = "The pathwayae developers"
 copyright = f"2026, {author}"  # noqa: A001
 version = release = metadata["Version"]
-repository = links.get("Source", "https://github.com/pathwayae/pathwayae").rstrip("/")
+repository = links.get("Source", "").rstrip("/")  # none as long as there is no public address
 
 # Pages that lie elsewhere in the repository are copied here, those of the API made of the package; git ignores both.
+COMMUNITY = ["CONTRIBUTING", "CODE_OF_CONDUCT", "SECURITY"]
 COPIED = {
     "tutorials": sorted((ROOT / "tutorials").glob("*.ipynb")),
     "benchmarks": sorted((ROOT / "benchmarks").glob("*.[mp][dn]*")),
-    "project": [ROOT / "CHANGELOG.md", *sorted((ROOT / ".github").glob("*.md"))],
+    "project": [ROOT / "CHANGELOG.md", *(ROOT / ".github" / f"{one}.md" for one in COMMUNITY)],
 }
 for folder, files in COPIED.items():
     (HERE / folder).mkdir(exist_ok=True)
     for file in files:
-        if file.name not in ("README.md", "PULL_REQUEST_TEMPLATE.md"):
-            shutil.copy2(file, HERE / folder / file.name)
+        shutil.copy2(file, HERE / folder / file.name)
 first = ["../benchmarks"] if (HERE / "benchmarks.md").is_file() else []
 pages = "\n".join([*first, *[file.stem for file in COPIED["benchmarks"] if file.suffix == ".md"]])
 (HERE / "benchmarks" / "index.md").write_text(
@@ -77,7 +74,6 @@ myst_url_schemes = {
     "http": None,
     "https": None,
     "doi": "https://doi.org/{{path}}",
-    "repo": {"url": f"{repository}/blob/main/{{{{path}}}}", "title": "{{path}}"},
 }
 nb_execution_mode = "off"  # tutorials are stored with their outputs; tests run them
 nb_merge_streams = True
@@ -92,19 +88,6 @@ napoleon_google_docstring = False
 napoleon_include_init_with_doc = False
 napoleon_use_ivar = True
 napoleon_custom_sections = [("Warns", "params_style")]
-
-
-def typehints_formatter(annotation, config):
-    """Write arrays as a reader would: no shapes of tuples, and array-like for all that NumPy takes as an array."""
-    if get_origin(annotation) is np.ndarray:
-        return ":py:class:`~numpy.ndarray`"
-    parts = get_args(annotation)
-    if not any("numpy._typing" in str(part) for part in parts):
-        return None
-    others = [part for part in parts if get_origin(part) is Literal or part is NoneType]
-    return " | ".join(["array-like", *(format_annotation(part, config) for part in others)])
-
-
 typehints_defaults = "braces"
 typehints_document_rtype_none = False
 always_use_bars_union = True
@@ -145,8 +128,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {
     "repository_url": repository,
-    "use_repository_button": True,
-    "path_to_docs": "docs/",
+    "use_repository_button": bool(repository),
     "navbar_persistent": [],
     "navigation_with_keys": False,
     "show_toc_level": 2,
@@ -154,3 +136,7 @@ html_theme_options = {
 }
 html_show_sphinx = False
 ogp_social_cards = {"enable": False}
+
+
+def setup(app):
+    app.config["typehints_formatter"] = PickleableCallable(array_types.shown)  # calls that of scanpydoc

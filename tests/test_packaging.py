@@ -48,6 +48,7 @@ def test_the_workflow_runs_what_ci_runs():
         "-m build",
         "bash .ci/check_wheel",
         ".ci/floors",
+        "sphinx-build -q -W --keep-going docs docs/_build/html",
     ):
         assert command in (ROOT / ".ci/run").read_text(encoding="utf-8"), command
         assert command in workflow, command
