@@ -1,6 +1,7 @@
 """What ``pae.tl.refine`` finds again: planted programs, and real gene sets with mistakes put in; how often it is wrong.
 
-``python benchmarks/refine.py --quick`` measures error rates alone, in small, and writes refine_quick (md, json, png).
+``python benchmarks/refine.py --rates`` measures error rates with silent sets alone and writes refine_rates (md, json,
+png), ``--quick`` in small and writes refine_quick.
 """
 
 from __future__ import annotations
@@ -183,9 +184,7 @@ def chance(prepared: association.Prepared, true: np.ndarray, mean: np.ndarray, s
 def run() -> tuple[str, str, object]:
     """Title, text and figures."""
     warnings.filterwarnings("ignore", category=pae.DataWarning)
-    rows = refine_silent.measured(refine_silent.FULL)
-    refine_silent.draw(rows, FOLDER / "refine.png")
-    figures = {"silent sets": rows.to_dict("records")}
+    figures = {}
     for name, options in SIMULATIONS.items():
         figures[name] = {seed: simulated(options, seed) for seed in SEEDS}
         print(name, pd.DataFrame(figures[name]).T.mean().round(3).to_dict(), flush=True)
@@ -197,9 +196,7 @@ def run() -> tuple[str, str, object]:
 
 def told(figures: dict) -> str:
     """Figures as text."""
-    silent = refine_silent.told(pd.DataFrame(figures["silent sets"]), "refine.png")
-    parts = [f"## Error rates with silent sets\n\n{silent}"]
-    parts += [
+    parts = [
         f"## Simulated programs, {name}\n\n{with_mean(pd.DataFrame(figures[name]).T, 'mean')}" for name in SIMULATIONS
     ]
     for name, (_, sample_key) in CELLS.items():
@@ -238,15 +235,18 @@ def with_mean(rows: pd.DataFrame, how: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="error rates alone, with few seeds and small panels")
-    if not parser.parse_args().quick:
+    parser.add_argument("--rates", action="store_true", help="error rates with silent sets alone")
+    parser.add_argument("--quick", action="store_true", help="these in small, with few seeds and one panel")
+    given = parser.parse_args()
+    if not (given.rates or given.quick):
         write("refine", *run())
         return
-    rows = refine_silent.measured(refine_silent.QUICK)
-    refine_silent.draw(rows, FOLDER / "refine_quick.png")
+    name, plan = ("refine_quick", refine_silent.QUICK) if given.quick else ("refine_rates", refine_silent.FULL)
+    rows = refine_silent.measured(plan)
+    refine_silent.draw(rows, FOLDER / f"{name}.png")
     print(refine_silent.summary(rows).to_string())
-    text = refine_silent.told(rows, "refine_quick.png")
-    write("refine_quick", "Refinement of gene sets, error rates in small", text, rows.to_dict("records"))
+    text = refine_silent.told(rows, f"{name}.png")
+    write(name, "Refinement of gene sets: error rates with silent sets", text, rows.to_dict("records"))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ def main(names: list[str]) -> None:
     import large_collections
     import refine
     import relevance
+    import relevance_tail
     import restarts
     import scale
     import sketch
@@ -61,8 +62,8 @@ def main(names: list[str]) -> None:
     import theta
     import torch
 
-    modules = (archetypes, contrasts, defaults, gpu, gram, invariance, large_collections, refine, relevance, restarts)
-    modules += (scale, sketch, sparse_ae, speed, theta)
+    modules = (archetypes, contrasts, defaults, gpu, gram, invariance, large_collections, refine, relevance)
+    modules += (relevance_tail, restarts, scale, sketch, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]
     for name in names or usual:

@@ -21,7 +21,7 @@ from pathwayae.core.gates import gated
 from pathwayae.core.moments.gram_product import Gram
 from pathwayae.core.moments.moments import Moments
 from pathwayae.core.moments.sketch import AnyMoments, Sketch
-from pathwayae.core.notice import warn
+from pathwayae.core.notice import listed, warn
 from pathwayae.core.trust import heldout
 from pathwayae.tl._grouped.moments import moments_of
 from pathwayae.tl._grouped.pathways import refuse_weighted
@@ -30,7 +30,8 @@ logger = logging.getLogger("pathwayae")
 
 Floats = NDArray[np.float64]
 N_RANDOM = 999  # random gene sets behind the p-values of held-out AUCs
-FEWEST_CELLS = 100  # beyond one per stratum: with fewer, more than the rate of the genes decided are wrong
+FEWEST_CELLS = 100  # beyond one per stratum: with fewer, more than the rate of the genes decided are wrong,
+WIDEST = 0.3  # and with a pathway that names more of the genes of the model than this
 
 
 class _Weighed(NamedTuple):
@@ -81,7 +82,7 @@ def refine(
         Share of wrong ones to expect among the genes confirmed, among those added and among those dropped, over all
         pathways together; and among the pathways said to be carried by the cells. From 0 to 1. A fifth of it is spent
         on pathways: genes are decided of in those alone that are carried at a fifth of the rate, with four fifths of
-        it, and with 100 cells (more than there are strata) or more.
+        it; with 100 cells (more than there are strata) or more, and where a pathway names 30 % of the genes at most.
     random_state
         Seed of the folds of the held-out AUC and of the random sets it is compared with.
     progress
@@ -104,11 +105,15 @@ def refine(
 
     Notes
     -----
-    Rates are those of the model. Measured (``benchmarks/refine.md``), they hold for confirmed and added genes with up
-    to four fifths of the sets silent, on panels of 300 genes and more. Of the dropped genes up to 14 % are members all
-    the same, nearly all of them such as do not follow their program visibly in these cells: a dropped gene is one that
-    the cells do not show, not one that is known to be no member. On blood cells with mistakes put into real gene sets
-    6 to 11 % of the confirmed genes were such mistakes at ``fdr=0.05``.
+    Rates are those of the model. Measured (``benchmarks/refine_rates.md``), they hold for confirmed and added genes
+    with up to four fifths of the sets silent, on panels of 300 genes and more. Of the dropped genes up to 14 % are
+    members all the same, nearly all of them such as do not follow their program visibly in these cells: a dropped gene
+    is one that the cells do not show, not one that is known to be no member. On blood cells with mistakes put into
+    real gene sets, 6 to 11 % of the confirmed genes were such mistakes at ``fdr=0.05`` (``benchmarks/refine.md``).
+
+    Genes of a cell type follow every pathway that is active in that type: on blood cells TNFα signalling gained genes
+    of monocytes (LYZ, CST3). Centred within cell types, with ``batch_key="cell_type"``, only what follows the pathway
+    beyond them counts: interferon-α then gained IFI6, IFIT1, TNFSF10 and MT2A, TNFα signalling nothing.
 
     *p*-values of held-out AUCs come from 999 random sets, and beyond these from the shape of their tail, down to
     1e-6: one carried pathway among 10 000 can be told from chance.
@@ -124,7 +129,8 @@ def refine(
     Warns
     -----
     pathwayae.DataWarning
-        If there is one donor or batch only, so that nothing tells donors apart, or too few cells to decide of genes.
+        If there is one donor or batch only, so that nothing tells donors apart, too few cells to decide of genes, or
+        pathways that name too many of the genes.
 
     See Also
     --------
@@ -196,6 +202,7 @@ def _weigh(model: Fitted, data: AnyMoments, *, within: bool, fdr: float, random_
         chance = heldout.against_chance(prepared, sets, auc, strata=strata, n_sets=N_RANDOM, random_state=random_state)
         bar.update()
         carried = calls.carried(chance.pvalue, fdr)
+        carried[_wide(model, sets, possible, carried)] = False
         result = core.refine(association.association(prepared, sets, even=True), sets, covariates=seen, apart=carried)
         bar.update()
     call = np.zeros(member.shape, dtype=np.int8)
@@ -240,6 +247,20 @@ def _enough(data: AnyMoments, *, within: bool) -> bool:
             f"so all are undecided; {FEWEST_CELLS} cells more than there are strata are needed."
         )
     return free >= FEWEST_CELLS
+
+
+def _wide(
+    model: Fitted, sets: NDArray[np.bool_], possible: NDArray[np.bool_], carried: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Pathways that leave too few genes to tell members from; says which would have been decided of."""
+    wide = np.flatnonzero(carried & (sets.mean(axis=0) > WIDEST))
+    if len(wide):
+        named = listed((model.components[j] for j in np.flatnonzero(possible)[wide]), quoted=False)
+        warn(
+            f"{len(wide)} of {sets.shape[1]} pathways name over {100 * WIDEST:.0f} % of the {len(sets)} genes of the "
+            f"model ({named}); too few others are left to tell members from, so theirs are undecided. Fit more genes."
+        )
+    return wide
 
 
 def _spread(values: Floats, possible: NDArray[np.bool_]) -> Floats:

@@ -125,6 +125,7 @@ def test_slots_follow_subsetting_and_concatenation(refined):
     pd.testing.assert_frame_equal(pae.get.refinement(both), pae.get.refinement(refined))
 
 
+@pytest.mark.filterwarnings("ignore:.*name over 30 %")  # few genes are left
 def test_pathways_that_lost_their_genes_are_left_as_they_are(refined):
     first = refined.varm["pathways"].iloc[:, 0].to_numpy().astype(bool)
     without = refined[:, ~first].copy()
@@ -269,6 +270,18 @@ def test_nothing_is_decided_with_few_cells_or_where_a_pathway_is_not_carried():
     silent = table[table["padj"] > 0.01]
     assert len(silent) > 4
     assert not silent[["n_confirmed", "n_added", "n_dropped"]].to_numpy().any()
+
+
+def test_nothing_is_decided_in_a_pathway_that_names_most_genes():
+    adata = pae.datasets.simulate(600, 130, 4, random_state=3)
+    flat.fit(adata, "pathways", **FAST)
+    with pytest.warns(pae.DataWarning, match="name over 30 % of the 130 genes of the model"):
+        pae.tl.refine(adata, progress=False)
+    table = pae.get.refinement(adata, of="pathways")
+    wide = table["n_genes"] > 0.3 * 130
+    assert wide.tolist() == [True, True, False, True]
+    assert table["n_confirmed"][2] > 0
+    assert not table.loc[wide, ["n_confirmed", "n_added", "n_dropped"]].to_numpy().any()
 
 
 @pytest.mark.real
