@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import shutil
 import sys
 import warnings
@@ -138,5 +139,12 @@ html_show_sphinx = False
 ogp_social_cards = {"enable": False}
 
 
+def to_copies(app, page, source):
+    """Links of pages to folders of the repository lead to what was copied here."""
+    if "/" not in page:
+        source[0] = re.sub(r"\]\(\.\./(benchmarks|tutorials)/", r"](\1/", source[0])
+
+
 def setup(app):
+    app.connect("source-read", to_copies)
     app.config["typehints_formatter"] = PickleableCallable(array_types.shown)  # calls that of scanpydoc

@@ -53,7 +53,7 @@ def exported(surface):
 def parts(surface):
     """The names under each heading, headings in order."""
     under = {heading: [] for heading in HEADINGS.values()}
-    for name, one in exported(surface).items():
+    for name, one in sorted(exported(surface).items(), key=lambda item: inspect.isclass(item[1])):
         folder = next((part for part in one.__module__.split(".") if part in HEADINGS), "")
         under[HEADINGS[folder]].append(name)
     return {heading: names for heading, names in under.items() if names}

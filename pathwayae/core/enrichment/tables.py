@@ -106,10 +106,10 @@ def match(
         )
         raise ValueError(msg)
     if small or large:
-        logger.info(
-            "Enrichment: %d of %d terms tested; %d have fewer than %d genes in the model, %d more than %s or all.",
-            *(len(kept), len(gene_sets), small, min_genes, large, max_genes),
-        )
+        why = [f"{small} have fewer than {min_genes} genes in the model"] if small else []
+        most = "" if max_genes is None else f"more than {max_genes}, or "
+        why += [f"{large} have {most}all of them"] if large else []
+        logger.info("Enrichment: %d of %d terms tested; %s.", len(kept), len(gene_sets), ", ".join(why))
     return kept
 
 
