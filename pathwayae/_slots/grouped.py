@@ -25,7 +25,8 @@ class Fitted(NamedTuple):
 
     ``genes`` are their places in the AnnData, ``membership`` (m, p) and ``loadings`` (m, k) as stored, ``encoder``
     (m, k) with scores ``((X − mean) / scale) @ encoder``; ``batches`` those that the fit centred genes within, and
-    ``effects``, (b, m), what it took off them where that was estimated beside covariates.
+    ``effects``, (b, m), what it took off them where that was estimated beside covariates; ``penalised``, (m,), are the
+    genes that take part in regularisation, None for all.
     """
 
     genes: NDArray[np.intp]
@@ -39,11 +40,20 @@ class Fitted(NamedTuple):
     params: dict[str, Any]
     batches: tuple[str, ...] = ()
     effects: NDArray[np.float64] | None = None
+    penalised: NDArray[np.bool_] | None = None
 
     @property
     def n_pathways(self) -> int:
         """Number of pathways p; the other k − p components are free."""
         return int(self.membership.shape[1])
+
+    def problem(self, data: Data, config: grouped.Config, membership: Any = None) -> grouped.Problem:
+        """The same fit of other cells in its units, with the free components that were fitted together."""
+        penalised = np.ones(len(self.genes), dtype=bool) if self.penalised is None else self.penalised
+        k = len(self.components) if self.params.get("free") == "together" else self.n_pathways
+        return grouped.Problem(
+            data, self.membership.toarray() if membership is None else membership, penalised, k, config
+        )
 
     def config(self, **changes: Any) -> grouped.Config:
         """Settings of the fit, some of them changed; the device is the best one here."""
@@ -79,7 +89,10 @@ def fitted(adata: AnnData, key: str) -> Fitted:
     levels = batch_names(adata, key)
     effects = batch_means(adata, key)[index].T - mean[index] if levels and "covariates" in params else None
     units = (mean[index], scale[index])
-    return Fitted(index, own[index], names, membership, loadings, encoder, *units, params, levels, effects)
+    penalised = None
+    if lookup.has(adata, "var", keys.regularised(key)):
+        penalised = np.asarray(lookup.slot(adata, "var", keys.regularised(key), key), dtype=bool)[index]
+    return Fitted(index, own[index], names, membership, loadings, encoder, *units, params, levels, effects, penalised)
 
 
 def encoder_of(adata: AnnData, key: str, genes: NDArray[np.intp]) -> Encoder:
@@ -131,6 +144,7 @@ def write(
     scores: NDArray[np.float32] | None,
     entries: dict[str, Any],
     batches_of_fit: Batches | None = None,
+    penalised: NDArray[np.bool_] | None = None,
 ) -> None:
     """Replace all slots of the key; without scores those of an earlier fit go."""
     n_pathways, n_genes = membership.shape[1], adata.n_vars
@@ -162,7 +176,10 @@ def write(
         keys.mean(key): store.column(n_genes, genes, data.mean),
         keys.scale(key): store.column(n_genes, genes, data.scale),
         keys.bins(key): bins,
+        keys.regularised(key): None,
     }
+    if penalised is not None and not penalised.all():
+        var[keys.regularised(key)] = np.isin(np.arange(n_genes), genes[penalised])
     store.put(adata, key, keys.GROUPED, entries, obsm={keys.scores(key): scores}, varm=varm, var=var)
 
 

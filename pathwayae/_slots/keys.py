@@ -39,6 +39,11 @@ def encoder(key: str) -> str:
     return f"{key}_encoder"
 
 
+def regularised(key: str) -> str:
+    """``var``: whether the gene takes part in regularisation, where the classes of some are NaN."""
+    return f"{key}_regularised"
+
+
 def bins(key: str) -> str:
     """``var``: bin of genes of like mean, where the encoder is sparse weights less one number per bin.
 

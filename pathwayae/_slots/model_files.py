@@ -41,7 +41,7 @@ ENTRIES = (
 )
 SLOTS: dict[str, Any] = {  # of var and of varm; the first column tells the genes of the model
     keys.GROUPED: (
-        (keys.scale, keys.mean, keys.bins),
+        (keys.scale, keys.mean, keys.bins, keys.regularised),
         (keys.loadings, keys.encoder, keys.membership, keys.batch_means),
     ),
     keys.SPARSE_AE: ((keys.mean, keys.bias), (keys.features, keys.encoder, keys.decoder)),

@@ -25,7 +25,7 @@ def owned(adata: AnnData, key: str, kind: str) -> dict[str, tuple[str, ...]]:
         varm = (keys.loadings(key), keys.encoder(key), keys.membership(key), keys.batch_means(key))
         varm += (keys.loadings_low(key), keys.loadings_high(key))
         varm += (keys.prior(key), keys.evidence(key), keys.posterior(key), keys.call(key))
-        var += (keys.scale(key), keys.bins(key))
+        var += (keys.scale(key), keys.bins(key), keys.regularised(key))
         obs = tuple(keys.unexplained(key).values())
     elif kind == keys.SPARSE_AE:
         varm = (keys.features(key), keys.encoder(key), keys.decoder(key))

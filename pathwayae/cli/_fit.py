@@ -42,7 +42,13 @@ def fit(
     context: typer.Context,
     cells: Cells,
     pathways: Annotated[
-        str, typer.Option("--pathways", "-p", help="GMT file, or key of a membership in varm.", show_default=False)
+        str,
+        typer.Option(
+            "--pathways",
+            "-p",
+            help="GMT file, key of a membership in varm, or column of var with classes.",
+            show_default=False,
+        ),
     ],
     out: Out,
     layer: Layer = None,
@@ -104,6 +110,28 @@ def fit(
     ] = "auto",
     learning_rate: Annotated[float, typer.Option(help=f"{OF_DESCENT}: of Adam.")] = 0.03,
     max_iter: Annotated[int, typer.Option(help=f"{OF_DESCENT}: number of steps.")] = 100,
+    non_negative: Annotated[bool, typer.Option(help=f"{OF_DESCENT}: loadings of pathways have one sign.")] = True,
+    activation: Annotated[
+        Literal["softplus", "sigmoid"], typer.Option(help=f"{OF_DESCENT}: what keeps loadings from being negative.")
+    ] = "softplus",
+    entropy_on_classes: Annotated[
+        bool, typer.Option(help=f"{OF_DESCENT}: average the entropy within pathways first.")
+    ] = False,
+    entropy_scaling: Annotated[
+        Literal["log", "exp", "none"], typer.Option(help=f"{OF_DESCENT}: what the entropy is divided by.")
+    ] = "log",
+    relative: Annotated[bool, typer.Option(help=f"{OF_DESCENT}: divide the error by the size of the data.")] = True,
+    free: Annotated[
+        Literal["residual", "together"], typer.Option(help=f"{OF_DESCENT}: where free components come from.")
+    ] = "residual",
+    min_delta: Annotated[float, typer.Option(help=f"{OF_DESCENT}: least improvement that counts.")] = 1e-5,
+    early_stopping_patience: Annotated[
+        int, typer.Option(help=f"{OF_DESCENT}: it ends after so many steps without an improvement.")
+    ] = 100,
+    scheduler_patience: Annotated[
+        int, typer.Option(help=f"{OF_DESCENT}: the learning rate falls after so many steps without one.")
+    ] = 10,
+    scheduler_factor: Annotated[float, typer.Option(help=f"{OF_DESCENT}: to this share of itself.")] = 0.5,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     random_state: Seed = 0,
     key_added: KeyAdded = "pae",
@@ -152,6 +180,16 @@ def fit(
                 support=SUPPORT[support],
                 learning_rate=learning_rate,
                 max_iter=max_iter,
+                non_negative=non_negative,
+                activation=activation,
+                entropy_on_classes=entropy_on_classes,
+                entropy_scaling=None if entropy_scaling == "none" else entropy_scaling,
+                relative=relative,
+                free=free,
+                min_delta=min_delta,
+                early_stopping_patience=early_stopping_patience,
+                scheduler_patience=scheduler_patience,
+                scheduler_factor=scheduler_factor,
                 condition_key=condition_key,
             )
             pae.tl.fit(

@@ -19,6 +19,7 @@ from pathwayae.core.notice import warn
 SMALL_STEP = 1e9  # floating-point operations; below, a step takes some ten milliseconds on one thread
 BETA, BETA_SQUARES, EPS = 0.9, 0.999, 1e-8  # of Adam, as proposed in its paper
 MIN_DECAY = 1e-8  # a learning rate that would fall by less stays
+SHORTER = 0.1  # steps of a descent that only rose from its start, relative to those before
 RISE = 0.005  # of the loss at the start, beyond what steps about a minimum do
 READ_EVERY = 10  # iterations; on a GPU reading a number waits for all that is under way
 
@@ -101,6 +102,12 @@ class Adam:
         torch.mul(self.mean, _per_point(rates * (-bias_root / bias), point), out=self.scratch)
         point.addcdiv_(self.scratch, self.root)
 
+    def back(self, point: Tensor, to: Tensor, lost: Tensor) -> None:
+        """Put some points, (R,), where they were, at rest."""
+        where = _per_point(lost, point)
+        torch.where(where, to, point, out=point)
+        self.mean.masked_fill_(where, 0.0)
+
 
 class _Watch:
     """What each of R descents has reached: its best point, its learning rate, and whether it still runs."""
@@ -110,7 +117,7 @@ class _Watch:
         self.best = point.clone()
         # Values are compared in float64, as Python would.
         self.best_value = torch.full((n,), torch.inf, dtype=torch.float64, device=device)
-        self.reference = self.best_value.clone()
+        self.reference, self.last = self.best_value.clone(), self.best_value.clone()
         self.rates = torch.full((n,), learning_rate, dtype=torch.float64, device=device)
         self.best_iteration, self.waited, self.since_decay, self.length = (
             torch.zeros((n,), dtype=torch.int64, device=device) for _ in range(4)
@@ -119,7 +126,7 @@ class _Watch:
 
     def see(self, point: Tensor, monitored: Tensor, min_delta: float, patience: int) -> None:
         """Take in the values at the points; a descent stops after ``patience`` of them without an improvement."""
-        values = monitored.double()
+        self.last = values = monitored.double()
         self.length += self.active
         better = (values < self.best_value) & self.active
         torch.where(_per_point(better, point), point, self.best, out=self.best)
@@ -131,12 +138,17 @@ class _Watch:
         self.since_decay = (self.since_decay + 1).masked_fill_(improved, 0)
         self.active = self.active & (self.waited < patience)
 
-    def decay(self, patience: int, factor: float) -> None:
-        """Lower the rates of those without an improvement for more than ``patience`` iterations."""
+    def decay(self, patience: int, factor: float) -> Tensor:
+        """Lower the rates of those without an improvement for more than ``patience`` iterations.
+
+        Those of them that are above their start, (R,), are to go back to it: their steps were too long.
+        """
         due = self.since_decay > patience
-        lower = self.rates * factor
+        lost = due & (self.waited >= self.length - 1) & ~(self.last <= self.reference) & self.active
+        lower = self.rates * torch.where(lost, min(factor, SHORTER), factor)
         self.rates = torch.where(due & (self.rates - lower > MIN_DECAY), lower, self.rates)
         self.since_decay = self.since_decay.masked_fill(due, 0)
+        return lost
 
 
 def minimize(
@@ -154,8 +166,9 @@ def minimize(
     """Minimise R objectives at once from R starts with Adam; each result is that of a descent of its own.
 
     A learning rate is multiplied by ``scheduler_factor`` after more than ``scheduler_patience`` iterations without
-    an improvement of at least ``min_delta``; a descent ends after ``early_stopping_patience`` of them, or after
-    ``max_iter``. One that has ended stays where it is until all have. The points returned are the best ones evaluated.
+    an improvement of at least ``min_delta``; one that only rose from its start then begins there again, with a tenth of
+    its steps. A descent ends after ``early_stopping_patience`` of them, or after ``max_iter``. One that has ended stays
+    where it is until all have. The points returned are the best ones evaluated.
     Nothing is read from a GPU but every ``READ_EVERY`` iterations; the results do not depend on it.
 
     Parameters
@@ -207,7 +220,9 @@ def minimize(
             if not bool(watch.active.any()):
                 break
         adam.move(point, step.gradient, watch.rates * watch.active)
-        watch.decay(scheduler_patience, scheduler_factor)
+        lost = watch.decay(scheduler_patience, scheduler_factor)
+        if point.is_cuda or bool(lost.any()):
+            adam.back(point, watch.best, lost)
     return _descents(watch, names, record)
 
 

@@ -21,7 +21,7 @@ def membership_of(
     ValueError
         If classes have another shape than the features, are no whole numbers, or more than the components.
     """
-    given: Any = -1.0 if feature_classes is None else feature_classes
+    given: Any = np.nan if feature_classes is None else feature_classes
     values = given.toarray() if sp.issparse(given) else np.asarray(given)
     if values.ndim == 2:
         return _matrix(values, n_features, n_components)
@@ -43,6 +43,29 @@ def membership_of(
         raise ValueError(msg)
     n_classes = int(known.max(initial=-1)) + 1
     return classes[:, None] == np.arange(n_classes), penalised
+
+
+def held_out(y: Any, X_val: Any, shape: tuple[int, int]) -> Any:
+    """Held-out samples as ``fit(X, X_val=…)`` or, by position, ``fit(X, X_val)`` gave them; None where there are none.
+
+    Raises
+    ------
+    ValueError
+        If `y` is neither targets of the samples nor samples with their features, or both are given.
+    """
+    own = y.shape if hasattr(y, "shape") else np.asarray(y, dtype=object).shape if y is not None else ()
+    if len(own) == 2 and own[1] == shape[1] and shape[1] > 1:
+        if X_val is not None:
+            msg = "y holds samples with the features of X, and so does X_val; pass one of them, by name: X_val=…."
+            raise ValueError(msg)
+        return y
+    if own and own[0] != shape[0]:
+        msg = (
+            f"y has shape {own} and X {shape}: it is neither one target per sample, which would be ignored, nor "
+            "held-out samples with the same features. Pass these by name: X_val=…."
+        )
+        raise ValueError(msg)
+    return X_val
 
 
 def _matrix(values: NDArray[Any], n_features: int, n_components: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

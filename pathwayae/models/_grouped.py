@@ -21,7 +21,7 @@ from pathwayae.core.grouped.project import project
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments import gram_product
 from pathwayae.core.sparse import canonical
-from pathwayae.models._feature_classes import membership_of
+from pathwayae.models._feature_classes import held_out, membership_of
 
 __all__ = ["GroupedAutoencoder"]
 
@@ -47,7 +47,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         Which component each feature belongs to:
 
         - a vector (g,): ``c ≥ 0`` belongs to component c; ``−1`` to none, entropy only; ``NaN`` no regularisation;
-        - a scalar ``−1`` or ``NaN`` for all features; ``None`` is ``−1``;
+        - a scalar ``−1`` or ``NaN`` for all features; ``None`` is ``NaN``: no regularisation;
         - a boolean membership (g × p, array, sparse or DataFrame): features may belong to several components.
     theta
         Strength θ of the structure, from 0 to 1. It is clipped to 0.999, so that the data never vanish from the loss:
@@ -189,7 +189,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.balance = balance
 
     @gates.refit
-    def fit(self, X: ArrayLike, y: Any = None, X_val: ArrayLike | None = None) -> Self:  # noqa: ARG002
+    def fit(self, X: ArrayLike, y: Any = None, X_val: ArrayLike | None = None) -> Self:
         """Fit the loadings.
 
         Parameters
@@ -197,7 +197,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         X
             Samples × features, dense or sparse, finite.
         y
-            Ignored.
+            Targets, one per sample, are ignored. A matrix with the features of X is `X_val`: ``fit(X, X_val)``.
         X_val
             Held-out samples; learning rate, early stopping and the loadings kept follow their loss.
 
@@ -207,6 +207,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             If a parameter is out of range, a class has no component, or no feature varies where it must.
         """
         values = self._validated(X, reset=True)
+        X_val = held_out(y, X_val, values.shape)
         config = self._config()
         membership, penalised = membership_of(self.feature_classes, values.shape[1], self.n_components)
         data = self._standardized(values)
@@ -214,9 +215,8 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             every = "its feature's mean" if self.center else "0"
             msg = f"X (n_samples = {data.n}) holds no variation to fit: every value is {every}."
             raise ValueError(msg)
-        validation = None
-        if X_val is not None:
-            validation = self._standardized(self._validated(X_val, reset=False), like=(data.mean, data.scale))
+        held = None if X_val is None else self._validated(X_val, reset=False)
+        validation = None if held is None else self._standardized(held, like=(data.mean, data.scale))
         result = grouped.fit(
             data,
             membership,
@@ -227,7 +227,10 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             validation=validation,
             progress=self._report if self.verbose else None,
         )
-        self.loadings_, self.encoder_ = result.loadings.astype(np.float32), result.encoder.toarray()
+        loadings, encoder = result.loadings, result.encoder.toarray()
+        if validation is None and result.best_iteration > 1 and config.free_in_size:
+            loadings, encoder = components.sized(data.gram, loadings, encoder)
+        self.loadings_, self.encoder_ = loadings.astype(np.float32), encoder
         self.mean_, self.scale_ = data.mean, data.scale
         self.history_ = result.history
         self.n_iter_ = len(result.history["loss"])

@@ -280,6 +280,26 @@ def test_how_often_numbers_are_read_changes_nothing(monkeypatch, seed, every):
     assert heard == heard_later
 
 
+def test_a_descent_that_only_rose_from_its_start_begins_there_again_with_shorter_steps():
+    narrow = quadratic(torch.tensor([1.0, -1.0]).double() * 1e-3, torch.tensor([[1e4, 1e3], [1.0, 1.0]]).double())
+    options = {**OPTIONS, "max_iter": 200, "learning_rate": 0.5, "scheduler_patience": 5, "scheduler_factor": 1.0}
+    points = []
+
+    def objective(point):
+        points.append(point.clone())
+        return narrow(point)
+
+    start = torch.zeros(2, 2, dtype=torch.float64)
+    start[1] += 1.0  # from which the first steps lead down
+    steep, other = minimize(objective, start, **options)
+    again = [i for i, point in enumerate(points[1:], start=1) if torch.equal(point[0], start[0])]
+    assert again[0] == 7  # the start, one step, and more than five without an improvement
+    assert not any(torch.equal(point[0], start[0]) for point in points[1:7])
+    assert min(steep.history["loss"]) < 0.01 * steep.history["loss"][0]
+    assert_same(other, descend(quadratic(torch.tensor([1.0, -1.0]).double() * 1e-3, 1.0), start[1], **options))
+    assert not any(torch.equal(point[1], start[1]) for point in points[1:])
+
+
 def test_progress_is_the_mean_over_the_descents():
     values = torch.tensor([[3.0, 2.0, 2.0, 1.0], [5.0, 5.0, 1.0, 0.0]]).double()
     heard = []

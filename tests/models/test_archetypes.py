@@ -353,3 +353,47 @@ def test_bad_data_are_refused(noisy: np.ndarray) -> None:
             model.transform(noisy[:, :2])
         with pytest.raises(ValueError, match="NaN"):
             model.transform(spoiled)
+
+
+class Absolute(ArchetypalAnalysis):
+    """Absolute errors, weights by softmax-like powers, archetypes anywhere: each part in other hands."""
+
+    def loss_function(self, archetypes, weights, X):
+        return (X - weights @ archetypes).abs().sum(dim=1).mean()
+
+    def project_weights(self, weights):
+        positive = np.maximum(weights, 0.01)
+        return positive / positive.sum(axis=1, keepdims=True)
+
+    def project_archetypes(self, archetypes, X):
+        return np.clip(archetypes, X.min(axis=0), X.max(axis=0))
+
+
+def test_a_subclass_may_override_loss_and_projections(x: np.ndarray) -> None:
+    model = Absolute(4, solver="adam", learning_rate=0.02, max_iter=150).fit(x)
+    error = np.abs(x - model.weights @ model.archetypes).sum(axis=1).mean()
+    assert min(model.loss_history) == pytest.approx(error, rel=1e-5)
+    assert min(model.loss_history) < 0.9 * model.loss_history[0]
+    assert model.weights.min() >= 0.01 / (1 + 3 * 0.01) - 1e-6
+    assert (model.archetypes >= x.min(axis=0) - 1e-9).all()
+    assert (model.archetypes <= x.max(axis=0) + 1e-9).all()
+    with pytest.raises(ValueError, match="Absolute overrides loss_function, project_weights, project_archetypes"):
+        Absolute(4).fit(x)
+
+
+@pytest.mark.parametrize("entropy_reg", [0.0, -0.01])
+def test_parts_that_only_call_their_own_change_nothing(x: np.ndarray, entropy_reg: float) -> None:
+    class Same(ArchetypalAnalysis):
+        def loss_function(self, archetypes, weights, X):
+            return super().loss_function(archetypes, weights, X)
+
+        def project_weights(self, weights):
+            return super().project_weights(weights)
+
+        def project_archetypes(self, archetypes, X):
+            return super().project_archetypes(archetypes, X)
+
+    options = {"solver": "adam", "learning_rate": 0.01, "max_iter": 60, "entropy_reg": entropy_reg}
+    own, expected = Same(4, **options).fit(x), ArchetypalAnalysis(4, **options).fit(x)
+    np.testing.assert_allclose(own.loss_history, expected.loss_history, rtol=1e-6)
+    np.testing.assert_allclose(own.archetypes, expected.archetypes, atol=1e-6)

@@ -120,7 +120,7 @@ def test_none_and_a_scalar_stand_for_a_whole_vector(uniform: np.ndarray) -> None
     def weights(classes):
         return GroupedAutoencoder(2, feature_classes=classes, theta=0.5, max_iter=50).fit(uniform).loadings_
 
-    np.testing.assert_array_equal(weights(None), weights(-1))
+    np.testing.assert_array_equal(weights(None), weights(np.nan))
     np.testing.assert_array_equal(weights(-1), weights(np.full(10, -1)))
     np.testing.assert_array_equal(weights(np.nan), weights(np.full(10, np.nan)))
     assert not np.array_equal(weights(-1), weights(np.nan))
@@ -135,6 +135,29 @@ def test_held_out_samples_decide_which_loadings_are_kept() -> None:
     assert model.history_["validation_loss"][best] < model.history_["validation_loss"][-1]
     error = held_out - model.predict(held_out)
     assert 0.5 * np.sqrt((error**2).mean()) == pytest.approx(model.history_["validation_loss"][best], rel=1e-5)
+
+
+def test_held_out_samples_may_come_by_position_and_targets_are_ignored(uniform: np.ndarray) -> None:
+    model = GroupedAutoencoder(3, feature_classes=CLASSES, theta=0.5, max_iter=30)
+    held_out = uniform[::-1][:40] ** 2
+    expected = clone(model).fit(uniform, X_val=held_out)
+    assert "validation_loss" in expected.history_
+    for form in (held_out, held_out.tolist(), sp.csr_matrix(held_out)):
+        np.testing.assert_array_equal(clone(model).fit(uniform, form).loadings_, expected.loadings_)
+    for targets in (None, np.arange(100), np.ones((100, 1))):
+        assert "validation_loss" not in clone(model).fit(uniform, targets).history_
+    for wrong in (held_out[:, :9], np.arange(40)):
+        with pytest.raises(ValueError, match=r"Pass these by name: X_val=…"):
+            clone(model).fit(uniform, wrong)
+    with pytest.raises(ValueError, match="pass one of them"):
+        clone(model).fit(uniform, held_out, held_out)
+
+
+def test_without_structure_the_data_are_fitted_whatever_theta_is(uniform: np.ndarray) -> None:
+    variance = [
+        GroupedAutoencoder(5, theta=theta, center=True).fit(uniform).score(uniform) for theta in (0.0, 0.9, 1.0)
+    ]
+    np.testing.assert_allclose(variance, variance[0], atol=0.01)
 
 
 def test_loadings_are_in_the_range_of_the_activation(uniform) -> None:
@@ -155,6 +178,22 @@ def test_negative_loadings_only_where_they_are_allowed() -> None:
     x = np.random.default_rng(0).normal(size=(50, 6))
     assert (GroupedAutoencoder(2, theta=0.1, max_iter=100).fit(x).loadings_ >= 0).all()
     assert (GroupedAutoencoder(2, theta=0.1, max_iter=100, non_negative=False).fit(x).loadings_ < 0).any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_signed_loadings_leave_their_start_at_any_learning_rate(seed) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(4), 15)
+    x = rng.gamma(1.0, size=(300, 4)) @ (np.eye(4)[groups] * rng.gamma(2.0, size=(60, 1))).T
+    x = (x + rng.normal(0, 0.3, x.shape) - x.min(axis=0)) / x.max(axis=0)
+    lowest = {}
+    for rate in (0.03, 0.1, 2.0):
+        for theta in (0.0, 1.0):
+            model = GroupedAutoencoder(4, groups, theta=theta, non_negative=False, learning_rate=rate).fit(x)
+            lowest[theta, rate] = min(model.history_["loss"])
+            assert lowest[theta, rate] < 0.99 * model.history_["loss"][0]
+    errors = [loss for (theta, _), loss in lowest.items() if theta == 0]
+    assert max(errors) < 1.02 * min(errors)  # of the data alone there is one minimum
 
 
 def test_theta_one_is_clipped_and_still_sees_the_data(uniform: np.ndarray) -> None:

@@ -64,10 +64,31 @@ class Config:
     seed: int = 42
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """Parts of a descent in other hands; None for its own. All in the units of the cells given.
+
+    Attributes
+    ----------
+    loss
+        Archetypes (k, d), weights (n, k) and cells (n, d), torch tensors in float64 → a number to minimise, whose
+        gradient torch finds.
+    project_weights
+        Weights (n, k) after a step → weights on the simplex.
+    project_archetypes
+        Free points (k, d) after a step, and cells (n, d) → archetypes.
+    """
+
+    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    project_weights: Callable[[Floats], Floats] | None = None
+    project_archetypes: Callable[[Floats, Floats], Floats] | None = None
+
+
 def fit(
     X: Source,
     config: Config,
     *,
+    hooks: Hooks | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> problem.Fit:
     r"""Descend on ``mean_i ‖x_i − a_i Z‖² + entropy_reg · mean_i H(a_i)`` with Adam, gradients clipped to [−1, 1].
@@ -83,6 +104,8 @@ def fit(
         Cells × features, array or sparse; held in memory as dense float64.
     config
         Settings.
+    hooks
+        Loss and projections in the place of those of the settings.
     progress
         Called with the iteration, from 1, and its loss.
 
@@ -117,7 +140,8 @@ def fit(
     problem.check(shared, cells.n, cells.n_features)
     check_distinct(cells, k)
     points = np.concatenate([x for _, x in cells.chunks()])
-    descent = _Descent(points, _first(cells, points, config), config)
+    hooks = Hooks() if hooks is None else hooks
+    descent = _Descent(points, _first(cells, points, config), config, hooks, cells)
     loss, (weights, archetypes, mixing), converged = _descend(descent, cells.scale**2, progress)
     say_if_risen(loss, 1 + int(np.argmin(loss)), by=1.0)
     return problem.Fit(
@@ -207,11 +231,30 @@ def entropy(weights: Floats) -> Floats:
     return (weights * -np.log(np.where(weights > 0, weights, 1))).sum(axis=1)
 
 
+def renormalised(weights: Floats) -> Floats:
+    """Rows clipped to 1e-6 or more and divided by their sums."""
+    clipped = np.maximum(weights, LEAST)
+    return np.asarray(clipped / clipped.sum(axis=1, keepdims=True))
+
+
+def mean_squared_residual(
+    archetypes: torch.Tensor, weights: torch.Tensor, points: torch.Tensor, entropy_reg: float = 0.0
+) -> torch.Tensor:
+    """The loss of :func:`fit` in the units of its arguments, for torch to differentiate."""
+    error = ((points - weights @ archetypes) ** 2).sum(dim=1).mean()
+    if not entropy_reg:
+        return error
+    spread = -(weights * weights.clamp_min(LEAST).log()).sum(dim=1).mean()
+    return error + entropy_reg * spread * ((points - points.mean(dim=0)) ** 2).sum(dim=1).mean()
+
+
 class _Descent:
     """The point of a descent: numbers behind the weights (n, k) and places of the archetypes (k, d), scaled."""
 
-    def __init__(self, points: Floats, places: Floats, config: Config) -> None:
+    def __init__(self, points: Floats, places: Floats, config: Config, hooks: Hooks, cells: Cells) -> None:
         self.points, self.places, self.config, self.entropy_reg = points, places, config, config.entropy_reg
+        self.hooks, self.cells = hooks, cells
+        self.given = cells.to_input(points) if hooks != Hooks() else points
         self.total = float(np.square(points).sum())
         self._place()
         weights = np.zeros((len(points), config.n_archetypes))
@@ -225,6 +268,8 @@ class _Descent:
         return self.weights.copy(), self.archetypes.copy(), self.mixing
 
     def loss(self) -> float:
+        if self.hooks.loss is not None:
+            return self._own_loss()[0]
         regular = self.entropy_reg * entropy(self.weights).mean() if self.entropy_reg else 0.0
         return self.squares(self.weights, self.archetypes) + regular
 
@@ -236,12 +281,29 @@ class _Descent:
 
     def gradients(self) -> tuple[Floats, Floats]:
         """Of the loss by weights and archetypes."""
+        if self.hooks.loss is not None:
+            return self._own_loss()[1]
         a, z, n = self.weights, self.archetypes, len(self.points)
         by_weights = 2 / n * (a @ (z @ z.T) - self.points @ z.T)
         by_archetypes = 2 / n * ((a.T @ a) @ z - a.T @ self.points)
         if self.entropy_reg:
             by_weights -= self.entropy_reg / n * (1 + np.log(np.maximum(a, LEAST)))
         return by_weights, by_archetypes
+
+    def _own_loss(self) -> tuple[float, tuple[Floats, Floats]]:
+        """The loss of the hook in units of the total variance, and its gradients by weights and scaled archetypes."""
+        own = (self.cells.to_input(self.archetypes), self.weights, self.given)
+        archetypes, weights, given = (torch.from_numpy(np.array(one, dtype=np.float64)) for one in own)
+        archetypes.requires_grad_(True)
+        weights.requires_grad_(True)
+        value = self.hooks.loss(archetypes, weights, given) if self.hooks.loss is not None else archetypes.sum()
+        unit = float(self.cells.scale) ** 2
+        slopes = torch.autograd.grad(value, (weights, archetypes), allow_unused=True)
+        by = [
+            np.zeros(of.shape) if one is None else one.numpy() / unit
+            for one, of in zip(slopes, own[1::-1], strict=True)
+        ]
+        return float(value.detach()) / unit, (by[0], by[1] * float(self.cells.scale))
 
     def step(self) -> None:
         by_weights, by_archetypes = self.gradients()
@@ -256,6 +318,10 @@ class _Descent:
 
     def _project(self) -> None:
         kind = self.config.weights
+        if self.hooks.project_weights is not None:
+            self.inner[:] = np.asarray(self.hooks.project_weights(self.inner.copy()), dtype=np.float64)
+            self.weights = self.inner
+            return
         if kind == "softmax":
             powers = np.exp(self.inner - self.inner.max(axis=1, keepdims=True))
             self.weights = powers / powers.sum(axis=1, keepdims=True)
@@ -263,12 +329,16 @@ class _Descent:
         if kind == "euclidean":
             self.inner[:] = simplex.project(self.inner)
         else:
-            np.maximum(self.inner, LEAST, out=self.inner)
-            self.inner /= self.inner.sum(axis=1, keepdims=True)
+            self.inner[:] = renormalised(self.inner)
         self.weights = self.inner
 
     def _place(self) -> None:
         shape = (len(self.places), len(self.points))
+        if self.hooks.project_archetypes is not None:
+            found = self.hooks.project_archetypes(self.cells.to_input(self.places), self.given)
+            self.archetypes = self.cells.from_input(np.asarray(found, dtype=np.float64))
+            self.mixing = sp.csr_matrix(shape)
+            return
         if self.config.archetypes == "free":
             self.archetypes, self.mixing = self.places, sp.csr_matrix(shape)
             return

@@ -18,7 +18,11 @@ from pathwayae.core.moments.low_rank import LowRank
 
 FEW = 256  # genes or columns up to which dense decompositions are as fast
 RIDGE = 1e-11  # of the largest product of columns with each other: directions below it are combinations of others
+<<<<<<< HEAD
 HALF = 0.5  # of the length of a vector; what lies in the encoder has nothing left beside it
+=======
+FAR = 0.05  # of the square of a size from the best one
+>>>>>>> c53aa94 (Classes of genes, a vector or a column of var, are pathways of a fit, with every setting of the classic model; descents that only rose begin again with shorter steps; one cell can be ablated, one layer trained with L1, and losses and projections of archetypes overridden)
 SPENT = 1e-10  # of the variance: where a component has less, the residual has run out
 
 Floats = NDArray[np.float64]
@@ -146,6 +150,28 @@ def residual_sum_of_squares(gram: Gram, encoder: Floats, decoder: Floats) -> flo
     """``‖X̃ − X̃ E Dᵀ‖² = tr G − 2 tr(Eᵀ G D) + tr(Eᵀ G E Dᵀ D)``."""
     ge = gram @ encoder
     return float(gram.trace() - 2.0 * np.sum(ge * decoder) + np.sum((encoder.T @ ge) * (decoder.T @ decoder)))
+
+
+def best_scale(gram: Gram, encoder: Floats, decoder: Floats) -> float:
+    """``s ≥ 0`` that makes ``‖X̃ − s² X̃ E Dᵀ‖²`` least: ``s² = tr(EᵀGD) / tr(EᵀGE DᵀD)``; 1 where none does.
+
+    Examples
+    --------
+    >>> best_scale(np.eye(2), np.full((2, 1), 2.0), np.full((2, 1), 1.0))
+    0.5
+    """
+    ge = gram @ encoder
+    along, power = float(np.sum(ge * decoder)), float(np.sum((encoder.T @ ge) * (decoder.T @ decoder)))
+    return (along / power) ** 0.5 if along > 0 and power > 0 else 1.0
+
+
+def sized(gram: Gram, loadings: Floats, encoder: Floats) -> tuple[Floats, Floats]:
+    """Loadings and encoder at the size that explains the data best, where theirs is far from it.
+
+    No structural term sees the size; with θ near 1 the data say too little for a descent to reach the best one.
+    """
+    size = best_scale(gram, encoder, loadings)
+    return (loadings, encoder) if abs(size**2 - 1.0) < FAR else (size * loadings, size * encoder)
 
 
 def n_effective(loadings: Weights) -> Floats:

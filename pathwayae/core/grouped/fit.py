@@ -68,6 +68,7 @@ def objective(problems: Sequence[Problem]) -> Objective:
         ridge=config.ridge,
         validation=_cells(held_out, replace(config, dropout=0.0)) if held_out else None,
         hidden=reconstruction.hiding(config.dropout),
+        structured=any(has_zero or has_entropy for _, _, has_zero, has_entropy in by_problem),
     )
 
 
@@ -190,6 +191,9 @@ def _fit_of(descent: Descent, problem: Problem) -> Fit:
     if config.scores == "least_squares":
         loadings, _ = reconstruction.unit_columns(loadings)
     values = np.ascontiguousarray(loadings.cpu().numpy(), dtype=np.float64)
+    if config.activation == "identity":  # a component and its negative are the same model
+        p = problem.membership.shape[1]
+        values[:, :p] *= np.where((values[:, :p] * problem.membership).sum(axis=0) < 0, -1.0, 1.0)
     weights = score_weights(values, config.scores, config.ridge)
     encoder = balanced_encoder(weights, expression_bins(problem.data.mean)) if config.balance else Encoder(weights)
     return Fit(values, weights, encoder, descent.history, descent.best_iteration, descent.converged)

@@ -48,6 +48,8 @@ class Objective:
         ``1 − θ``, ``θ (1 − ε)`` and ``θ ε``, see :func:`shares`.
     entropy_counts
         Whether any ``θ ε`` is above 0.
+    structured
+        Whether there is any structural term.
     hidden
         λ of :func:`pathwayae.core.grouped.reconstruction.hiding`, of the cells to fit; held-out cells are seen whole.
     """
@@ -67,6 +69,7 @@ class Objective:
     ridge: float
     validation: Cells | None = None
     hidden: float = 0.0
+    structured: bool = True
 
     def __call__(self, point: Tensor) -> Step:
         """Loss, terms and gradient at unconstrained weights of shape (…, g, k)."""
@@ -90,7 +93,10 @@ class Objective:
         if self.validation is not None:
             held_out, _ = self._rmse(loadings, self.validation, torch.zeros_like(self.share_data))
             terms["validation_loss"] = self.share_data * held_out + structure
-        return Step(terms.get("validation_loss", loss), terms, gradient.mul_(slope))
+        monitored = terms.get("validation_loss", loss)
+        if not self.structured:  # however small the share of the data, nothing else can improve
+            monitored = monitored / self.share_data
+        return Step(monitored, terms, gradient.mul_(slope))
 
     def _rmse(self, loadings: Tensor, data: Cells, share: Tensor) -> tuple[Tensor, Tensor]:
         """The RMSE, and ``share`` times its gradient."""

@@ -80,6 +80,11 @@ class Config:
     device: str = "cpu"
 
     @property
+    def free_in_size(self) -> bool:
+        """Whether all loadings may be multiplied by one number: the data alone decide over it."""
+        return self.scores == "projection" and self.activation != "sigmoid" and not self.dropout
+
+    @property
     def descent(self) -> dict[str, Any]:
         """What :func:`pathwayae.core.descent.minimize` is told."""
         rules = ("min_delta", "early_stopping_patience", "scheduler_patience", "scheduler_factor")

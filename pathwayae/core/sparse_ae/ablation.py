@@ -104,7 +104,8 @@ def curve(blocks: Blocks, errors: Errors, kept: Sequence[int]) -> pd.DataFrame:
     """Variance explained against the number of latents that every cell keeps.
 
     ``EV(q) = 1 − Σ‖x − decode(the q largest of h)‖² / Σ‖x − x̄‖²``, x̄ the mean of these cells. It is not bounded
-    below: a decoder that is not centred may do worse than the mean.
+    below: a decoder that is not centred may do worse than the mean. One cell, or cells all alike, are their mean: then
+    x̄ is what the decoder makes of no latent at all.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def curve(blocks: Blocks, errors: Errors, kept: Sequence[int]) -> pd.DataFrame:
     errors
         Of :func:`linear` or :func:`decoded`.
     kept
-        Numbers to keep, ascending; the last one is the whole code.
+        Numbers to keep, ascending from 0; the last one is the whole code.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def curve(blocks: Blocks, errors: Errors, kept: Sequence[int]) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If there is no cell, or all cells are the same.
+        If there is no cell, or all cells are what the decoder makes of no latent.
     """
     squared, left = np.zeros(len(kept)), np.zeros(len(kept))
     n = m = 0
@@ -141,8 +142,10 @@ def curve(blocks: Blocks, errors: Errors, kept: Sequence[int]) -> pd.DataFrame:
         squared += errors(values, codes, kept)
         left += [np.minimum(np.diff(codes.indptr), q).sum() for q in kept]
     variance = total_squares - float(np.sum(np.square(total))) / max(n, 1)
-    if variance <= 1e-12 * total_squares or n == 0:
-        msg = f"The {n} cells do not vary, so there is no variance to explain."
+    if n == 1 or variance <= 1e-12 * total_squares:
+        variance = float(squared[0])
+    if variance <= 0 or n == 0:
+        msg = f"There is nothing to explain in {n} cells: each is what the decoder makes of no latent."
         raise ValueError(msg)
     explained = 1.0 - squared / variance
     whole = explained[-1]

@@ -61,6 +61,7 @@ class Design(NamedTuple):
     scale: Scale
     batches: tuple[str, ...] = ()
     effects: Floats | None = None
+    penalised: NDArray[np.bool_] | None = None
 
     @property
     def folds(self) -> list[tuple[str, ...]]:
@@ -118,7 +119,7 @@ def theta_path(
     for f, (train, held_out) in enumerate(_splits(design)):
         seen = design.membership & (hidden != f)
         configs = [replace(design.config, theta=theta) for theta in thetas]
-        fits = grouped.fit_many(_problem(train, seen, config) for config in configs)
+        fits = grouped.fit_many(_problem(design, train, seen, config) for config in configs)
         for t, fit in enumerate(fits):
             basis = _basis(train, fit.encoder, n_extra)
             loadings = fit.loadings.toarray() if sp.issparse(fit.loadings) else fit.loadings
@@ -205,7 +206,7 @@ def extra_path(design: Design, n_max: int, *, advance: Advance = lambda: None) -
     fold_of_gene = np.random.default_rng(design.config.random_state).permutation(g) % n_folds
     explained, held, predicted = np.zeros((3, n_folds, n_max + 1))
     for f, (train, held_out) in enumerate(_splits(design)):
-        problem = _problem(train, design.membership, design.config)
+        problem = _problem(design, train, design.membership, design.config)
         basis = _basis(train, next(iter(grouped.fit_many([problem]))).encoder, n_max)
         p = basis.shape[1] - n_max
         explained[f] = np.cumsum(_explained(train, basis))[max(p - 1, 0) :]
@@ -268,9 +269,10 @@ def _splits(design: Design) -> Iterator[tuple[Data, Data]]:
         yield train, centred(own, left, unit=train.scale)
 
 
-def _problem(train: Data, membership: NDArray[np.bool_], config: Config) -> Problem:
+def _problem(design: Design, train: Data, membership: NDArray[np.bool_], config: Config) -> Problem:
     g, p = membership.shape
-    return Problem(train, membership, np.ones(g, dtype=bool), p, config)
+    penalised = np.ones(g, dtype=bool) if design.penalised is None else design.penalised
+    return Problem(train, membership, penalised, p, config)
 
 
 def _basis(train: Data, encoder: Encoder, n_extra: int) -> Floats:

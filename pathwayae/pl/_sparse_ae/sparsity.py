@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEAD = 0.01  # share of cells
-SIZE = (3.1, 2.7)  # of a panel, in inches
+SIZE = (3.1, 3.2)  # of a panel, in inches
+LINE = 14  # points, of a legend above a panel
+LINES = 3
 MANY = 100  # latents kept, from which on the axis is logarithmic
 MARKS = {0.9: _axes.ORANGE, 0.95: _axes.VERMILLION}
 
@@ -37,7 +39,7 @@ def latent_sparsity(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> NDArray[np.object_]:
-    """Draw three histograms: latents active in a cell, cells that activate a latent, and the activations on a log axis.
+    """Draw three histograms: latents active in a cell, cells that activate a latent, and the activations on log axes.
 
     Dashed lines are the means. Latents that fewer than 1 % of the cells activate have a colour of their own.
 
@@ -96,7 +98,8 @@ def _population(ax: Axes, active: NDArray[np.int64], n_latents: int, n_bins: int
     ax.hist(active, edges.tolist(), color=_axes.BLUE)
     _mean(ax, float(active.mean()), f"mean {active.mean():.1f} of {n_latents:,}")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    ax.set(xlabel="latents active in a cell", ylabel="cells", title="population")
+    ax.set(xlabel="latents active in a cell", ylabel="cells")
+    _title(ax, "population")
 
 
 def _lifetime(ax: Axes, lifetime: NDArray[np.float64], n_bins: int) -> None:
@@ -113,18 +116,28 @@ def _lifetime(ax: Axes, lifetime: NDArray[np.float64], n_bins: int) -> None:
     _mean(ax, float(lifetime.mean()), f"mean {100 * lifetime.mean():.2g} %")
     ax.xaxis.set_major_formatter(FuncFormatter(percent))
     ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.set(xlabel="cells that activate a latent", ylabel="latents", title="lifetime")
+    ax.set(xlabel="cells that activate a latent", ylabel="latents")
+    _title(ax, "lifetime")
 
 
 def _activations(ax: Axes, low: NDArray[np.float64], high: NDArray[np.float64], count: NDArray[np.float64]) -> None:
     ax.bar(low, count, width=high - low, align="edge", color=_axes.BLUE)
     log_axis(ax)
-    ax.set(xlabel="activation (log axis)", ylabel="activations above 0", title="activation")
+    ax.set_yscale("log")
+    ax.set_ylim(bottom=0.8)  # below the bar of a single one
+    ax.set(xlabel="activation (log axis)", ylabel="activations above 0 (log axis)")
+    _title(ax, "activation")
+
+
+def _title(ax: Axes, title: str) -> None:
+    """Above the legends, all at one height."""
+    ax.set_title(title, pad=6 + LINE * LINES)
 
 
 def _mean(ax: Axes, value: float, label: str) -> None:
     ax.axvline(value, color="black", lw=1.2, ls=(0, (4, 2)), label=label)
-    ax.legend(edgecolor="none", framealpha=0.8, fontsize="small", handlelength=1.4, borderaxespad=0.1)
+    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False}  # where it hides no bar
+    ax.legend(**above, fontsize="small", handlelength=1.4, borderaxespad=0.1, labelspacing=0.3)
 
 
 @gated()

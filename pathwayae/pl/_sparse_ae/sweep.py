@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullFormatter
 
 from pathwayae import get
 from pathwayae._slots import keys
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIZE = (4.4, 3.3)  # of a panel, in inches
+DECADES, PLAIN = 2.0, 4.0  # of a log axis: up to these also 2 and 5 are named, and numbers are written out
 COLORS = {
     "batchtopk": _axes.BLUE,
     "topk": "#56B4E9",
@@ -136,10 +137,16 @@ def _settings(ax: Axes, rows: pd.DataFrame, by: str, color: str) -> None:
 
 
 def log_axis(ax: Axes) -> None:
-    """A logarithmic axis with a few plain numbers, also over less than a decade."""
+    """A logarithmic axis with a few plain numbers, also over less than a decade; over many, powers of ten alone."""
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    low, high = ax.get_xlim()
+    decades = np.log10(high / low) if low > 0 else 1.0
+    subs = (1.0, 2.0, 5.0) if decades < DECADES else (1.0,)
+    ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12 if decades < DECADES else 6))
+    if decades < PLAIN:
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        ax.xaxis.set_major_formatter(LogFormatterMathtext())
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 

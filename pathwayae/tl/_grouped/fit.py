@@ -104,6 +104,11 @@ def fit(
         with columns ``source`` and ``target``, genes of a single set, or the key of a membership matrix in ``varm``.
         Genes are matched by name. With weights (a column ``weight``, or name → gene → weight) the sign of a member is
         that of its loading, so that a high score means less of it, and its size a factor of it.
+
+        Or one class per gene, as ``feature_classes`` of :class:`pathwayae.models.GroupedAutoencoder`: the name of a
+        column of ``var``, a Series by gene name (genes it lacks are NaN), or an array of ``n_vars``. Numbers from 0 on
+        are classes, named ``class_0``, …; −1 is no class (in a descent entropy alone), and NaN no regularisation at
+        all. In text and categories every word is a class of that name, "-1" none, and a missing value NaN.
     moments
         What :func:`pathwayae.pp.moments` read of these or of other cells; the matrix is then read for the scores
         alone, and where `adata` has no ``X`` there are no scores (those of an earlier fit are removed). Genes are
@@ -172,6 +177,7 @@ def fit(
       balance is apart: row i of E is row i of it less row ``var["pae_bin"][i]`` of ``uns["pae"]["level"]``.
     - ``varm["pae_membership"]``: sparse boolean, genes × pathways.
     - ``varm["pae_batch_means"]``: with `batch_key`, genes × batches; zero for genes outside the model.
+    - ``var["pae_regularised"]``: boolean, with classes of which some are NaN: False there.
     - ``var["pae_mean"]``, ``var["pae_scale"]``: standardisation; NaN for genes outside the model.
     - ``obs["pae_fit"]``: the id of the fit that the scores of a cell are of, the same in all cells: after
       ``anndata.concat`` of two fits it tells their cells apart, which every reader of the fit then refuses.
@@ -245,8 +251,9 @@ def fit(
     pathways_of.refuse_weights(cells.membership, scores)
     config, n_free, paths = selection.choose(cells, config, asked)
     config = replace(config, support=on_support(asked, len(cells.genes), len(cells.kept) + n_free))
-    problem = cells.problem(config)
-    model = complete(cells.data.gram, _descend(problem, progress=progress), n_free, config)
+    together = n_free if asked.settings.free == "together" else 0
+    problem = cells.problem(config, together)
+    model = complete(cells.data.gram, _descend(problem, progress=progress), n_free - together, config)
     found = quality.assess(problem, model, cells.kept["pathway"].tolist())
     values, sample = _scores(cells, model, found.variance_ratio, asked)
     names = slots.free_names(cells.kept["pathway"].tolist(), n_free)
@@ -264,7 +271,8 @@ def fit(
     if cells.batches is not None:
         entries[keys.BATCH_VARIANCE] = variance(cells.batches, cells.data, model.encoder, found.power, names)
     target = adata.copy() if copy else adata
-    slots.write(target, key_added, cells.genes, cells.data, cells.membership, model, values, entries, cells.batches)
+    of_genes = (cells.genes, cells.data, cells.membership)
+    slots.write(target, key_added, *of_genes, model, values, entries, cells.batches, cells.penalised)
     seen.keep(target, key_added, sample)
     logger.info("Fitted %d pathways and %d free components on %d genes.", len(cells.kept), n_free, len(cells.genes))
     return target if copy else None

@@ -21,6 +21,7 @@ from pathwayae.core.moments.folds import N_FOLDS
 from pathwayae.core.moments.gram_product import Data
 from pathwayae.core.moments.sketch import AnyMoments
 from pathwayae.tl._grouped import batches as of_batches
+from pathwayae.tl._grouped import classes as of_classes
 from pathwayae.tl._grouped import pathways as of_pathways
 from pathwayae.tl._grouped import standardize
 from pathwayae.tl._grouped.settings import Asked
@@ -33,7 +34,7 @@ class Prepared(NamedTuple):
     ``source`` are the cells to score, None where there are none; ``genes`` are places in the AnnData, shape (g,), and
     ``names`` their names; ``membership`` is (g, p), ``kept`` and ``dropped`` are reports of pathways; ``labels`` and
     ``batches`` are of centring within batches, else None; ``moments`` per stratum are there where they were given, or
-    are needed to choose something.
+    are needed to choose something; ``penalised``, (g,), are the genes that take part in regularisation.
     """
 
     source: Source | None
@@ -46,6 +47,7 @@ class Prepared(NamedTuple):
     labels: of_batches.Labels | None
     batches: Batches | None
     moments: AnyMoments | None
+    penalised: NDArray[np.bool_]
 
     @property
     def levels(self) -> Sequence[str]:
@@ -60,11 +62,10 @@ class Prepared(NamedTuple):
         effects: NDArray[np.float64] = self.batches.centres - self.data.mean
         return effects
 
-    def problem(self, config: Config) -> Problem:
-        """What the core fits."""
-        everywhere = np.ones(len(self.genes), dtype=bool)
+    def problem(self, config: Config, n_free: int) -> Problem:
+        """What the core fits, with free components that are fitted together with the pathways."""
         member = sp.csc_array(self.membership) if config.scores == "members" else self.membership.toarray()
-        return Problem(self.data, member, everywhere, self.membership.shape[1], config)
+        return Problem(self.data, member, self.penalised, self.membership.shape[1] + n_free, config)
 
     def projection(self, model: Model) -> Projection:
         """From cells to scores."""
@@ -86,7 +87,8 @@ def prepare(adata: AnnData, pathways: Any, asked: Asked, device: str) -> Prepare
     source = opened(adata, asked.layer, asked.gene_symbols, asked.normalize, needed=asked.moments is None)
     names = _checks.gene_names(adata, asked.gene_symbols)
     mask = _checks.gene_mask(adata, asked.mask_var)
-    collection = of_pathways.collect(adata, pathways, names)
+    classes = of_classes.read(adata, pathways, names)
+    collection = of_pathways.collect(adata, pathways, names) if classes is None else classes.collection
     labels = of_batches.read(adata, source, asked.batch_key, asked.settings.condition_key, asked.covariate_keys)
     of_pathways.check_matched(collection, names[mask])
     moments = asked.moments
@@ -107,7 +109,10 @@ def prepare(adata: AnnData, pathways: Any, asked: Asked, device: str) -> Prepare
     )
     constant = _constant(names[mask], names[genes], moments)
     matched = of_pathways.choose(collection, names[genes], asked.min_genes, asked.max_genes, constant=constant)
-    return Prepared(source, genes, names[genes], data, *matched, labels, batches, moments)
+    penalised = np.ones(len(genes), dtype=bool) if classes is None else classes.penalised[genes]
+    if classes is not None:
+        of_classes.warn_of_dropped(matched[2], asked.min_genes)
+    return Prepared(source, genes, names[genes], data, *matched, labels, batches, moments, penalised)
 
 
 def _folds(adata: AnnData, asked: Asked, genes: NDArray[np.str_], device: str) -> AnyMoments:

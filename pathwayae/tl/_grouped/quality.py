@@ -54,22 +54,23 @@ def assess(problem: grouped.Problem, model: Model, names: Sequence[str]) -> Qual
 
     Flagged pathways are warned of. See :func:`pathwayae.get.pathways`.
     """
-    data, p, fit = problem.data, problem.n_components, model.fit
+    data, p, fit = problem.data, problem.membership.shape[1], model.fit
     member = sp.csc_array(problem.membership)
     own = model.encoder.of_components(slice(p))
     parts = [member.astype(np.float64)]
     if problem.config.scores != "members":  # whose scores are made by members alone
         # The encoder is the balanced weights up to the length of each column.
-        parts.append(_beyond(fit.weights, member, own.lengths() / np.maximum(fit.encoder.lengths(), 1e-300)))
+        length = np.maximum(fit.encoder.lengths()[:p], 1e-300)
+        parts.append(_beyond(fit.weights[:, :p], member, own.lengths() / length))
     bins = expression_bins(data.mean) if problem.config.balance else None
     others = [Encoder(part) if bins is None else balanced_encoder(part, bins) for part in parts]
     found, together = figures_together(data.gram, model.encoder, *others)
     plain = figures(data.gram, others[0]).power
-    loadings = model.loadings[:, :p]
+    loadings, weights = model.loadings[:, :p], fit.weights[:, :p]
     table = pd.DataFrame(
         {
-            "n_effective": np.minimum(components.n_effective(loadings), components.n_effective(fit.weights)),
-            "top_gene_share": np.maximum(components.largest_share(loadings), components.largest_share(fit.weights)),
+            "n_effective": np.minimum(components.n_effective(loadings), components.n_effective(weights)),
+            "top_gene_share": np.maximum(components.largest_share(loadings), components.largest_share(weights)),
             "agreement": agreement(found, plain),
             "outside": share_of_part(found, 1)[:p] if len(others) > 1 else np.zeros(p),
         }

@@ -253,22 +253,28 @@ def _left_out(
     """What fits to the other folds explain of each; the fits descend together, as many as memory has room for."""
     config = model.config(random_state=random_state)
     membership: Any = model.membership.tocsc() if config.scores == "members" else model.membership.toarray()
-    penalised = np.ones(len(model.genes), dtype=bool)
     waiting: list[_Fold] = []
 
     def problems() -> Iterator[grouped.Problem]:
         for fold in _folds(moments, groups, model):
             waiting.append(fold)
-            yield grouped.Problem(fold.train, membership, penalised, model.n_pathways, config)
+            yield model.problem(fold.train, config, membership)
 
     fits = grouped.fit_many(problems())
     bar = tqdm(fits, total=len(groups), desc="left out", unit=" folds", disable=not progress, leave=False)
     return [_explained(waiting.pop(0), fit, model) for fit in bar]
 
 
+<<<<<<< HEAD
 def _explained(fold: _Fold, fit: grouped.Fit, model: Fitted) -> core.HeldOut:
     n, n_free = model.n_pathways, model.loadings.shape[1] - model.n_pathways
     free = components.residual_components(fold.train.gram, fit.encoder, n_free, directions=fit.directions)
+=======
+def _explained(fold: _Fold, encoder: Floats, model: Fitted) -> core.HeldOut:
+    n, n_free = model.n_pathways, model.loadings.shape[1] - encoder.shape[1]
+    pathways = encoder[:, :n]
+    free = np.column_stack([encoder[:, n:], components.residual_components(fold.train.gram, encoder, n_free)])
+>>>>>>> c53aa94 (Classes of genes, a vector or a column of var, are pathways of a fit, with every setting of the classic model; descents that only rose begin again with shorter steps; one cell can be ablated, one layer trained with L1, and losses and projections of archetypes overridden)
     free = free[:, core.matching_order(model.loadings[:, n:], free)]
     return core.held_out(fold.train, fold.left_out, np.column_stack([fit.encoder.toarray(), free]))
 

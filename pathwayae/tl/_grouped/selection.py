@@ -241,7 +241,9 @@ def choose(cells: Prepared, config: Config, asked: Asked) -> tuple[Config, int, 
     strata = chosen if cells.levels else folds(chosen, N_FOLDS)
     center, scale, n_extra = asked.settings.center, asked.scale, asked.n_extra
     levels, effects = tuple(cells.levels), cells.effects
-    design = selection.Design(strata, cells.membership.toarray(), config, center, scale, levels, effects)
+    design = selection.Design(
+        strata, cells.membership.toarray(), config, center, scale, levels, effects, cells.penalised
+    )
     if asked.theta == "auto":
         n_free = _n_most(design, N_EXTRA if n_extra == "auto" else n_extra)
         table = paths[keys.THETA_PATH] = _theta_path(design, n_free, selection.THETAS, progress=asked.progress)
@@ -359,7 +361,13 @@ def _folds_of(
 
 def _design(held_out: AnyMoments, model: Fitted, random_state: int) -> selection.Design:
     refuse_weighted(model.params, "n_extra_path")
+    if model.params.get("free") == "together":
+        msg = (
+            "theta_path and n_extra_path take free components from what the pathways leave over, and this fit has "
+            "free='together'. Fit again without it, to choose."
+        )
+        raise ValueError(msg)
     config = model.config(random_state=random_state)
     center, scale = bool(model.params["center"]), model.params["scale"] or None
     member = model.membership.toarray().astype(bool)
-    return selection.Design(held_out, member, config, center, scale, model.batches, model.effects)
+    return selection.Design(held_out, member, config, center, scale, model.batches, model.effects, model.penalised)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,14 @@ from pathwayae.core.moments.sketch import AnyMoments, Sketch
 DROPOUT = 0.9  # of projection
 THETA = 0.3  # of fits that choose the number of free components, and a placeholder
 LARGE = 2**23  # loadings, from which on they are kept on a support
+OF_OBJECTIVE = ("non_negative", "activation", "entropy_on_classes", "entropy_scaling", "relative", "free")
+STOPPING = ("min_delta", "early_stopping_patience", "scheduler_patience", "scheduler_factor")
 OF_DESCENT = ("epsilon", "l1_ratio", "zero_norm", "init", "dropout", "learning_rate", "max_iter")
+OF_DESCENT += (*OF_OBJECTIVE, *STOPPING)
+# What pathwayae.models.GroupedAutoencoder does unless it is told otherwise.
+CLASSIC: dict[str, Any] = {"balance": False, "center": False, "epsilon": 0.5, "zero_norm": "feature", "dropout": 0.0}
+CLASSIC |= {"init": "membership", "entropy_scaling": "exp", "relative": False, "free": "together"}
+CLASSIC |= {"learning_rate": 0.1, "max_iter": 100_000}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +67,20 @@ class FitSettings:
         (8 000 genes × 1 050 components); with ``scores="least_squares"`` never.
     learning_rate, max_iter
         Of Adam, in a descent. More iterations follow the data further from the pathways.
+    non_negative, activation
+        Of a descent: loadings of pathways are not negative, by ``"softplus"`` or ``"sigmoid"`` (at most 1); otherwise
+        they have both signs, of each pathway the one that most of its genes have positive.
+    entropy_on_classes, entropy_scaling
+        Of a descent: average the entropy within each pathway first and then over pathways; and divide it by ln k
+        (``"log"``), exp k (``"exp"``) or 1 (``None``).
+    relative
+        Of a descent: divide the error by the size of the data, so that θ means the same on every data set.
+    free
+        Of a descent: free components come from what the pathways leave over (``"residual"``), or are fitted together
+        with them (``"together"``), as components beyond the classes are in the classic model.
+    min_delta, early_stopping_patience, scheduler_patience, scheduler_factor
+        Of a descent: least improvement that counts, iterations without one after which it ends, and after which the
+        learning rate is multiplied by the factor.
     condition_key
         Column of ``obs`` with groups that will be compared: batches that hold one of them alone are warned of. To
         estimate batch effects beside the groups, pass them as covariates of the fit instead.
@@ -85,10 +106,45 @@ class FitSettings:
     support: bool | Literal["auto"] = "auto"
     learning_rate: float = 0.03
     max_iter: int = 100
+    non_negative: bool = True
+    activation: Literal["softplus", "sigmoid"] = "softplus"
+    entropy_on_classes: bool = False
+    entropy_scaling: Literal["log", "exp"] | None = "log"
+    relative: bool = True
+    free: Literal["residual", "together"] = "residual"
+    min_delta: float = 1e-5
+    early_stopping_patience: int = 100
+    scheduler_patience: int = 10
+    scheduler_factor: float = 0.5
     condition_key: str | None = None
 
     def __post_init__(self) -> None:
         gates.hold_fields(self)
+
+    @classmethod
+    def classic(cls, **changes: Any) -> Self:
+        """Make the settings of :class:`pathwayae.models.GroupedAutoencoder` as it is by default.
+
+        With ``scores="projection"``, ``scale=None`` and the same ``theta`` and seed, :func:`pathwayae.tl.fit` then
+        fits what the estimator fits, columns scaled to unit length.
+
+        Parameters
+        ----------
+        **changes
+            Settings that are to be others.
+
+        Examples
+        --------
+        >>> import pathwayae as pae
+        >>> adata = pae.datasets.simulate(300, 200, 4)
+        >>> adata.var["classes"] = [0] * 60 + [1] * 60 + [-1] * 80
+        >>> own = {"scores": "projection", "scale": None, "theta": 0.8, "n_extra": 1, "progress": False}
+        >>> settings = pae.tl.FitSettings.classic(entropy_on_classes=True, max_iter=200)
+        >>> pae.tl.fit(adata, "classes", settings=settings, **own)
+        >>> pae.get.loadings(adata).columns.tolist()
+        ['class_0', 'class_1', 'free_1']
+        """
+        return cls(**CLASSIC | changes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +204,7 @@ def check(asked: Asked) -> None:
     _checks.choice("solver", own.solver, ("auto", "gram", "cells", "sketch"))
     _checks.choice("balance", own.balance, (True, False))
     _checks.choice("support", own.support, (True, False, "auto"))
+    _check_objective(asked)
     if own.support is True and (asked.scores == "least_squares" or own.zero_norm == "feature"):
         msg = (
             f"support=True keeps loadings of some genes alone, but scores={asked.scores!r} with "
@@ -174,6 +231,23 @@ def check(asked: Asked) -> None:
         raise ValueError(msg)
 
 
+def _check_objective(asked: Asked) -> None:
+    """Raise where signs, entropy and free components are not as a descent can have them."""
+    own = asked.settings
+    _checks.choice("activation", own.activation, ("softplus", "sigmoid"))
+    _checks.choice("entropy_scaling", own.entropy_scaling, ("log", "exp", None))
+    _checks.choice("free", own.free, ("residual", "together"))
+    if own.support is True and not own.non_negative:
+        msg = "support=True keeps the largest loadings, which non_negative=False does not have; leave one out."
+        raise ValueError(msg)
+    if own.free == "together" and asked.auto:
+        msg = (
+            "free='together' with theta='auto' or n_extra='auto': both are chosen with free components from the "
+            "residual. Leave free out, or give numbers."
+        )
+        raise ValueError(msg)
+
+
 def _check_held(solver: str, moments: AnyMoments) -> None:
     """Raise where the moments given are not what the solver asks for."""
     held = "sketch" if isinstance(moments, Sketch) else "gram"
@@ -194,7 +268,11 @@ def _check_numbers(asked: Asked) -> None:
     for name in ("epsilon", "l1_ratio"):
         _checks.number(name, getattr(own, name), 0, 1)
     _checks.number("learning_rate", own.learning_rate, 1e-12)
-    _checks.number("max_iter", own.max_iter, 1, integer=True)
+    for name in ("max_iter", "early_stopping_patience"):
+        _checks.number(name, getattr(own, name), 1, integer=True)
+    _checks.number("scheduler_patience", own.scheduler_patience, 0, integer=True)
+    _checks.number("scheduler_factor", own.scheduler_factor, 0, 1)
+    _checks.number("min_delta", own.min_delta, 0)
     _checks.number("random_state", asked.random_state, 0, integer=True)
     if own.dropout is None:
         return
@@ -234,6 +312,11 @@ def config_of(asked: Asked) -> Config:
         dropout=float(hidden),
         start=own.init,
         balance=own.balance,
+        activation=own.activation if own.non_negative else "identity",
+        entropy_on_classes=own.entropy_on_classes,
+        entropy_scaling=own.entropy_scaling,
+        relative=own.relative,
+        **{name: getattr(own, name) for name in STOPPING},
         random_state=asked.random_state,
         device=_checks.device(asked.device),
     )
@@ -245,6 +328,7 @@ def on_support(asked: Asked, n_genes: int, n_components: int) -> bool:
     if own.support != "auto":
         return bool(own.support)
     possible = asked.scores == "members" or (asked.scores == "projection" and own.zero_norm == "component")
+    possible = possible and own.non_negative
     return possible and n_genes * n_components > LARGE
 
 
@@ -279,6 +363,7 @@ def stored(asked: Asked, config: Config, *, n_extra: int, solver: str) -> dict[s
         "mask_var": mask_var,
         "normalize": asked.normalize,
         "center": asked.settings.center,
+        "free": asked.settings.free,
     }
     if asked.covariate_keys:
         of_cells["covariates"] = np.array(asked.covariate_keys, dtype=object)

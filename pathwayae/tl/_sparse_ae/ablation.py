@@ -42,10 +42,10 @@ def latent_ablation(
 
     With :math:`h^{(q)}` the code of a cell of which the q largest activations are kept (ties by the number of the
     latent), :math:`\mathrm{EV}(q) = 1 - \sum \|x - \mathrm{decode}(h^{(q)})\|^2 / \sum \|x - \bar x\|^2` over all
-    cells, :math:`\bar x` their mean. The fewest latents for a share are the smallest q with :math:`\mathrm{EV}(q)` at
-    least that share of the whole code's. A linear decoder is taken one latent at a time, in the time of decoding once;
-    with hidden layers cells are decoded for every q: up to 64 every number, then numbers that grow by a tenth, and
-    those around the fewest again one by one.
+    cells, :math:`\bar x` their mean; of one cell alone, what is decoded of no latent. The fewest latents for a share
+    are the smallest q with :math:`\mathrm{EV}(q)` at least that share of the whole code's. A linear decoder is taken
+    one latent at a time, in the time of decoding once; with hidden layers cells are decoded for every q: up to 64 every
+    number, then numbers that grow by a tenth, and those around the fewest again one by one.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def latent_ablation(
     KeyError
         If nothing was fitted under `key`, or what it was trained on is gone.
     TypeError, ValueError
-        If a number is out of range, or the cells do not vary.
+        If a number is out of range, or there is nothing to explain.
 
     Warns
     -----
@@ -98,7 +98,7 @@ def latent_ablation(
     >>> pae.get.latent_ablation(adata)["share"].iloc[-1].item()
     1.0
     """
-    _checks.number("n_cells", n_cells, 2, integer=True)
+    _checks.number("n_cells", n_cells, 1, integer=True)
     _checks.number("random_state", random_state, 0, integer=True)
     cells, network = on_genes_of(adata, fitted(adata, key))
     blocks = _blocks(cells, codes_of_cells(adata, key), n_cells, random_state)

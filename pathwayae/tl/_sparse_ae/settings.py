@@ -38,9 +38,9 @@ class SparseAESettings:
         Subtract the mean of every column. Without it the mean takes up the latents where it outweighs the variation.
     classic
         One of the classic networks as they were, with sigmoid output and mean squared error, for values between 0 and
-        1: ``"l1"`` and ``"kl"``: d → 256 → 128 → 256 → d; ``"single"``: one layer each way. They decide over `hidden`,
-        `output` and `center`, and over the kind of sparsity and k; the number of latents, `weight`, `rho`,
-        `batch_size` and the number of epochs may differ.
+        1: ``"l1"`` and ``"kl"``: d → 256 → 128 → 256 → d; ``"single"``: one layer each way,
+        with ``sparsity="l1"`` that penalty in the place of KL. They decide over `hidden`, `output` and `center`, and
+        over k; the number of latents, `weight`, `rho`, `batch_size` and the number of epochs may differ.
     batch_size, learning_rate
         Of Adam. By default about a twentieth of the cells (32 to 4 096), and 0.001.
     held_out
@@ -140,10 +140,14 @@ def config_of(
             seed=seed,
             device=device,
         )
-    refuse_beside_classic(own.classic, "sparsity", sparsity, "batchtopk")
+    given: dict[str, Any] = {}
+    if own.classic == "single" and sparsity == "l1":
+        given = {"sparsity": "l1", "weight": core.CLASSIC["l1"]["weight"]}
+    elif sparsity != core.CLASSIC[own.classic]["sparsity"]:
+        refuse_beside_classic(own.classic, "sparsity", sparsity, "batchtopk")
     refuse_beside_classic(own.classic, "k", k, None)
     wanted = {"n_latents": n_latents, "weight": own.weight, "batch_size": own.batch_size, "n_epochs": n_epochs}
-    given = {name: value for name, value in wanted.items() if value is not None}
+    given |= {name: value for name, value in wanted.items() if value is not None}
     return core.classic(own.classic, rho=own.rho, learning_rate=own.learning_rate, seed=seed, device=device, **given)
 
 

@@ -116,9 +116,22 @@ def test_the_grid_tries_all_small_numbers_and_ends_at_the_largest():
     assert ablation.grid(0) == [0]
 
 
-def test_cells_that_do_not_vary_are_refused():
+def test_one_cell_is_measured_against_what_is_decoded_of_nothing():
+    values, dense, dictionary, offset = planted()
+    kept = [0, 1, 2, 12]
+    table = ablation.curve(blocks(values[3:4], dense[3:4]), ablation.linear(dictionary, offset), kept)
+    errors = []
+    for q in kept:
+        code = np.where(np.argsort(np.argsort(-dense[3], kind="stable")) < q, dense[3], 0.0)
+        errors.append(((values[3] - code @ dictionary - offset) ** 2).sum())
+    np.testing.assert_allclose(table["explained_variance"], 1 - np.array(errors) / errors[0], atol=1e-9)
+    same = ablation.curve(blocks(values[[3, 3]], dense[[3, 3]]), ablation.linear(dictionary, offset), kept)
+    np.testing.assert_allclose(same["explained_variance"], table["explained_variance"], atol=1e-9)
+
+
+def test_cells_with_nothing_to_explain_are_refused():
     _, dense, dictionary, offset = planted()
-    with pytest.raises(ValueError, match="do not vary"):
-        ablation.curve(blocks(np.full((50, 7), 3.0), dense), ablation.linear(dictionary, offset), [0, 12])
+    with pytest.raises(ValueError, match="nothing to explain in 50 cells"):
+        ablation.curve(blocks(np.tile(offset, (50, 1)), dense), ablation.linear(dictionary, offset), [0, 12])
     with pytest.raises(ValueError, match="0 cells"):
         ablation.curve([], ablation.linear(dictionary, offset), [0])

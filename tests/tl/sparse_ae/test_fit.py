@@ -251,6 +251,12 @@ def test_classic_networks_are_those_of_the_core(cells: ad.AnnData) -> None:
     np.testing.assert_array_equal(model.network.encoder[1][0], fit.network.encoder[1][0])
     flat.sparse_ae(adata, settings=pae.tl.SparseAESettings(classic="single"), n_latents=30, **options)
     assert fitted(adata).network.n_latents == 30
+    flat.sparse_ae(adata, settings=pae.tl.SparseAESettings(classic="single"), sparsity="l1", **options)
+    own = fitted(adata)
+    assert (own.params["sparsity"], own.params["weight"], list(own.params["hidden"])) == ("l1", 0.001, [])
+    assert (own.network.code, own.network.output) == ("sigmoid", "sigmoid")
+    with pytest.raises(ValueError, match="classic='kl' decides over sparsity, but sparsity='l1'"):
+        flat.sparse_ae(adata, settings=pae.tl.SparseAESettings(classic="kl"), sparsity="l1", **options)
     with pytest.raises(ValueError, match="classic='l1' decides over center, but center=False; leave one out"):
         flat.sparse_ae(adata, settings=pae.tl.SparseAESettings(classic="l1", center=False), **options)
 

@@ -106,6 +106,15 @@ def test_planted_cells_need_few_latents_wherever_the_curve_is_looked_at(linear, 
     pd.testing.assert_frame_equal(found, table.set_index("kept").loc[found.index])
 
 
+@pytest.mark.parametrize("kind", ["linear", "deep"])
+def test_one_cell_can_be_looked_at(kind, request):
+    adata = request.getfixturevalue(kind)[7:8].copy()
+    tl.latent_ablation(adata, progress=False)
+    table = get.latent_ablation(adata)
+    assert table["explained_variance"].iloc[0] == 0
+    assert 0 < table["explained_variance"].iloc[-1] <= 1
+
+
 def test_some_of_many_cells_are_drawn(linear):
     adata = linear.copy()
     tl.latent_ablation(adata, n_cells=100, random_state=3)
@@ -209,7 +218,7 @@ def test_genes_that_are_gone_are_left_out(linear):
 
 def test_arguments_are_checked(linear):
     for tool, arguments, error, message in (
-        (tl.latent_ablation, {"n_cells": 1}, ValueError, "n_cells=1 is out of range"),
+        (tl.latent_ablation, {"n_cells": 0}, ValueError, "n_cells=0 is out of range"),
         (tl.latent_ablation, {"random_state": 0.5}, TypeError, "random_state"),
         (tl.latent_ablation, {"key": "other"}, KeyError, "No sparse autoencoder under key 'other'"),
         (tl.latent_agreement, {"n_refits": 0}, ValueError, "n_refits=0 is out of range"),
