@@ -18,11 +18,8 @@ from pathwayae.core.moments.low_rank import LowRank
 
 FEW = 256  # genes or columns up to which dense decompositions are as fast
 RIDGE = 1e-11  # of the largest product of columns with each other: directions below it are combinations of others
-<<<<<<< HEAD
 HALF = 0.5  # of the length of a vector; what lies in the encoder has nothing left beside it
-=======
 FAR = 0.05  # of the square of a size from the best one
->>>>>>> c53aa94 (Classes of genes, a vector or a column of var, are pathways of a fit, with every setting of the classic model; descents that only rose begin again with shorter steps; one cell can be ablated, one layer trained with L1, and losses and projections of archetypes overridden)
 SPENT = 1e-10  # of the variance: where a component has less, the residual has run out
 
 Floats = NDArray[np.float64]

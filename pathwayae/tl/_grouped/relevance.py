@@ -265,18 +265,13 @@ def _left_out(
     return [_explained(waiting.pop(0), fit, model) for fit in bar]
 
 
-<<<<<<< HEAD
 def _explained(fold: _Fold, fit: grouped.Fit, model: Fitted) -> core.HeldOut:
-    n, n_free = model.n_pathways, model.loadings.shape[1] - model.n_pathways
-    free = components.residual_components(fold.train.gram, fit.encoder, n_free, directions=fit.directions)
-=======
-def _explained(fold: _Fold, encoder: Floats, model: Fitted) -> core.HeldOut:
-    n, n_free = model.n_pathways, model.loadings.shape[1] - encoder.shape[1]
-    pathways = encoder[:, :n]
-    free = np.column_stack([encoder[:, n:], components.residual_components(fold.train.gram, encoder, n_free)])
->>>>>>> c53aa94 (Classes of genes, a vector or a column of var, are pathways of a fit, with every setting of the classic model; descents that only rose begin again with shorter steps; one cell can be ablated, one layer trained with L1, and losses and projections of archetypes overridden)
+    n, n_free = model.n_pathways, model.loadings.shape[1] - fit.encoder.shape[1]
+    rest = components.residual_components(fold.train.gram, fit.encoder, n_free, directions=fit.directions)
+    pathways, together = np.split(fit.encoder.toarray(), [n], axis=1)
+    free = np.column_stack([together, rest])
     free = free[:, core.matching_order(model.loadings[:, n:], free)]
-    return core.held_out(fold.train, fold.left_out, np.column_stack([fit.encoder.toarray(), free]))
+    return core.held_out(fold.train, fold.left_out, np.column_stack([pathways, free]))
 
 
 def _table(model: Fitted, tests: tuple[Floats, core.Significance], folds: list[core.HeldOut]) -> pd.DataFrame:

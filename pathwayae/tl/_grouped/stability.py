@@ -249,16 +249,11 @@ def _refitted(
     progress: bool,
 ) -> _Outcome:
     """How far the fit holds in fits from other starts and in refits of draws."""
-<<<<<<< HEAD
-    gram, n_extra = problem.data.gram, len(model.components) - model.n_pathways
+    gram, n_extra = problem.data.gram, len(model.components) - problem.n_components
     drawn = _shared(model, problem, strata) if n_bootstrap else strata
     once = np.ones(len(drawn.strata))
     every = problem if drawn is strata else replace(problem, data=_standardized(model, drawn, once))
     anchor = core.Anchor(every.data.gram, model.loadings, model.encoder, model.n_pathways)
-=======
-    gram, n_extra = problem.data.gram, len(model.components) - problem.n_components
-    anchor = core.Anchor(gram, model.loadings, model.encoder, model.n_pathways)
->>>>>>> c53aa94 (Classes of genes, a vector or a column of var, are pathways of a fit, with every setting of the classic model; descents that only rose begin again with shorter steps; one cell can be ablated, one layer trained with L1, and losses and projections of archetypes overridden)
     again = [complete(gram, fit, n_extra, problem.config) for fit in others]
     restarts = [anchor.match(_dense(refit.loadings), refit.encoder.toarray()) for refit in again]
     draws, tails = [], core.Tails(max(n_bootstrap, 1), model.loadings.shape if n_bootstrap else (0,))
