@@ -229,7 +229,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         )
         loadings, encoder = result.loadings, result.encoder.toarray()
         if validation is None and result.best_iteration > 1 and config.free_in_size:
-            loadings, encoder = components.sized(data.gram, loadings, encoder)
+            loadings = encoder = components.resized(data.gram, loadings)
         self.loadings_, self.encoder_ = loadings.astype(np.float32), encoder
         self.mean_, self.scale_ = data.mean, data.scale
         self.history_ = result.history

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
+import scipy.optimize
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -19,7 +20,7 @@ from pathwayae.core.moments.low_rank import LowRank
 FEW = 256  # genes or columns up to which dense decompositions are as fast
 RIDGE = 1e-11  # of the largest product of columns with each other: directions below it are combinations of others
 HALF = 0.5  # of the length of a vector; what lies in the encoder has nothing left beside it
-FAR = 0.05  # of the square of a size from the best one
+LEAST = 1e-3  # size of a row, relative to what is best for all
 SPENT = 1e-10  # of the variance: where a component has less, the residual has run out
 
 Floats = NDArray[np.float64]
@@ -162,13 +163,36 @@ def best_scale(gram: Gram, encoder: Floats, decoder: Floats) -> float:
     return (along / power) ** 0.5 if along > 0 and power > 0 else 1.0
 
 
-def sized(gram: Gram, loadings: Floats, encoder: Floats) -> tuple[Floats, Floats]:
-    """Loadings and encoder at the size that explains the data best, where theirs is far from it.
+def resized(gram: Gram, loadings: Floats) -> Floats:
+    """Tied loadings whose rows, each times a number above 0, explain the data as well as they can.
 
-    No structural term sees the size; with θ near 1 the data say too little for a descent to reach the best one.
+    Terms of ``zero_norm="feature"`` and entropy are of rows relative to their sums and do not see it: the data alone
+    decide over the size of a row, and with θ near 1 they say too little for a descent to reach it. L-BFGS on
+    ``−2 tr A + tr(A B)`` as a function of the numbers.
+
+    Parameters
+    ----------
+    gram
+        ``X̃ᵀX̃``, shape (g, g), or its operator.
+    loadings
+        Shape (g, k).
     """
-    size = best_scale(gram, encoder, loadings)
-    return (loadings, encoder) if abs(size**2 - 1.0) < FAR else (size * loadings, size * encoder)
+    total = float(gram.trace())
+    first = best_scale(gram, loadings, loadings)
+
+    def error(rows: Floats) -> tuple[float, Floats]:
+        weights = loadings * rows[:, None]
+        along = np.asarray(gram @ weights)
+        inner, overlap = weights.T @ along, weights.T @ weights
+        slope = 2.0 * (along @ overlap + weights @ inner) - 4.0 * along
+        value = float(np.sum(inner * overlap)) - 2.0 * float(np.trace(inner))
+        return value / total, (slope * loadings).sum(axis=1) / total
+
+    start = np.full(len(loadings), first)
+    found = scipy.optimize.minimize(
+        error, start, jac=True, method="L-BFGS-B", bounds=[(LEAST * first, None)] * len(start)
+    )
+    return np.asarray(loadings * found.x[:, None])
 
 
 def n_effective(loadings: Weights) -> Floats:

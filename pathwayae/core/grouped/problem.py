@@ -14,6 +14,7 @@ from pathwayae.core.grouped.encoder import Encoder, Scores, Weights
 from pathwayae.core.grouped.loss import Activation
 from pathwayae.core.moments.gram_product import Data
 
+MOSTLY = 0.9  # θ
 RIDGE = 0.1  # λ of least-squares scores, relative to loadings of unit length
 
 Floats = NDArray[np.float64]
@@ -81,8 +82,9 @@ class Config:
 
     @property
     def free_in_size(self) -> bool:
-        """Whether all loadings may be multiplied by one number: the data alone decide over it."""
-        return self.scores == "projection" and self.activation != "sigmoid" and not self.dropout
+        """Whether the data alone decide over the size of a gene's row, and count for too little to be followed."""
+        tied = self.scores == "projection" and not self.balance and not self.dropout
+        return tied and self.activation != "sigmoid" and self.zero_norm == "feature" and self.theta > MOSTLY
 
     @property
     def descent(self) -> dict[str, Any]:

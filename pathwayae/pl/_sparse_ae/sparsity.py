@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEAD = 0.01  # share of cells
 SIZE = (3.1, 3.2)  # of a panel, in inches
-LINE = 14  # points, of a legend above a panel
+LINE = 12  # points, of a legend above a panel
 LINES = 3
 MANY = 100  # latents kept, from which on the axis is logarithmic
 MARKS = {0.9: _axes.ORANGE, 0.95: _axes.VERMILLION}
@@ -125,7 +125,7 @@ def _activations(ax: Axes, low: NDArray[np.float64], high: NDArray[np.float64], 
     log_axis(ax)
     ax.set_yscale("log")
     ax.set_ylim(bottom=0.8)  # below the bar of a single one
-    ax.set(xlabel="activation (log axis)", ylabel="activations above 0 (log axis)")
+    ax.set(xlabel="activation (log axis)", ylabel="activations (log axis)")
     _title(ax, "activation")
 
 

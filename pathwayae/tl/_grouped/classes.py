@@ -73,6 +73,8 @@ def _given(adata: AnnData, pathways: Any, names: NDArray[np.str_]) -> tuple[Any,
         column = adata.var[pathways]
         values = column.array if isinstance(column, pd.Series) else np.asarray(column)  # of a table read lazily
         return values, f"the column {pathways!r} of adata.var"
+    if _are_genes(pathways, names):
+        return None
     if isinstance(pathways, pd.Series):
         return _by_name(pathways, names), "the Series of classes"
     numeric = isinstance(pathways, list | tuple) and all(isinstance(one, numbers.Real) for one in pathways)
@@ -86,6 +88,18 @@ def _given(adata: AnnData, pathways: Any, names: NDArray[np.str_]) -> tuple[Any,
         )
         raise ValueError(msg)
     return values, "the array of classes"
+
+
+def _are_genes(pathways: Any, names: NDArray[np.str_]) -> bool:
+    """Whether a vector of text holds genes of a set, not a word per gene."""
+    if not isinstance(pathways, pd.Series | np.ndarray | pd.api.extensions.ExtensionArray) or np.ndim(pathways) != 1:
+        return False
+    values = pd.Series(pathways)
+    if not (_is_text(values) and values.notna().all()):
+        return False
+    own = values.index.astype(str) if isinstance(pathways, pd.Series) else []
+    per_gene = np.isin(names, own).any() if isinstance(pathways, pd.Series) else len(values) == len(names)
+    return not per_gene or bool(values.isin(names).any())
 
 
 def _by_name(classes: pd.Series, names: NDArray[np.str_]) -> Any:

@@ -52,6 +52,13 @@ def test_every_form_of_the_classes_is_the_same_fit(cells):
     assert not fit(cells, partial).var["pae_regularised"].to_numpy()[70:].any()
 
 
+def test_a_vector_of_gene_names_is_one_set_and_no_classes(cells):
+    genes = cells.var_names[:20]
+    expected = fit(cells, {"one": genes}).obsm["X_pae"]
+    for form in (genes.to_series(), genes.to_numpy(), pd.Series(genes), list(genes)):
+        np.testing.assert_array_equal(fit(cells, form).obsm["X_pae"], expected)
+
+
 def test_words_and_categories_name_the_components(cells):
     own = fit(cells, "levels")
     assert pae.get.loadings(own).columns.tolist() == ["T cell", "B/cell", "NK"]
