@@ -172,7 +172,7 @@ def write(
         keys.membership(key): store.of_all_genes(n_genes, genes, membership).astype(bool),
         keys.batch_means(key): means,
     }
-    var = {
+    var: dict[str, Any] = {
         keys.mean(key): store.column(n_genes, genes, data.mean),
         keys.scale(key): store.column(n_genes, genes, data.scale),
         keys.bins(key): bins,

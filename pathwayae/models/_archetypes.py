@@ -282,14 +282,15 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def project_weights(self, weights: Floats) -> Floats:
         """Put weights (n, k) on the simplex after a step of ``solver="adam"``; a subclass may override it."""
-        return classic.renormalised(weights)
+        return classic.renormalised(np.asarray(weights, dtype=np.float64))
 
     def project_archetypes(self, archetypes: Floats, X: Floats) -> Floats:
         """Put archetypes (k, d) among the samples after a step of ``solver="adam"``; a subclass may override it.
 
         Here each is the mixture of the 10 samples nearest to it, weighted by inverse distance.
         """
-        near, share = classic.nearest_mixtures(X, archetypes)
+        points, at = (np.asarray(one, dtype=np.float64) for one in (X, archetypes))
+        near, share = classic.nearest_mixtures(points, at)
         return np.einsum("km,kmd->kd", share, X[near])
 
     def get_loss_history(self) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -136,7 +136,7 @@ def _title(ax: Axes, title: str) -> None:
 
 def _mean(ax: Axes, value: float, label: str) -> None:
     ax.axvline(value, color="black", lw=1.2, ls=(0, (4, 2)), label=label)
-    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False}  # where it hides no bar
+    above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False}  # where it hides no bar
     ax.legend(**above, fontsize="small", handlelength=1.4, borderaxespad=0.1, labelspacing=0.3)
 
 

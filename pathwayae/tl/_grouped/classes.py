@@ -92,13 +92,14 @@ def _given(adata: AnnData, pathways: Any, names: NDArray[np.str_]) -> tuple[Any,
 
 def _are_genes(pathways: Any, names: NDArray[np.str_]) -> bool:
     """Whether a vector of text holds genes of a set, not a word per gene."""
-    if not isinstance(pathways, pd.Series | np.ndarray | pd.api.extensions.ExtensionArray) or np.ndim(pathways) != 1:
+    if not isinstance(pathways, pd.Series | np.ndarray | pd.api.extensions.ExtensionArray) or pathways.ndim != 1:
         return False
-    values = pd.Series(pathways)
+    values: pd.Series[Any] = pd.Series(pathways)
     if not (_is_text(values) and values.notna().all()):
         return False
-    own = values.index.astype(str) if isinstance(pathways, pd.Series) else []
-    per_gene = np.isin(names, own).any() if isinstance(pathways, pd.Series) else len(values) == len(names)
+    per_gene = len(values) == len(names)
+    if isinstance(pathways, pd.Series):
+        per_gene = bool(values.index.astype(str).isin(names).any())
     return not per_gene or bool(values.isin(names).any())
 
 

@@ -20,8 +20,8 @@ THETA = 0.3  # of fits that choose the number of free components, and a placehol
 LARGE = 2**23  # loadings, from which on they are kept on a support
 OF_OBJECTIVE = ("non_negative", "activation", "entropy_on_classes", "entropy_scaling", "relative", "free")
 STOPPING = ("min_delta", "early_stopping_patience", "scheduler_patience", "scheduler_factor")
-OF_DESCENT = ("epsilon", "l1_ratio", "zero_norm", "init", "dropout", "learning_rate", "max_iter")
-OF_DESCENT += (*OF_OBJECTIVE, *STOPPING)
+USUAL = ("epsilon", "l1_ratio", "zero_norm", "init", "dropout", "learning_rate", "max_iter")
+OF_DESCENT = (*USUAL, *OF_OBJECTIVE, *STOPPING)
 # What pathwayae.models.GroupedAutoencoder does unless it is told otherwise.
 CLASSIC: dict[str, Any] = {"balance": False, "center": False, "epsilon": 0.5, "zero_norm": "feature", "dropout": 0.0}
 CLASSIC |= {"init": "membership", "entropy_scaling": "exp", "relative": False, "free": "together"}
