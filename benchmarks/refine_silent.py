@@ -36,7 +36,7 @@ class Plan(NamedTuple):
     seeds: dict[int, int]
 
 
-FULL = Plan((150, 500, 3000), {300: 8, 2000: 2})
+FULL = Plan((150, 500, 3000), {300: 8, 2000: 3})
 QUICK = Plan((150, 1000), {300: 3})
 
 
@@ -114,7 +114,7 @@ def one(setting: tuple[int, int, float, str, int]) -> dict[str, float]:
         possible = (right & (data.given if name != "added" else ~data.given))[:, real].sum()
         n = int(here.sum())
         row |= {f"{name}: n": n, f"{name}: wrong": (here & ~right).sum() / max(n, 1)}
-        row |= {f"{name}: found": (here & right).sum() / max(possible, 1)}
+        row |= {f"{name}: found": (here & right)[:, real].sum() / max(possible, 1)}
     row["dropped: shown"] = ((codes == calls.DROPPED) & data.shown).sum() / max(row["dropped: n"], 1)
     return row
 
