@@ -64,7 +64,7 @@ extensions = [
     "scanpydoc.elegant_typehints",
     "scanpydoc.definition_list_typed_field",
 ]
-exclude_patterns = ["_build", "api.md", "README.md", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}  # the first is that of made pages
 
@@ -139,7 +139,7 @@ html_show_sphinx = False
 ogp_social_cards = {"enable": False}
 
 
-def to_copies(app, page, source):
+def to_copies(_app, page, source):
     """Links of pages to folders of the repository lead to what was copied here."""
     if "/" not in page:
         source[0] = re.sub(r"\]\(\.\./(benchmarks|tutorials)/", r"](\1/", source[0])
