@@ -45,6 +45,7 @@ def test_the_workflow_runs_what_ci_runs():
         "ruff check .",
         "ruff format --check .",
         "bin/mypy",
+        "bin/sphinx-build",
         "-m build",
         "bash .ci/check_wheel",
         ".ci/floors",

@@ -83,6 +83,7 @@ def test_moments_and_scores_are_those_of_the_plain_cells(cells, fitted, stored, 
     np.testing.assert_allclose(scores, fitted.obsm["X_pae"], atol=1e-5)
 
 
+@pytest.mark.parametrize("form", ["csr"], indirect=True)
 def test_a_fit_is_that_of_the_plain_cells_and_can_be_written(cells, fitted, stored, tmp_path):
     adata = ad.read_zarr(stored)
     pae.tl.fit(adata, "pathways", min_genes=2, n_extra=2, progress=False)
@@ -91,6 +92,7 @@ def test_a_fit_is_that_of_the_plain_cells_and_can_be_written(cells, fitted, stor
     np.testing.assert_array_equal(pae.get.scores(back), pae.get.scores(adata))
 
 
+@pytest.mark.parametrize("form", ["csr"], indirect=True)
 def test_the_command_fits_a_sharded_store_and_leaves_its_matrix_as_it_is(fitted, stored, tmp_path):
     out = tmp_path / "out.zarr"
     done("fit", stored, "-p", "pathways", "--min-genes", 2, "--n-extra", 2, "-o", out)
