@@ -227,7 +227,7 @@ def read_moments(path: str | os.PathLike[str]) -> Moments | Sketch:
     ...     pae.pp.read_moments(f"{folder}/moments.npz").rank
     20
     """
-    about, _ = stored.read(path, stored.MOMENTS, stored.SKETCH)
+    about = stored.about(path, stored.MOMENTS, stored.SKETCH)
     return Sketch.load(path) if about["format"] == stored.SKETCH else Moments.load(path)
 
 

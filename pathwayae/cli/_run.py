@@ -18,6 +18,7 @@ from typing import Any
 import typer
 
 from pathwayae.core.files import terminating
+from pathwayae.core.memory import lacking
 from pathwayae.core.notice import DataWarning, printable
 
 DOES_NOT_FIT, FILES, WARNED, INTERRUPTED = 3, 4, 5, 130  # exit codes
@@ -134,7 +135,8 @@ def _fail(text: str, code: int, error: BaseException) -> None:
 def _said(error: Exception) -> str:
     """What the error says, with the next step where the system says none; str(KeyError) is the repr of its message."""
     if isinstance(error, MemoryError):
-        return f"not enough memory: {error or 'the system gave none'}. Use fewer genes (--mask-var) or more memory."
+        what = lacking(error.__cause__ if isinstance(error.__cause__, MemoryError | RuntimeError) else error)
+        return f"not enough memory: {what}. Fewer genes (--mask-var) or a sketch (--solver sketch) need less."
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}.{ADVICE.get(error.errno or 0, '')}"

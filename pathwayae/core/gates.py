@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 
-from pathwayae.core import kinds
+from pathwayae.core import kinds, memory
 from pathwayae.core.notice import listed
 
 P = ParamSpec("P")
@@ -100,7 +100,11 @@ def gated(
                     _named(name, value, given.get("adata", given.get("data")))
                 if name in reads or name in stores:
                     _there(name, value, folders=name in stores)
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except (MemoryError, RuntimeError) as error:
+                memory.tell(error)
+                raise
 
         return at_the_door
 
@@ -122,9 +126,10 @@ def refit(fit: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]
         try:
             _hold_all(before, made.__annotations__, made.__globals__)
             return fit(self, *args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             vars(self).clear()
             vars(self).update(before)
+            memory.tell(error)
             raise
 
     return cast(Callable[Concatenate[S, P], R], whole_or_as_before)

@@ -120,14 +120,25 @@ def of_strata(
 
 
 def centred(
-    moments: AnyMoments, batches: Batches, *, scale: Scale = "pareto", unit: Floats | None = None
+    moments: AnyMoments,
+    batches: Batches,
+    *,
+    scale: Scale = "pareto",
+    unit: Floats | None = None,
+    genes: NDArray[np.intp] | None = None,
 ) -> Standardized | StandardizedSketch:
-    """Moments of cells less the means of their batch, see ``standardize_within`` of moments and sketch."""
+    """Moments of cells less the means of their batch, see ``standardize_within`` of moments and sketch.
+
+    ``genes`` are the indices of those of the batches in the moments, by default all.
+    """
+    if genes is not None and isinstance(moments, Sketch):
+        moments = moments.subset(genes)
     if isinstance(moments, Sketch):
         return moments.standardize_within(
             batches.counts, batches.sums, batches.shadow, kept=batches.kept, scale=scale, unit=unit
         )
-    return moments.standardize_within(batches.counts, batches.sums, kept=batches.kept, scale=scale, unit=unit)
+    words: dict[str, Any] = {"kept": batches.kept, "scale": scale, "unit": unit, "genes": genes}
+    return moments.standardize_within(batches.counts, batches.sums, **words)
 
 
 def _batch_of(stratum: str, levels: Sequence[str], strata: Sequence[str]) -> str:

@@ -32,17 +32,52 @@ def of_genes(gram: Floats, index: NDArray[np.intp], *, out: Floats | None = None
     return result
 
 
-def standardized(gram: Floats, sums: Floats, mean: Floats, scale: Floats, n: float) -> Floats:
-    """``(G − s μᵀ − μ sᵀ + n μμᵀ) / (σ σᵀ)`` for sums s, means μ and units σ of the genes, shape (g, g).
+def standardized(
+    gram: Floats, sums: Floats, mean: Floats, scale: Floats, n: float, index: NDArray[np.intp] | None = None
+) -> Floats:
+    """``(G − s μᵀ − μ sᵀ + n μμᵀ) / (σ σᵀ)`` for sums s, means μ and units σ of the genes, shape (m, m).
+
+    ``index`` are the m genes of G that these are of, by default all.
 
     Examples
     --------
     >>> standardized(np.array([[5.0]]), np.array([3.0]), np.array([1.5]), np.array([0.5]), 2.0)
     array([[2.]])
     """
-    result = np.empty(gram.shape)
+    m = len(mean)
+    result = np.empty((m, m))
     everything = (gram, sums - n * mean, mean, 1.0 / scale, result)
-    share(lambda first, last: _standardized(first, last, sums, *everything), len(gram), gram.size)
+    if index is None:
+        share(lambda first, last: _standardized(first, last, sums, *everything), m, result.size)
+    else:
+        share(lambda first, last: _standardized_of(first, last, index, sums, *everything), m, result.size)
+    return result
+
+
+def without(gram: Floats, low: Floats, weights: Floats, scale: Floats, index: NDArray[np.intp] | None = None) -> Floats:
+    """``(G − Σ_b w_b l_b l_bᵀ) / (σ σᵀ)`` for rows l, shape (b, m), and units σ of the genes, shape (m, m).
+
+    ``index`` are the m genes of G that these are of, by default all. Some rows at a time, so that there is no second
+    matrix of the size of the result.
+
+    Examples
+    --------
+    >>> without(np.array([[5.0]]), np.array([[2.0]]), np.array([1.0]), np.array([0.5]))
+    array([[4.]])
+    """
+    m = low.shape[1]
+    result, weighed = np.empty((m, m)), low * weights[:, None]
+
+    def some(start: int, stop: int) -> None:
+        for first in range(start, stop, TILE):
+            rows = slice(first, min(first + TILE, stop))
+            own = result[rows]
+            np.matmul(weighed[:, rows].T, low, out=own)
+            np.subtract(gram[rows] if index is None else gram[index[rows]].take(index, axis=1), own, out=own)
+            own /= scale
+            own /= scale[rows, None]
+
+    share(some, m, result.size)
     return result
 
 
@@ -71,6 +106,18 @@ def _standardized(  # type: ignore[no-untyped-def]  # noqa: ANN202
         one, two, three = sums[i], mean[i], unit[i]
         for j in range(len(row)):
             own[j] = (row[j] - one * mean[j] - two * rest[j]) * three * unit[j]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _standardized_of(  # type: ignore[no-untyped-def]  # noqa: ANN202
+    start: Any, stop: Any, index: Any, sums: Any, gram: Any, rest: Any, mean: Any, unit: Any, result: Any
+):
+    """The same of some genes of the matrix."""
+    for i in range(start, stop):
+        row, own = gram[index[i]], result[i]
+        one, two, three = sums[i], mean[i], unit[i]
+        for j in range(len(index)):
+            own[j] = (row[index[j]] - one * mean[j] - two * rest[j]) * three * unit[j]
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

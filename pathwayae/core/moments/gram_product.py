@@ -267,7 +267,9 @@ def relative_product(data: Data, device: str) -> Product:
         return data.gram.product(torch.float32, device, data.total)
     if isinstance(data, StandardizedSketch):
         return _low_rank_product(data.gram, device, data.total)
-    gram = torch.as_tensor(data.gram / data.total, dtype=torch.float32, device=device)
+    relative = np.empty(data.gram.shape, dtype=np.float32)
+    np.divide(data.gram, data.total, out=relative, casting="same_kind")  # without a copy in float64
+    gram = torch.as_tensor(relative, device=device)
     # G is symmetric, and on one thread this order of the product is up to a quarter faster than gram @ w.
     return lambda w: (w.mT @ gram).mT
 

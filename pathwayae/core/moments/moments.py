@@ -157,7 +157,14 @@ class Moments:
             gram_passes.of_genes(gram, index, out=chosen)
         return replace(self, sums=self.sums[:, index], grams=grams, genes=names)
 
-    def standardize(self, *, center: bool = True, scale: Scale = "pareto", within: bool = False) -> Standardized:
+    def standardize(
+        self,
+        *,
+        center: bool = True,
+        scale: Scale = "pareto",
+        within: bool = False,
+        genes: NDArray[np.intp] | None = None,
+    ) -> Standardized:
         """Give the moments of ``X̃ = (X − μ) / σ`` without touching the matrix again.
 
         Parameters
@@ -170,15 +177,17 @@ class Moments:
         within
             Subtract from every stratum its own means, ``Σ_b (G_b − n_b μ_b μ_bᵀ)``, an exact removal of differences
             between strata, and take σ within strata. ``mean`` of the result is still that of all cells.
+        genes
+            Indices of the genes wanted, as of :meth:`subset`, but with no Gram matrix between; by default all.
         """
         if within and not center:
             msg = "within=True subtracts the means of the strata, so center=False contradicts it."
             raise ValueError(msg)
         if within:
-            return self.standardize_within(self.counts, self.sums, scale=scale)
-        mean = self.mean if center else np.zeros_like(self.sum)
-        variance = self.variance
-        standardized = self.standardize_with(mean, unit_of(variance, scale))
+            return self.standardize_within(self.counts, self._chosen(self.sums, genes), scale=scale, genes=genes)
+        mean = self._chosen(self.mean if center else np.zeros_like(self.sum), genes)
+        variance = self._chosen(self.variance, genes)
+        standardized = self.standardize_with(mean, unit_of(variance, scale), genes=genes)
         if center:
             _clear(standardized.gram, variance == 0)
         return standardized
@@ -191,26 +200,36 @@ class Moments:
         kept: Floats | None = None,
         scale: Scale = "pareto",
         unit: Floats | None = None,
+        genes: NDArray[np.intp] | None = None,
     ) -> Standardized:
-        """Give moments of cells less the means of a batch, whose counts (b,) and sums (b, g) add up to those of all.
+        """Give moments of cells less the means of a batch, whose counts (b,) and sums (b, m) add up to those of all.
 
-        Genes are divided by ``unit`` (g,), or where it is None as ``scale`` says. No Gram matrix per batch is needed:
-        ``Σ_b (G_b − n_b μ_b μ_bᵀ) = G − Σ_b n_b μ_b μ_bᵀ``. Of its mean a batch may keep a part ``kept`` (b, g), which
-        adds ``Σ_b n_b kept_b kept_bᵀ``.
+        Genes are divided by ``unit`` (m,), or where it is None as ``scale`` says. No Gram matrix per batch is needed:
+        ``Σ_b (G_b − n_b μ_b μ_bᵀ) = G − Σ_b n_b μ_b μ_bᵀ``. Of its mean a batch may keep a part ``kept`` (b, m), which
+        adds ``Σ_b n_b kept_b kept_bᵀ``. ``genes`` are the indices of the m genes, by default all.
         """
-        means = sums / counts[:, None]
-        between = means.T @ (means * counts[:, None])
+        low, weights = sums / counts[:, None], counts
+        variance = self.variance_within(counts, sums, kept=kept, genes=genes)
         if kept is not None:
-            between -= kept.T @ (kept * counts[:, None])
-        variance = self._variance(np.diagonal(between) / self.n)
+            low, weights = np.concatenate([low, kept]), np.concatenate([counts, -counts])
         unit = unit_of(variance, scale) if unit is None else unit
-        gram = (self.gram - between) / unit / unit[:, None]
+        gram = gram_passes.without(self.gram, low, weights, unit, self._index(genes))
         _clear(gram, variance == 0)
-        return Standardized(self.n, gram, self.mean, unit)
+        return Standardized(self.n, gram, self._chosen(self.mean, genes), unit)
 
-    def standardize_with(self, mean: Floats, scale: Floats) -> Standardized:
+    def variance_within(
+        self, counts: Floats, sums: Floats, *, kept: Floats | None = None, genes: NDArray[np.intp] | None = None
+    ) -> Floats:
+        """Give the variance that :meth:`standardize_within` leaves of each gene, shape (m,); exactly 0 for a constant."""
+        explained = counts @ (sums / counts[:, None]) ** 2
+        if kept is not None:
+            explained -= counts @ kept**2
+        return self._variance(explained / self.n, genes)
+
+    def standardize_with(self, mean: Floats, scale: Floats, *, genes: NDArray[np.intp] | None = None) -> Standardized:
         """Give moments of ``(X − mean) / scale`` for given means and units: ``G − s μᵀ − μ sᵀ + n μμᵀ``, s the sums."""
-        gram = gram_passes.standardized(self.gram, self.sum, mean, scale, float(self.n))
+        sums = self._chosen(self.sum, genes)
+        gram = gram_passes.standardized(self.gram, sums, mean, scale, float(self.n), self._index(genes))
         return Standardized(self.n, gram, mean, scale)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -238,8 +257,15 @@ class Moments:
         genes = None if about["genes"] is None else tuple(about["genes"])
         return cls(**arrays, strata=tuple(about["strata"]), genes=genes, normalize=about["normalize"])
 
-    def _variance(self, explained: Floats) -> Floats:
-        mean_square = np.diagonal(self.gram) / self.n
+    def _chosen(self, values: Floats, genes: NDArray[np.intp] | None) -> Floats:
+        return values if genes is None else values[..., genes]
+
+    def _index(self, genes: NDArray[np.intp] | None) -> NDArray[np.intp] | None:
+        """Of some genes; None of all as they lie."""
+        return None if genes is None or np.array_equal(genes, np.arange(self.sums.shape[1])) else genes
+
+    def _variance(self, explained: Floats, genes: NDArray[np.intp] | None = None) -> Floats:
+        mean_square = self._chosen(np.diagonal(self.gram) / self.n, genes)
         variance = mean_square - explained
         return np.where(variance > CONSTANT * mean_square, variance, 0.0)
 

@@ -19,6 +19,8 @@ NORMALIZE = re.compile(r"log1p [0-9]+(\.[0-9]*)?(e\+?[0-9]+)?")
 SYMMETRIC = 1e-6  # of the largest sum of squares: how far rounding takes a matrix from its transpose
 WHAT = {MOMENTS: "exact moments", SKETCH: "a sketch"}
 
+DAMAGE = (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError, TypeError)
+
 Path = str | os.PathLike[str]
 
 
@@ -37,20 +39,33 @@ def read(path: Path, *formats: str) -> tuple[dict[str, Any], dict[str, NDArray[A
     ValueError
         If the file is truncated, is none of moments, or has another format.
     """
+    described = about(path, *formats)
     try:
         with np.load(os.path.expanduser(path), allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            known = about.get("format") in formats
-            arrays = {name: file[name] for name in file.files if name != "about"} if known else {}
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError, TypeError) as error:
-        msg = f"{os.fspath(path)} is not a whole file of moments ({error}); write it again with their method save."
-        raise ValueError(msg) from error
-    if known:
-        return about, arrays
-    msg = f"{os.fspath(path)} has format {about.get('format')!r}; this version reads {' and '.join(map(repr, formats))}"
-    if about.get("format") in WHAT:
-        msg += f" here. It holds {WHAT[about['format']]}: pae.pp.read_moments reads either"
+            return described, {name: file[name] for name in file.files if name != "about"}
+    except DAMAGE as error:
+        raise _no_whole_file(path, error) from error
+
+
+def about(path: Path, *formats: str) -> dict[str, Any]:
+    """What a file says of itself, its arrays unread; raises as :func:`read` does."""
+    try:
+        with np.load(os.path.expanduser(path), allow_pickle=False) as file:
+            found: dict[str, Any] = json.loads(str(file["about"]))
+            found_format = found.get("format")
+    except DAMAGE as error:
+        raise _no_whole_file(path, error) from error
+    if found_format in formats:
+        return found
+    msg = f"{os.fspath(path)} has format {found_format!r}; this version reads {' and '.join(map(repr, formats))}"
+    if found_format in WHAT:
+        msg += f" here. It holds {WHAT[found_format]}: pae.pp.read_moments reads either"
     raise ValueError(msg + ".")
+
+
+def _no_whole_file(path: Path, error: Exception) -> ValueError:
+    msg = f"{os.fspath(path)} is not a whole file of moments ({error}); write it again with their method save."
+    return ValueError(msg)
 
 
 def check(path: Path, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...]) -> None:

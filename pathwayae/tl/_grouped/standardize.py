@@ -21,7 +21,7 @@ from pathwayae.core.moments.accumulate import BLOCK_BYTES
 from pathwayae.core.moments.accumulate_sketch import accumulator
 from pathwayae.core.moments.batches import Batches
 from pathwayae.core.moments.gram_product import STORED_BYTES, Data, StandardizedCells
-from pathwayae.core.moments.moments import Scale, Standardized
+from pathwayae.core.moments.moments import Moments, Scale
 from pathwayae.core.moments.probes import Probes
 from pathwayae.core.moments.sketch import EXACT_BYTES, RANK, AnyMoments, StandardizedSketch
 from pathwayae.core.moments.strata import WHOLE, places_of
@@ -99,12 +99,14 @@ def _standard(
 ) -> tuple[Genes, Data, Batches | None]:
     """The genes that vary, and their cells, from moments that hold them at these places."""
     if labels is not None and batches is not None:
-        genes, data, batches = _within(genes, read.subset(places), batches, scale)
+        genes, data, batches = _within(genes, read, places, batches, scale)
         check_sizes(batches, labels.key)
         return genes, _said(data), batches
     varies = _varying(read.variance[places])
-    read = read.subset(places[varies])
-    return genes[varies], _said(read.standardize(center=center, scale=scale)), None
+    places = places[varies]
+    if isinstance(read, Moments):
+        return genes[varies], read.standardize(center=center, scale=scale, genes=places), None
+    return genes[varies], _said(read.subset(places).standardize(center=center, scale=scale)), None
 
 
 def _shift(source: sources.Source, genes: Genes, solver: Solver) -> NDArray[np.float64] | None:
@@ -161,17 +163,21 @@ def _said(data: Data) -> Data:
     return data
 
 
-def _within(genes: Genes, read: AnyMoments, batches: Batches, scale: Scale) -> tuple[Genes, Data, Batches]:
-    """Genes that vary within batches, and their cells centred there."""
-    data = core_batches.centred(read, batches, scale=scale)
+def _within(
+    genes: Genes, read: AnyMoments, places: Genes, batches: Batches, scale: Scale
+) -> tuple[Genes, Data, Batches]:
+    """Genes that vary within batches, and their cells centred there, from moments that hold them at these places."""
+    if isinstance(read, Moments):
+        varies = _varying(
+            read.variance_within(batches.counts, batches.sums, kept=batches.kept, genes=places), "within batches"
+        )
+        batches = batches.subset(varies)
+        return genes[varies], core_batches.centred(read, batches, scale=scale, genes=places[varies]), batches
+    data = core_batches.centred(read, batches, scale=scale, genes=places)
     varies = _varying(np.asarray(data.gram.diagonal()), "within batches")
-    if varies.all():
+    if varies.all() or not isinstance(data, StandardizedSketch):
         return genes, data, batches
-    genes, batches = genes[varies], batches.subset(varies)
-    if isinstance(data, StandardizedSketch):
-        return genes, data.subset(varies), batches
-    gram = data.gram[np.ix_(varies, varies)]
-    return genes, Standardized(data.n, gram, data.mean[varies], data.scale[varies]), batches
+    return genes[varies], data.subset(varies), batches.subset(varies)
 
 
 def _given(moments: AnyMoments, names: NDArray[np.str_], mask: NDArray[np.bool_]) -> tuple[Genes, AnyMoments, Genes]:

@@ -51,3 +51,21 @@ def test_mirror_makes_the_lower_triangle_the_upper_one(g):
     matrix = lower + np.triu(np.full((g, g), np.nan), 1)
     gram_passes.mirror(matrix)
     np.testing.assert_array_equal(matrix, lower + np.tril(lower, -1).T)
+
+
+@pytest.mark.parametrize("g", [1, 64, 130])
+@pytest.mark.usefixtures("many_threads")
+def test_some_genes_are_standardised_and_centred_within_batches_without_a_matrix_between(g):
+    rng = np.random.default_rng(4)
+    x, codes = rng.gamma(2.0, 1.0, size=(60, g)), np.arange(60) % 3
+    products, sums, scale = x.T @ x, x.sum(axis=0), rng.uniform(0.5, 2.0, size=g)
+    counts, means = np.full(3, 20.0), np.stack([x[codes == one].mean(axis=0) for one in range(3)])
+    size = np.abs(products).max()
+    for index in (rng.permutation(g), np.array([g - 1]), None):
+        some = np.arange(g) if index is None else index
+        cells = ((x - x.mean(axis=0)) / scale)[:, some]
+        found = gram_passes.standardized(products, sums[some], x.mean(axis=0)[some], scale[some], 60.0, index)
+        np.testing.assert_allclose(found, cells.T @ cells, rtol=0, atol=1e-11 * size)
+        cells = ((x - means[codes]) / scale)[:, some]
+        found = gram_passes.without(products, means[:, some], counts, scale[some], index)
+        np.testing.assert_allclose(found, cells.T @ cells, rtol=0, atol=1e-11 * size)

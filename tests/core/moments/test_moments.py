@@ -170,3 +170,12 @@ def test_shapes_and_names_must_agree(whole):
             whole.weighted(weights)
     with pytest.raises(ValueError, match="center=False contradicts"):
         whole.standardize(center=False, within=True)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_some_genes_standardised_are_those_of_the_subset(whole, within):
+    for genes in (np.array([3, 0, 4]), np.arange(5)):
+        found = whole.standardize(within=within, genes=genes)
+        expected = whole.subset(genes).standardize(within=within)
+        for name in ("gram", "mean", "scale"):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12, atol=1e-12)
