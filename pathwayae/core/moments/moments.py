@@ -220,7 +220,7 @@ class Moments:
     def variance_within(
         self, counts: Floats, sums: Floats, *, kept: Floats | None = None, genes: NDArray[np.intp] | None = None
     ) -> Floats:
-        """Give the variance that :meth:`standardize_within` leaves of each gene, shape (m,); exactly 0 for a constant."""
+        """Give the variance that :meth:`standardize_within` leaves of each gene, shape (m,); 0 for a constant."""
         explained = counts @ (sums / counts[:, None]) ** 2
         if kept is not None:
             explained -= counts @ kept**2
