@@ -227,14 +227,14 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             validation=validation,
             progress=self._report if self.verbose else None,
         )
+        result = grouped.oriented(result, membership)
         loadings, encoder = result.loadings, result.encoder.toarray()
         if validation is None and result.best_iteration > 1 and config.free_in_size:
             loadings = encoder = components.resized(data.gram, loadings)
         self.loadings_, self.encoder_ = loadings.astype(np.float32), encoder
         self.mean_, self.scale_ = data.mean, data.scale
         self.history_ = result.history
-        self.n_iter_ = len(result.history["loss"])
-        self.converged_ = result.converged
+        self.n_iter_, self.converged_ = len(result.history["loss"]), result.converged
         self._n_features_out = self.n_components
         return self
 

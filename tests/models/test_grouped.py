@@ -196,6 +196,19 @@ def test_signed_loadings_leave_their_start_at_any_learning_rate(seed) -> None:
     assert max(errors) < 1.02 * min(errors)  # of the data alone there is one minimum
 
 
+def test_signed_loadings_of_a_class_are_positive_on_the_whole_and_the_model_is_the_same() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(3), 8)
+    x = rng.normal(size=(80, 3))[:, groups] + rng.normal(0, 0.5, size=(80, 24))
+    start = -np.eye(3)[groups] * 0.3  # the negative of the classes
+    model = GroupedAutoencoder(3, groups, theta=0.2, non_negative=False, init=start, max_iter=50).fit(x)
+    assert (np.take_along_axis(model.loadings_, groups[:, None], axis=1) > 0).mean() > 0.9
+    np.testing.assert_allclose(model.transform(x), x @ model.loadings_, atol=1e-5)
+    error = np.sqrt(((x - model.predict(x)) ** 2).mean())
+    best = int(np.argmin(model.history_["loss"]))
+    assert error == pytest.approx(model.history_["reconstruction"][best], rel=1e-4)
+
+
 def test_theta_one_is_clipped_and_still_sees_the_data(uniform: np.ndarray) -> None:
     model = GroupedAutoencoder(3, feature_classes=CLASSES, theta=1.0, max_iter=50).fit(uniform)
     terms = {name: np.array(values) for name, values in model.history_.items()}

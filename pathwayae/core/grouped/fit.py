@@ -11,6 +11,7 @@ from itertools import chain, groupby, islice
 from typing import TypeVar
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -31,7 +32,7 @@ SLICE_BYTES = {"cpu": 2**26, "cuda": 2**32}
 
 T = TypeVar("T")
 
-__all__ = ["Config", "Fit", "Problem", "fit", "fit_many", "objective"]
+__all__ = ["Config", "Fit", "Problem", "fit", "fit_many", "objective", "oriented"]
 
 
 def objective(problems: Sequence[Problem]) -> Objective:
@@ -96,6 +97,21 @@ def fit(
     found = _fit_slice([problem], progress)[0]
     say_if_risen(found.history.get("loss", []), found.best_iteration)
     return found
+
+
+def oriented(fit: Fit, membership: NDArray[np.bool_]) -> Fit:
+    """The fit with each pathway turned so that its genes load positively on the whole.
+
+    A component and its negative are the same model; a descent to loadings of both signs may end at either.
+    """
+    if sp.issparse(fit.loadings):
+        return fit
+    sign = np.ones(fit.loadings.shape[1])
+    p = membership.shape[1]
+    sign[:p] = np.where((fit.loadings[:, :p] * membership).sum(axis=0) < 0, -1.0, 1.0)
+    if (sign > 0).all():
+        return fit
+    return fit._replace(loadings=fit.loadings * sign, weights=fit.weights * sign, encoder=fit.encoder.scaled(sign))
 
 
 def fit_many(problems: Iterable[Problem]) -> Iterator[Fit]:
@@ -191,9 +207,6 @@ def _fit_of(descent: Descent, problem: Problem) -> Fit:
     if config.scores == "least_squares":
         loadings, _ = reconstruction.unit_columns(loadings)
     values = np.ascontiguousarray(loadings.cpu().numpy(), dtype=np.float64)
-    if config.activation == "identity":  # a component and its negative are the same model
-        p = problem.membership.shape[1]
-        values[:, :p] *= np.where((values[:, :p] * problem.membership).sum(axis=0) < 0, -1.0, 1.0)
     weights = score_weights(values, config.scores, config.ridge)
     encoder = balanced_encoder(weights, expression_bins(problem.data.mean)) if config.balance else Encoder(weights)
     return Fit(values, weights, encoder, descent.history, descent.best_iteration, descent.converged)

@@ -306,4 +306,5 @@ def _descend(problem: grouped.Problem, *, progress: bool) -> grouped.Fit:
             bar.update()
 
         cells = (problem.data, problem.membership, problem.penalised, problem.n_components)
-        return grouped.fit(*cells, config, progress=step)
+        found = grouped.fit(*cells, config, progress=step)
+    return found if config.scores == "members" else grouped.oriented(found, problem.membership)

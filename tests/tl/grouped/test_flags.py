@@ -194,6 +194,6 @@ def test_a_descent_that_only_rises_is_warned_of(scores):
             adata,
             "pathways",
             scores=scores,
-            settings=pae.tl.FitSettings(learning_rate=1e6, max_iter=20),
+            settings=pae.tl.FitSettings(learning_rate=1e6, max_iter=20, scheduler_patience=20),
             progress=False,
         )
