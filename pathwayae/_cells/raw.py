@@ -15,8 +15,8 @@ def instead(adata: ad.AnnData, where: str = "adata") -> str:
     >>> import numpy as np
     >>> cells = ad.AnnData(np.ones((2, 3)))
     >>> cells.raw = cells.copy()
-    >>> instead(cells[:, :1].copy())[:52]
-    ' adata.raw has 3 genes: pass adata.raw.to_adata(), wh'
+    >>> instead(cells[:, :1].copy())[:50]
+    ' adata.raw has 3 genes: pass adata.raw.to_adata(),'
     """
     raw = getattr(adata, "raw", None)
     if raw is None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pathwayae.core.archetypes import classic, solver
+from pathwayae.core.archetypes.cells import Cells
 from pathwayae.core.archetypes.classic import Config
 from pathwayae.core.descent import Adam
 from pathwayae.core.notice import DataWarning
@@ -23,7 +24,7 @@ def mixtures(n: int = 300, k: int = 4, d: int = 6, *, noise: float = 0.1, seed: 
 def descent(weights: str, entropy_reg: float) -> classic._Descent:
     points = mixtures(40)
     config = Config(4, weights=weights, archetypes="free", entropy_reg=entropy_reg)
-    made = classic._Descent(points, points[:4] + 0.1, config)
+    made = classic._Descent(points, points[:4] + 0.1, config, classic.Hooks(), Cells(points))
     made.inner[:] = np.random.default_rng(1).uniform(0.1, 1, size=made.inner.shape)
     made._project()
     return made
