@@ -90,8 +90,8 @@ def check_chunks(values: Any, lost: int, name: str) -> None:
         raise ValueError(msg)
     if lost:
         msg = (
-            f"{name} lacks {lost} of {n_chunks(values)} chunks of its dense values, which are read as zeros. Zarr leaves "
-            "out chunks that hold only zeros, so this may be right; if it is not, fetch or write it again."
+            f"{name} lacks {lost} of {n_chunks(values)} chunks of its dense values, which are read as zeros. Zarr "
+            "leaves out chunks that hold only zeros, so this may be right; if it is not, fetch or write it again."
         )
         warn(msg)
 
