@@ -14,6 +14,7 @@ import anndata as ad
 from anndata.abc import CSCDataset, CSRDataset
 
 from pathwayae._cells.formats import foreign
+from pathwayae.core.notice import warn
 
 READING = (OSError, KeyError, ValueError, RuntimeError, IndexError)  # what damaged files raise
 
@@ -62,10 +63,37 @@ def checked_root(path: Path, stack: ExitStack, name: str) -> Any:
     except READING as error:
         msg = f"{name} cannot be opened ({error}). It is truncated, damaged, or no AnnData: fetch or write it again."
         raise ValueError(msg) from error
+    if lost := _lost_names(root):
+        msg = f"{name} lacks the names of {lost}: the file is damaged. Fetch or write it again."
+        raise ValueError(msg)
     if elsewhere:
         msg = f"{name} is not read: {elsewhere}, and a file could show any other so. Copy what belongs to it into it."
         raise ValueError(msg)
     return root
+
+
+def _lost_names(root: Any) -> str:
+    """Tables whose names are in chunks that are gone, which zarr reads as empty text; empty where there are none."""
+    lost = []
+    for part in ("obs", "var"):
+        table = root.get(part)
+        index = table.get(table.attrs.get("_index", "_index")) if hasattr(table, "keys") else None
+        if index is not None and _missing_chunks(index):
+            lost.append(part)
+    return " and ".join(lost)
+
+
+def check_chunks(values: Any, lost: int, name: str) -> None:
+    """Raise ValueError where a sparse matrix lacks chunks; warn where a dense one does, which may be of zeros alone."""
+    if lost and isinstance(values, CSRDataset | CSCDataset):
+        msg = f"{name} lacks {lost} chunks of its values; a whole file with cells is needed."
+        raise ValueError(msg)
+    if lost:
+        msg = (
+            f"{name} lacks {lost} of {n_chunks(values)} chunks of its dense values, which are read as zeros. Zarr "
+            "leaves out chunks that hold only zeros, so this may be right; if it is not, fetch or write it again."
+        )
+        warn(msg)
 
 
 def _elsewhere(root: Any) -> str:

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from pathwayae import _checks
 from pathwayae._cells import collection, dask, files, raw
-from pathwayae.core.notice import warn
-from pathwayae.core.sparse import canonical, check_bounds, check_compressed
+from pathwayae.core.sparse import canonical, check_bounds, check_compressed, check_unmasked
 
 STORED_BYTES = 16  # value and index of one stored number of a sparse block, at most
 
@@ -244,6 +243,7 @@ def of_anndata(
         whole = of(adata._adata_ref)
         if not dask.is_lazy(whole):
             check_kind(whole, name)
+            check_unmasked(whole, name)
             if sp.issparse(whole):
                 check_compressed(whole, name)
             return Source(name, adata.shape, names, lambda a, b: of(adata[a:b]), 8.0 * adata.n_vars, column)
@@ -307,17 +307,10 @@ def _of_file(path: Path, stack: ExitStack, layer: str | None, gene_symbols: str 
     if values is None:
         msg = f"{name} has no {place}; choose another layer.{raw.instead_of_file(path) if 'raw' in root else ''}"
         raise KeyError(msg)
-    sparse = isinstance(values, CSRDataset | CSCDataset)
-    if (lost and sparse) or values.shape != (len(obs), len(var)) or 0 in values.shape:
-        what = f"lacks {lost} chunks of its values" if lost else f"holds {values.shape} values"
-        msg = f"{name} {what} for {len(obs)} cells × {len(var)} genes; a whole file with cells is needed."
+    files.check_chunks(values, lost, name)
+    if values.shape != (len(obs), len(var)) or 0 in values.shape:
+        msg = f"{name} holds {values.shape} values for {len(obs)} cells × {len(var)} genes; a whole file is needed."
         raise ValueError(msg)
-    if lost:
-        msg = (
-            f"{name} lacks {lost} of {files.n_chunks(values)} chunks of its dense values, which are read as zeros. "
-            "Zarr leaves out chunks that hold only zeros, so this may be right; if it is not, fetch or write it again."
-        )
-        warn(msg)
     names = _checks.gene_names(ad.AnnData(var=var), gene_symbols, what=name)
 
     def column(key: str) -> Any:

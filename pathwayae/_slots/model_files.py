@@ -23,7 +23,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from pathwayae._slots import keys, lookup
-from pathwayae.core.files import whole_or_nothing
+from pathwayae.core.files import check_zip, whole_or_nothing
 from pathwayae.core.notice import listed
 
 ENDING = ".npz"
@@ -98,11 +98,13 @@ def read(path: str | os.PathLike[str]) -> AnnData:
     """
     path = Path(path).expanduser()
     name = os.fspath(path)
-    if not Path(path).is_file():
-        msg = f"path={str(name)!r}: there is no such file; write one with pae.models.save(adata, path)."
+    if not path.is_file():
+        what = "this is a folder; name a file in it" if path.is_dir() else "there is no such file"
+        msg = f"path={str(name)!r}: {what}; write one with pae.models.save(adata, path)."
         raise FileNotFoundError(msg)
     again = "write it again with pae.models.save(adata, path)."
     try:
+        check_zip(path)
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file[ABOUT]))
             if unknown := _unknown(about, name):

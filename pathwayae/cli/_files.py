@@ -103,18 +103,25 @@ def _tenx(path: Path) -> AnnData | None:
 def _read(root: Any, path: Path) -> AnnData:
     import anndata as ad
 
-    from pathwayae._cells import files
-
     if missing := [name for name in ("obs", "var") if name not in root]:
         msg = f"it has no {missing[0]}"
         raise ValueError(msg)
     if _old(root):
         return ad.read_h5ad(path)
     parts = {name: ad.io.read_elem(root[name]) for name in SMALL if name in root}
-    layers = {name: files.values_of(root, f"layers/{name}")[0] for name in root.get("layers", ())}
-    X = files.values_of(root, "X")[0]
+    layers = {name: _values(root, f"layers/{name}", path) for name in root.get("layers", ())}
+    X = _values(root, "X", path)
     shape = None if X is not None or layers else (len(parts["obs"]), len(parts["var"]))
     return ad.AnnData(X=X, layers=layers, shape=shape, **parts)
+
+
+def _values(root: Any, place: str, path: Path) -> Any:
+    """A matrix that stays in the file, no chunk of it lost."""
+    from pathwayae._cells import files
+
+    values, lost = files.values_of(root, place)
+    files.check_chunks(values, lost, str(path))
+    return values
 
 
 def _old(root: Any) -> bool:

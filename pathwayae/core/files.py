@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -172,3 +173,10 @@ def _take_place(part: Path, target: Path) -> None:
     except OSError:
         aside.replace(target)
         raise
+
+
+def check_zip(path: str | os.PathLike[str]) -> None:
+    """Raise BadZipFile unless a file is a zip archive, as npz are: numpy would take others for what it can unpickle."""
+    if not zipfile.is_zipfile(path):
+        msg = "it is no zip archive, or cut off"
+        raise zipfile.BadZipFile(msg)

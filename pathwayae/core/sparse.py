@@ -27,7 +27,8 @@ def canonical(matrix: Any, name: str = "X") -> Any:
     Raises
     ------
     ValueError
-        If indices point outside the matrix, or the bounds of rows do not fit the number of stored values.
+        If indices point outside the matrix, or the bounds of rows do not fit the number of stored values, or values
+        of a dense one are masked.
 
     Examples
     --------
@@ -36,6 +37,7 @@ def canonical(matrix: Any, name: str = "X") -> Any:
     array([[2., 0., 1.]])
     """
     if not sp.issparse(matrix):
+        check_unmasked(matrix, name)
         return matrix
     check_compressed(matrix, name)
     rows = matrix.tocsr()  # of other formats a new one, of which scipy adds up what is stored twice
@@ -45,6 +47,13 @@ def canonical(matrix: Any, name: str = "X") -> Any:
     result = alike.copy()
     result.sum_duplicates()
     return result
+
+
+def check_unmasked(matrix: Any, name: str) -> None:
+    """Raise ValueError where values of a masked array are masked: what lies under the mask would count."""
+    if isinstance(matrix, np.ma.MaskedArray) and (n := int(np.ma.getmaskarray(matrix).sum())):
+        msg = f"{name} is a masked array, of which {n} values are masked. Fill them, for instance by filled(0)."
+        raise ValueError(msg)
 
 
 def check_compressed(matrix: Any, name: str) -> None:

@@ -12,16 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin  # no types: hence the ignore
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
-from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from pathwayae import _checks
 from pathwayae.core import gates
 from pathwayae.core.archetypes import cells, classic, problem, profiles, simplex, solver
 from pathwayae.core.moments import gram_product
-from pathwayae.core.sparse import canonical
 from pathwayae.models import _verbosity
 from pathwayae.models._archetype_checks import check, overridden
+from pathwayae.models._input import validated
 
 __all__ = ["ArchetypalAnalysis"]
 
@@ -211,7 +210,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         names = np.asarray(X.index) if isinstance(X, pd.DataFrame) else None
         check(self, type(self), ArchetypalAnalysis)
         with _verbosity.shown(self.logger_level, self.verbose_level):
-            values = validate_data(self, canonical(X), accept_sparse=self.solver == "exact" and "csr", dtype=DTYPES)
+            values = validated(self, X, accept_sparse=self.solver == "exact" and "csr", dtype=DTYPES)
             self._check_size(values.shape[0])
             mean, variance = gram_product.mean_and_variance(values)
             std = np.sqrt(variance)
@@ -329,7 +328,7 @@ class ArchetypalAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return tags
 
     def _validated(self, X: Any) -> Any:
-        return validate_data(self, canonical(X), reset=False, accept_sparse="csr", dtype=DTYPES)
+        return validated(self, X, reset=False, accept_sparse="csr", dtype=DTYPES)
 
     def _weights(self, values: Any) -> NDArray[np.float32]:
         return simplex.weights(

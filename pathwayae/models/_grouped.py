@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin  # no types: hence the ignore
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
 from pathwayae import _checks
@@ -20,8 +20,8 @@ from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.project import project
 from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments import gram_product
-from pathwayae.core.sparse import canonical
 from pathwayae.models._feature_classes import held_out, membership_of
+from pathwayae.models._input import validated
 
 __all__ = ["GroupedAutoencoder"]
 
@@ -303,9 +303,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return tags
 
     def _validated(self, X: Any, *, reset: bool) -> Any:
-        return validate_data(
-            self, canonical(X), reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32)
-        )
+        return validated(self, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32))
 
     def _standardized(
         self, X: Any, like: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None

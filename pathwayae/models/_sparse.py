@@ -9,16 +9,16 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin  # no types: hence the ignore
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
 from pathwayae import _checks
 from pathwayae.core import gates
 from pathwayae.core.notice import warn
-from pathwayae.core.sparse import canonical
 from pathwayae.core.sparse_ae import network, training
 from pathwayae.core.sparse_ae.minibatches import InMemory
 from pathwayae.core.sparse_ae.settings import CLASSIC, CLASSIC_COMMON, Config
+from pathwayae.models._input import validated
 
 __all__ = ["SparseAutoencoder"]
 
@@ -275,7 +275,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return tags
 
     def _validated(self, X: Any, *, reset: bool) -> Any:
-        return validate_data(self, canonical(X), reset=reset, accept_sparse=("csr",), dtype=(np.float64, np.float32))
+        return validated(self, X, reset=reset, accept_sparse=("csr",), dtype=(np.float64, np.float32))
 
     def _config(self) -> Config:
         """Checked settings of the core."""

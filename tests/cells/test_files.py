@@ -7,6 +7,7 @@ import shutil
 import anndata as ad
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import scanpy as sc
 import scipy.io
@@ -15,6 +16,7 @@ from cli_runs import done, error_of, run
 
 import pathwayae as pae
 from pathwayae._cells import sources
+from pathwayae.cli import _files as cli_files
 
 PASSES = {
     "moments": lambda cells, *_: pae.pp.moments(cells, progress=False),
@@ -210,3 +212,16 @@ def test_files_of_other_kinds_name_the_call_that_reads_them(counts, fitted):
         assert told in str(caught.value)
         if "10x" not in told:
             assert told in error_of(run("fit", folder / name, "-p", "x", "-o", folder / "out.h5ad"), 4)
+
+
+def test_a_zarr_whose_names_or_values_are_gone_is_not_read_as_empty(tmp_path):
+    """Removed beneath consolidated metadata, where zarr reads empty names and zeros."""
+    adata = ad.AnnData(sp.csr_matrix(np.eye(6)), var=pd.DataFrame(index=list("abcdef")))
+    for part, said in (("var", "lacks the names of var"), ("obs", "lacks the names of obs"), ("X", "lacks .* chunks")):
+        path = tmp_path / f"{part}.zarr"
+        adata.write_zarr(path)
+        shutil.rmtree(path / part)
+        with pytest.raises(ValueError, match=said):
+            pae.pp.moments(path, progress=False)
+        with pytest.raises(OSError, match=said), cli_files.opened(path):
+            pass

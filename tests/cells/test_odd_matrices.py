@@ -189,3 +189,16 @@ def test_groups_that_would_become_one_are_refused():
     adata.obs["right"] = np.where(np.arange(N) % 2, "z", "y | z")
     with pytest.raises(ValueError, match=r"same stratum 'x \| y \| z'"):
         pae.pp.moments(adata, batch_key="left", sample_key="right", progress=False)
+
+
+def test_masked_values_are_refused_by_every_reader():
+    values = np.ma.masked_greater(np.random.default_rng(0).gamma(2.0, size=(30, 20)), 4.0)
+    adata = ad.AnnData(values, obsm={"X_m": values[:, :5]}, layers={"m": values})
+    for call in (
+        lambda: pae.pp.moments(adata, progress=False),
+        lambda: pae.pp.moments(adata[:20], progress=False),
+        lambda: pae.tl.fit(adata, adata.var_names[:9].tolist(), layer="m"),
+        lambda: pae.tl.sparse_ae(adata, obsm="X_m", progress=False),
+    ):
+        with pytest.raises(ValueError, match=r"masked array, of which \d+ values are masked\. Fill them"):
+            call()

@@ -196,3 +196,14 @@ def test_a_folder_that_cannot_be_written_to_is_named(simple: ad.AnnData, tmp_pat
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError, match="cannot be written"):
         pae.models.save(simple, tmp_path / "model.npz")
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_text_and_folders_are_no_models(tmp_path):
+    """What is no zip archive is not taken for a pickle, which numpy would say how to load."""
+    (tmp_path / "model.npz").write_text("hello")
+    with pytest.raises(ValueError, match="no zip archive") as caught:
+        pae.models.load(tmp_path / "model.npz")
+    assert "pickle" not in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="a folder; name a file"):
+        pae.models.load(tmp_path)

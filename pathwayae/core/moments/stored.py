@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pathwayae.core.files import whole_or_nothing
+from pathwayae.core.files import check_zip, whole_or_nothing
 
 MOMENTS, SKETCH = "pathwayae moments 1", "pathwayae sketch 1"
 NORMALIZE = re.compile(r"log1p [0-9]+(\.[0-9]*)?(e\+?[0-9]+)?")
@@ -50,6 +50,7 @@ def read(path: Path, *formats: str) -> tuple[dict[str, Any], dict[str, NDArray[A
 def about(path: Path, *formats: str) -> dict[str, Any]:
     """What a file says of itself, its arrays unread; raises as :func:`read` does."""
     try:
+        check_zip(os.path.expanduser(path))
         with np.load(os.path.expanduser(path), allow_pickle=False) as file:
             found: dict[str, Any] = json.loads(str(file["about"]))
             found_format = found.get("format")

@@ -298,7 +298,9 @@ def _groups(cells: _Cells, groups: str | Sequence[str] | None, reference: str, g
 def _say(result: core.Result, reported: list[str], reference: str, sample_key: str | None) -> None:
     """Warn of groups without a difference or a test, and log what was found."""
     compared = [j for j, name in enumerate(reported) if name != reference]
-    if np.isnan(result.reference).all():
+    if not result.carried.any():
+        warn("No pathway varies enough within any group for its genes to be told apart, so there are no loadings.")
+    elif np.isnan(result.reference).all():
         warn("There is one group, or none but the reference: nothing to compare with, so there are no differences.")
     elif sample_key is not None:
         alone = [reported[j] for j in compared if np.isnan(result.pvalue[:, j]).all()]

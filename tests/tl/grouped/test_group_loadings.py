@@ -115,6 +115,14 @@ def test_one_group_has_the_shared_loadings(compared):
     assert table[["reference", "difference", "se", "pval", "padj"]].isna().all(axis=None)
 
 
+def test_groups_in_which_no_pathway_varies_are_told_as_such():
+    adata = ad.AnnData(np.random.default_rng(0).normal(size=(200, 40)) + 3.0)
+    adata.obs["half"] = np.repeat(["a", "b"], 100)
+    pae.tl.fit(adata, adata.var_names[:12].tolist(), n_extra=0, progress=False)
+    with pytest.warns(pae.DataWarning, match="No pathway varies enough within any group"):
+        pae.tl.group_loadings(adata, "half", progress=False)
+
+
 def test_a_reference_and_some_groups(compared):
     two = compare(compared[compared.obs["cell_type"] != "type_2"].copy())
     expected = pae.get.group_loadings(two, "program_2", "type_3").set_index("gene")

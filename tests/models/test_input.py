@@ -1,0 +1,39 @@
+"""What estimators are given in the place of a matrix of numbers, and numbers that no samples have."""
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from pathwayae import models
+
+MADE = {
+    models.GroupedAutoencoder: {"n_components": 2, "max_iter": 3},
+    models.SparseAutoencoder: {"n_latents": 4, "k": 2, "n_epochs": 1},
+    models.ArchetypalAnalysis: {"n_archetypes": 2, "max_iter": 3},
+}
+X = np.random.default_rng(0).gamma(2.0, size=(30, 6))
+
+
+@pytest.mark.parametrize("made", MADE)
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        (anndata.AnnData(X), TypeError, r"of type AnnData; .*adata\.X"),
+        (None, TypeError, "X is None"),
+        ("cells.h5ad", TypeError, "of type str"),
+        (X.astype(str), TypeError, r"X\.astype\(float\)"),
+        (np.ma.masked_greater(X, 3.0), ValueError, r"masked array, of which \d+ values are masked"),
+        (X * 1e200, ValueError, "holds values up to"),
+    ],
+)
+def test_what_is_no_matrix_of_numbers_is_refused(made, given, error, said):
+    with pytest.raises(error, match=said):
+        made(**MADE[made]).fit(given)
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_tables_and_arrays_without_masked_values_are_taken(made):
+    first, *others = [made(**MADE[made]).fit_transform(one) for one in (X, pd.DataFrame(X), np.ma.masked_array(X))]
+    for other in others:
+        assert abs(first - other).max() == 0
