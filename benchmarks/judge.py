@@ -335,7 +335,7 @@ READING = (
     "the cell. To ask which sets are high within one cell, ask them; our scores compare cells. With one batch mlm "
     "is ahead of the default.\n\n"
     "**Why joint scores are not the default.** Real collections say things many times. On PanglaoDB joint scores "
-    "tell neighbours apart better (fine names +.02 to +.05) and populations from all other cells worse (coarse "
+    "tell neighbours apart better (fine names +.02 to +.05, Baron alike) and populations from all other cells worse (coarse "
     "-.04 to -.07; mlm, in `defaults.md`, is worse still): what several B cell sets share is divided among them. "
     "On Kang's cells the joint score of IFN-α has negative weights on IFIT1, TNFSF10 and MX2, which are in "
     "Hallmark's IFN-γ and not in its IFN-α, and shifts agree less between donors. Nothing in the cells tells a "
