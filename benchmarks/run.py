@@ -50,6 +50,7 @@ def main(names: list[str]) -> None:
     import gpu
     import gram
     import invariance
+    import judge
     import large_collections
     import refine
     import relevance
@@ -62,7 +63,7 @@ def main(names: list[str]) -> None:
     import theta
     import torch
 
-    modules = (archetypes, contrasts, defaults, gpu, gram, invariance, large_collections, refine, relevance)
+    modules = (archetypes, contrasts, defaults, gpu, gram, invariance, judge, large_collections, refine, relevance)
     modules += (relevance_tail, restarts, scale, sketch, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]

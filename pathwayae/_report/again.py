@@ -25,7 +25,7 @@ FIT = (
     "batch_key",
 )
 SETTINGS = (
-    *("balance", "center", "solver", "epsilon", "l1_ratio", "zero_norm", "start", "dropout", "support"),
+    *("balance", "joint", "center", "solver", "epsilon", "l1_ratio", "zero_norm", "start", "dropout", "support"),
     *("learning_rate", "max_iter", "condition_key"),
 )
 OF_DESCENT = ("theta", "epsilon", "l1_ratio", "zero_norm", "start", "dropout", "learning_rate", "max_iter")

@@ -92,6 +92,9 @@ def fit(
         str | None, typer.Option(help="Column of obs with donors: with auto, whole donors are held out.")
     ] = None,
     balance: Annotated[bool, typer.Option(help="Weigh against genes of like expression.")] = True,
+    joint: Annotated[
+        bool, typer.Option(help="Of scores members: regress cells on all pathways at once.", show_default="no-joint")
+    ] = False,
     center: Annotated[bool, typer.Option(help="Subtract the mean of each gene.")] = True,
     solver: Annotated[
         Literal["auto", "gram", "cells", "sketch"], typer.Option(help="What the fit reads of the cells.")
@@ -170,6 +173,7 @@ def fit(
                 _check_matched(sets, adata, gene_symbols, min_genes, max_genes)
             settings = pae.tl.FitSettings(
                 balance=balance,
+                joint=joint,
                 center=center,
                 solver=solver,
                 epsilon=epsilon,

@@ -16,6 +16,7 @@ Weights: TypeAlias = Any  # genes × components: numpy array or scipy sparse arr
 
 MOST_BINS = 25  # as many as scanpy.tl.score_genes takes
 CHUNK = 512  # components at a time, to bound memory
+RIDGE_JOINT = 1.0  # the squared length of an encoder
 BIN_GENES = 60  # at least; with fewer, a pathway would be compared with itself
 
 
@@ -209,6 +210,38 @@ def score_weights(loadings: NDArray[Any], scores: Scores, ridge: float) -> Float
         return wide
     normal = wide.T @ wide + ridge * np.eye(wide.shape[1])
     return np.ascontiguousarray(np.linalg.solve(normal, wide.T).T)
+
+
+def jointly(encoder: Encoder) -> Encoder:
+    """``E(EᵀE + I)⁻¹`` of unit columns: scores of a ridge regression of every cell on all encoders at once.
+
+    What a cell has of one pathway is then not counted again for another that shares some of its genes. Of what one
+    column alone says half is kept, of what m equal columns say m/(m + 1), divided among them.
+
+    Balanced columns stay so: each result is a sum of columns.
+
+    Parameters
+    ----------
+    encoder
+        Unit columns, dense or sparse, shape (g, k); k may be larger than g.
+
+    Returns
+    -------
+    Dense, columns of unit length again; a column of zeros stays one.
+
+    Examples
+    --------
+    >>> shared = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]) / np.sqrt(2.0)
+    >>> jointly(Encoder(shared)).toarray().round(3)
+    array([[ 0.784, -0.196],
+           [ 0.588,  0.588],
+           [-0.196,  0.784]])
+    """
+    mixed = np.linalg.inv(encoder.overlap() + RIDGE_JOINT * np.eye(encoder.shape[1]))
+    level = None if encoder.level is None else encoder.level @ mixed
+    found = Encoder(np.asarray(encoder.weights @ mixed), encoder.bins, level)
+    length = found.lengths()
+    return found.scaled(np.divide(1.0, length, out=np.zeros_like(length), where=length > 0))
 
 
 def multiplicity(encoder: Encoder | Floats) -> Floats:

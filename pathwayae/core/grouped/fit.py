@@ -179,8 +179,8 @@ def _slices(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
 
 def _fit_members(problem: Problem) -> Fit:
     config = problem.config
-    sets, begin = problem.membership, problem.begin
-    found = members.fit(problem.data, sets, balance=config.balance, support=config.support, begin=begin)
+    own = {"balance": config.balance, "joint": config.joint, "support": config.support}
+    found = members.fit(problem.data, problem.membership, begin=problem.begin, **own)
     on_the_way = (found.directions, found.evidence)
     return Fit(found.loadings, found.weights, found.encoder, {}, 0, True, *on_the_way)
 

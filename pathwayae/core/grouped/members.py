@@ -24,7 +24,7 @@ from pathwayae.core.evidence.association import (
     visibility,
 )
 from pathwayae.core.evidence.refine import State, posterior_alone
-from pathwayae.core.grouped.encoder import Encoder, Weights, balanced_encoder, expression_bins, multiplicity
+from pathwayae.core.grouped.encoder import Encoder, Weights, balanced_encoder, expression_bins, jointly, multiplicity
 from pathwayae.core.moments.gram_product import Data
 
 Floats = NDArray[np.float64]
@@ -37,13 +37,15 @@ FEWEST = 30  # genes outside a pathway that have a loading on it, where loadings
 
 
 class Members(NamedTuple):
-    """Weights of the members (g, p), sparse, the encoder that follows, and loadings of all genes or of a support.
+    """Weights of the genes (g, p), the encoder that follows, and loadings of all genes or of a support.
+
+    Weights are sparse, those of the members; or, of all pathways jointly, dense and of all genes.
 
     ``directions`` are leading ones of the Gram matrix, (g, r), on the way to them, and ``evidence`` where the weighing
     of evidence ended, from which that of cells much like these may begin.
     """
 
-    weights: sp.csc_array
+    weights: Weights
     encoder: Encoder
     loadings: Weights
     directions: Floats
@@ -59,7 +61,13 @@ class Weighed(NamedTuple):
 
 
 def fit(
-    data: Data, membership: Weights, *, balance: bool, support: bool = False, begin: State | None = None
+    data: Data,
+    membership: Weights,
+    *,
+    balance: bool,
+    joint: bool = False,
+    support: bool = False,
+    begin: State | None = None,
 ) -> Members:
     """Weights, encoder and loadings of every pathway from the moments of the cells.
 
@@ -72,6 +80,8 @@ def fit(
         member, negative for genes that go down with the pathway.
     balance
         Compare members with genes of like mean, see :func:`pathwayae.core.grouped.encoder.balanced`.
+    joint
+        Regress cells on all encoders at once, see :func:`pathwayae.core.grouped.encoder.jointly`.
     support
         Keep loadings of the members, and of as many genes outside as a pathway has members, at least ``FEWEST``, the
         largest: the others are exactly 0, and loadings sparse.
@@ -91,12 +101,13 @@ def fit(
     exists = length > 1e-7 * whole
     unit = np.divide(1.0, length, out=np.zeros_like(length), where=exists)
     encoder = encoder.scaled(unit)
+    encoder = jointly(encoder) if joint else encoder
     encoder = encoder.scaled(1.0 / np.sqrt(np.maximum(multiplicity(encoder), 1.0)))
     weighed = posteriors(data, member, prepared, begin)
     parts, states = zip(*_loadings(prepared, weights, weighed, support=support), strict=True)
     loadings = sp.hstack(parts, format="csc") if support else np.hstack(parts)
     directions = prepared.factors * np.sqrt(np.maximum(np.asarray(data.gram.diagonal()), 0.0))[:, None]
-    return Members(weights, encoder, loadings, directions, State.joined(states))
+    return Members(encoder.weights if joint else weights, encoder, loadings, directions, State.joined(states))
 
 
 def member_weights(prepared: Prepared, member: sp.csc_array) -> sp.csc_array:

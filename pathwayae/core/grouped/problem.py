@@ -35,7 +35,7 @@ class Config:
     scores, ridge
         ``"projection"``: ``Z = X̃W``; ``"least_squares"``: ``Z = X̃L(LᵀL + λI)⁻¹`` with λ = ``ridge``; ``"members"``:
         every pathway by itself in closed form, see :mod:`pathwayae.core.grouped.members`, for which only ``balance``
-        counts.
+        and ``joint`` count.
     dropout
         Probability with which an entry of the input is hidden, see
         :func:`pathwayae.core.grouped.reconstruction.hiding`.
@@ -44,6 +44,8 @@ class Config:
     balance
         Take from the weights of a score their mean over genes of like mean, see
         :func:`pathwayae.core.grouped.encoder.balanced`; genes must be centred.
+    joint
+        Of members: regress cells on all encoders at once, see :func:`pathwayae.core.grouped.encoder.jointly`.
     support
         Keep loadings of the genes of a pathway and of some others alone; all others are exactly 0. A descent is then
         that of :func:`pathwayae.core.grouped.sparse_descent.fit_on_support`, on the CPU whatever the ``device``.
@@ -71,6 +73,7 @@ class Config:
     dropout: float = 0.0
     start: Literal["membership", "evidence"] = "membership"
     balance: bool = False
+    joint: bool = False
     support: bool = False
     relative: bool = True
     min_delta: float = 1e-5

@@ -75,7 +75,8 @@ def fit(
 
     with ρ the correlation of a gene with the score of the *rest* of the pathway. From these weights their mean over
     genes of similar expression is taken (*balance*), so that a score does not follow a cell's overall level. A score is
-    made by the genes of its pathway alone; it depends on no seed, on no number of steps and on no other pathway.
+    made by the genes of its pathway alone; it depends on no seed, on no number of steps and, unless
+    ``FitSettings(joint=True)`` regresses cells on all pathways at once, on no other pathway.
     Loadings are these weights, and for genes outside the pathway the like times the probability that they belong to it.
     Free components are the leading eigenvectors of gene space beside the encoders of the pathways; their scores may
     still go with those of pathways (:func:`pathwayae.get.free_components`).

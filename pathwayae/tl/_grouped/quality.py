@@ -58,7 +58,7 @@ def assess(problem: grouped.Problem, model: Model, names: Sequence[str]) -> Qual
     member = sp.csc_array(problem.membership)
     own = model.encoder.of_components(slice(p))
     parts = [member.astype(np.float64)]
-    if problem.config.scores != "members":  # whose scores are made by members alone
+    if problem.config.scores != "members" or problem.config.joint:  # others are made by members alone
         # The encoder is the balanced weights up to the length of each column.
         length = np.maximum(fit.encoder.lengths()[:p], 1e-300)
         parts.append(_beyond(fit.weights[:, :p], member, own.lengths() / length))

@@ -39,6 +39,12 @@ class FitSettings:
     balance
         Take from the weights of a score their mean over genes of similar mean expression (25 bins; fewer below 1 500
         genes). Without it, cells in which everything is higher score higher on every pathway.
+    joint
+        Of ``scores="members"``: regress every cell on the encoders of all pathways at once (ridge, in closed form), so
+        that what it has of one pathway is not counted again for another that shares some of its genes. Tells look-alike
+        populations apart and finds planted activities better where the sets are right; a score then depends on the
+        other pathways, and of a set that others repeat it keeps what the others do not say: do not use it on redundant
+        collections, see ``benchmarks/judge.md``.
     center
         Subtract the mean of each gene.
     solver
@@ -64,7 +70,7 @@ class FitSettings:
     support
         Keep loadings of the genes of a pathway and of as many others, at least 30, those that go with it most; all
         others are exactly 0, and loadings and encoder are stored as sparse matrices. ``"auto"`` from 2²³ loadings on
-        (8 000 genes × 1 050 components); with ``scores="least_squares"`` never.
+        (8 000 genes × 1 050 components); with ``scores="least_squares"`` or `joint` never.
     learning_rate, max_iter
         Of Adam, in a descent. More iterations follow the data further from the pathways.
     non_negative, activation
@@ -96,6 +102,7 @@ class FitSettings:
     """
 
     balance: bool = True
+    joint: bool = False
     center: bool = True
     solver: Literal["auto", "gram", "cells", "sketch"] = "auto"
     epsilon: float = 0.0
@@ -205,6 +212,9 @@ def check(asked: Asked) -> None:
     _checks.choice("balance", own.balance, (True, False))
     _checks.choice("support", own.support, (True, False, "auto"))
     _check_objective(asked)
+    _checks.choice("joint", own.joint, (True, False))
+    if own.joint:
+        _check_joint(asked)
     if own.support is True and (asked.scores == "least_squares" or own.zero_norm == "feature"):
         msg = (
             f"support=True keeps loadings of some genes alone, but scores={asked.scores!r} with "
@@ -245,6 +255,19 @@ def _check_objective(asked: Asked) -> None:
             "free='together' with theta='auto' or n_extra='auto': both are chosen with free components from the "
             "residual. Leave free out, or give numbers."
         )
+        raise ValueError(msg)
+
+
+def _check_joint(asked: Asked) -> None:
+    """Raise where cells cannot be regressed on all pathways at once, or are already."""
+    if asked.scores != "members":
+        msg = (
+            f"joint=True is of scores='members'; in a descent, scores={asked.scores!r}, pathways compete as it is. "
+            "Leave joint out, or scores."
+        )
+        raise ValueError(msg)
+    if asked.settings.support is True:
+        msg = "joint=True makes scores of all genes, but support=True keeps those of some alone; leave one of them out."
         raise ValueError(msg)
 
 
@@ -317,6 +340,7 @@ def config_of(asked: Asked) -> Config:
         entropy_scaling=own.entropy_scaling,
         relative=own.relative,
         **{name: getattr(own, name) for name in STOPPING},
+        joint=own.joint,
         random_state=asked.random_state,
         device=_checks.device(asked.device),
     )
@@ -327,7 +351,8 @@ def on_support(asked: Asked, n_genes: int, n_components: int) -> bool:
     own = asked.settings
     if own.support != "auto":
         return bool(own.support)
-    possible = asked.scores == "members" or (asked.scores == "projection" and own.zero_norm == "component")
+    of_projection = asked.scores == "projection" and own.zero_norm == "component"
+    possible = of_projection or (asked.scores == "members" and not own.joint)
     possible = possible and own.non_negative
     return possible and n_genes * n_components > LARGE
 

@@ -297,8 +297,13 @@ def _dense(loadings: Weights) -> NDArray[np.float64]:
 
 
 def _weights(model: Fitted) -> NDArray[np.float64]:
-    """Weights of the genes in the scores before they were balanced, up to the length of each column, shape (g, k)."""
+    """Weights of the genes in the scores before they were balanced, up to the length of each column, shape (g, k).
+
+    Of joint scores, after.
+    """
     config, p = model.config(), model.n_pathways
+    if config.joint:
+        return model.encoder
     if config.scores == "members":
         own = np.where(model.membership.toarray(), model.loadings[:, :p], 0.0)
     else:

@@ -11,6 +11,7 @@ from pathwayae.core.grouped.encoder import (
     balanced,
     balanced_encoder,
     expression_bins,
+    jointly,
     multiplicity,
     score_weights,
 )
@@ -207,3 +208,26 @@ def test_what_m_columns_say_alike_counts_once():
     x = rng.normal(size=(5, 20))
     scores = x @ (encoder / np.sqrt(multiplicity(encoder)))
     np.testing.assert_allclose((scores**2).sum(axis=1), ((x @ one) ** 2).sum(axis=1), rtol=1e-12)
+
+
+@every_form
+@with_and_without_bins
+def test_joint_scores_are_ridge_regressions_on_all_encoders(make, binned):
+    rng = np.random.default_rng(3)
+    weights = rng.normal(size=(30, 6)) * (rng.random((30, 6)) < 0.4)
+    weights[:, 5] = weights[:, 1]
+    encoder = balanced_encoder(make(weights), np.arange(30) * 7 % 4) if binned else Encoder(make(weights))
+    encoder = encoder.scaled(1.0 / encoder.lengths())
+    found, columns, cells = jointly(encoder).toarray(), encoder.toarray(), rng.normal(size=(8, 30))
+    expected = np.array([Ridge(alpha=1.0, fit_intercept=False).fit(columns, cell).coef_ for cell in cells])
+    scale = np.linalg.norm(np.linalg.solve(columns.T @ columns + np.eye(6), columns.T), axis=1)
+    np.testing.assert_allclose(cells @ found, expected / scale, atol=1e-10)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=0), 1.0)
+    if binned:
+        for group in range(4):
+            assert_equal(found[np.arange(30) * 7 % 4 == group].sum(axis=0), np.zeros(6))
+
+
+def test_an_encoder_of_nothing_stays_nothing_jointly():
+    columns = np.eye(5)[:, :3] * [1.0, 0.0, 1.0]
+    assert_equal(jointly(Encoder(columns)).toarray(), columns)
