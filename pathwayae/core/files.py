@@ -177,6 +177,8 @@ def _take_place(part: Path, target: Path) -> None:
 
 def check_zip(path: str | os.PathLike[str]) -> None:
     """Raise BadZipFile unless a file is a zip archive, as npz are: numpy would take others for what it can unpickle."""
-    if not zipfile.is_zipfile(path):
+    with open(path, "rb") as file:  # a file that is not there, or not to be read, says so itself
+        whole = zipfile.is_zipfile(file)
+    if not whole:
         msg = "it is no zip archive, or cut off"
         raise zipfile.BadZipFile(msg)
