@@ -15,7 +15,7 @@ def instead(adata: ad.AnnData, where: str = "adata") -> str:
     >>> import numpy as np
     >>> cells = ad.AnnData(np.ones((2, 3)))
     >>> cells.raw = cells.copy()
-    >>> instead(cells[:, :1].copy())[:52]
+    >>> instead(cells[:, :1].copy())[:53]
     ' adata.raw has 3 genes: pass adata.raw.to_adata(), wh'
     """
     raw = getattr(adata, "raw", None)
