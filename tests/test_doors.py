@@ -157,12 +157,10 @@ def changed_in_place(table):
         values = table.iloc[:, column]
         if isinstance(values.dtype, pd.SparseDtype):
             values.array.sp_values[:] = 7
-        elif values.dtype.kind in "fiub":
+        elif values.dtype.kind in "fiub" or values.dtype == object:
             values = table.iloc[:, column].to_numpy()
-            values.flags.writeable = True
-            values[...] = 1 if values.dtype.kind == "b" else 7
-        elif values.dtype == object:
-            table.iloc[:, column].to_numpy()[:] = "changed"
+            if values.flags.writeable:  # pandas 3 lets nobody write what a copy still shares
+                values[...] = {"b": 1, "O": "changed"}.get(values.dtype.kind, 7)
     if table.shape[1]:
         table[table.columns[0]] = 0
 

@@ -19,8 +19,9 @@ def n_bytes(value: Any) -> int:
     if isinstance(value, dict):
         return PER_ELEMENT + sum(n_bytes(one) for one in value.values())
     if hasattr(value, "memory_usage"):  # a table: every column is an element
-        columns = len(getattr(value, "columns", ())) + 1
-        return 2 * PER_ELEMENT * columns + int(value.memory_usage(deep=True).sum())
+        kinds = [one.kind for one in getattr(value, "dtypes", ())] + [value.index.dtype.kind]
+        words = 32 * len(value) * kinds.count("O")  # beside the letters, which may be all that memory holds
+        return 2 * PER_ELEMENT * len(kinds) + int(value.memory_usage(deep=True).sum()) + words
     if hasattr(value, "indptr"):  # stored in chunks, the last of which is not full
         return 16 * PER_ELEMENT + int(1.1 * (value.data.nbytes + value.indices.nbytes + value.indptr.nbytes))
     if hasattr(value, "ravel") and value.dtype.kind == "O":

@@ -28,6 +28,8 @@ FULL = " Free some space, or write elsewhere."
 RIGHTS = " Change its rights, or choose another place."
 ADVICE = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EFBIG: FULL, errno.EACCES: RIGHTS, errno.EROFS: RIGHTS}
 
+OF_LIBRARIES = (FutureWarning, DeprecationWarning, PendingDeprecationWarning)  # which a user cannot heed
+
 logger = logging.getLogger("pathwayae")
 
 
@@ -99,7 +101,7 @@ def running(context: typer.Context) -> Iterator[Run]:
     quiet = bool(context.params.get("quiet"))
     with _messages(quiet=quiet), terminating(), _interrupted(run), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _warned(run, str(message))
-        for kind in (FutureWarning, DeprecationWarning):  # of libraries, which a user cannot heed
+        for kind in OF_LIBRARIES:
             warnings.simplefilter("ignore", kind)
         warnings.filterwarnings("ignore", "Writing zarr v2", UserWarning)
         if context.params.get("strict"):
