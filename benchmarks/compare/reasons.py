@@ -11,12 +11,13 @@ T2 and T4 (`benchmarks/defaults.md`). Limits: {other:.0f} processor seconds with
 were asked the small problems only; what is blank was not asked."""
 EVEN = "A difference of a few thousandths: every method is at the ceiling here."
 MOVED = (
-    "The score stands on the genes that go together, and less the level of genes of like expression (*balance*): what it "
-    "moves by is measured against a spread from which much noise has gone, and sets that lose against interferon move too."
+    "Not tested. The score stands on the genes that go together, less the level of genes of like expression "
+    "(*balance*): what it moves by is measured against a spread from which much noise has gone, and sets that lose "
+    "against interferon move too."
 )
 K_MEANS = (
-    "k-means follows the largest spread, which in a space of scores is the response to interferon; neighbours (kNN) are "
-    "not misled by it."
+    "Not tested. k-means follows the largest spread, which in a space of scores is the response to interferon; "
+    "neighbours (kNN) are not misled by it."
 )
 MIXING = (
     "The response differs between cell types, and centring genes within batches takes out one shift for all cells. "
@@ -35,8 +36,8 @@ LOST: dict[str | tuple[str, str], str] = {
     ("T1", "small, mean"): EVEN,
     ("T1", "donors, sign"): "Signs of sets that hardly move decide it; over ranks, which weigh what moves, ours agree.",
     ("T4", "small, fine"): (
-        "MuVI and expiMap fit all sets together, so that a set takes what its look-alikes leave over, and fine types lie in "
-        "that; the same fits name coarse types worse."
+        "Not tested. MuVI and expiMap fit all sets together, so that a set takes what its look-alikes leave over, and "
+        "fine types lie in that; the same fits name coarse types worse."
     ),
     ("T5", "small, ARI fine"): K_MEANS,
     ("T5", "small, ARI coarse"): K_MEANS,
