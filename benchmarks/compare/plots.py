@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 OURS = "pathwayae"
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#999999", "#F0E442", "#000000")
 MARKERS = "osD^vPX*<>"
-STANDING, NOISE, TIME = "standing.png", "noise.png", "time.png"
+STANDING, NOISE, TIME = "compare_standing.png", "compare_noise.png", "compare_time.png"
 
 
 def draw(figures: dict[str, Any], tasks: dict[str, ModuleType], folder: Path) -> list[tuple[str, str]]:
@@ -74,7 +74,13 @@ def style(methods: list[str]) -> dict[str, dict[str, Any]]:
         if method.startswith(OURS):
             found[method] = {"color": "#0072B2", "lw": 2.4, "zorder": 5, "ls": "-" if method == OURS else "--"}
         else:
-            found[method] = {"color": COLOURS[i % len(COLOURS)], "lw": 1.1}
+            turn, place = divmod(i, len(COLOURS))
+            found[method] = {
+                "color": COLOURS[place],
+                "lw": 1.1,
+                "ls": ("-", ":", "-.")[turn % 3],
+                "mfc": "white" if turn else None,
+            }
             i += 1
         found[method] |= {"marker": MARKERS[len(found) % len(MARKERS)], "ms": 5}
     return found

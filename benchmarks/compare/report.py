@@ -136,7 +136,7 @@ def write(figures: Figures, tasks: dict[str, ModuleType], limits: dict[str, floa
     if not quick:
         import plots
 
-        pictures = plots.draw(figures, tasks, DOCS / "benchmarks")
+        pictures = plots.draw(figures, tasks, DOCS / "figures")
     page.write_text(text(figures, tasks, table, pictures))
     print(f"wrote {target.name} and {page.name}")
 
@@ -145,7 +145,7 @@ def text(figures: Figures, tasks: dict[str, ModuleType], table: pd.DataFrame, pi
     line = ", ".join(f"{key} {value}" for key, value in figures["machine"].items())
     parts = ["# Head to head", OPENING.format(**figures["limits"]), f"*{line}.*", about(figures)]
     parts += ["## In short", summary(table)]
-    parts += [f"![{caption}](benchmarks/{name})\n\n*{caption}*" for name, caption in pictures]
+    parts += [f"![{caption}](figures/{name})\n\n*{caption}*" for name, caption in pictures]
     parts += ["## Where we lose, and why", lost(table)]
     for name, task in tasks.items():
         parts += [f"## {task.TITLE}", task.TEXT, of_task(figures, name, task)]

@@ -24,7 +24,7 @@ def run(problem: Problem, method: str) -> Result:
         asked["n_extra"] = 0  # no room for free components
     pae.tl.fit(cells, problem.sets, **asked)
     names, used = list(cells.uns["pae"]["component_names"]), None
-    loadings = cells.varm["pae_loadings"]
+    loadings = dense(cells.varm["pae_loadings"])
     if method == "pathwayae refine":
         names, loadings = refined(cells, names, asked)
     elif method == "pathwayae relevance":
@@ -37,15 +37,20 @@ def run(problem: Problem, method: str) -> Result:
     return Result(cells.obsm["X_pae"], names, loadings, None, used)
 
 
+def dense(table) -> np.ndarray:
+    """Large tables are sparse."""
+    return np.asarray(table.toarray() if hasattr(table, "toarray") else table, dtype=float)
+
+
 def refined(cells, names: list[str], asked: dict) -> tuple[list[str], np.ndarray]:
     """Fit of the refined sets; as loadings of a pathway the posterior log-odds that a gene is a member of it."""
     import pathwayae as pae
 
     pae.tl.refine(cells, progress=False)
-    odds = np.asarray(cells.varm["pae_prior"], float) + np.asarray(cells.varm["pae_evidence"], float)
+    odds = dense(cells.varm["pae_prior"]) + dense(cells.varm["pae_evidence"])
     odds[~np.isfinite(cells.var["pae_scale"])] = LEAST
     column = dict(zip(names, np.maximum(odds, LEAST).T, strict=False))
     pae.tl.fit(cells, pae.get.refined(cells), **asked)
     names = list(cells.uns["pae"]["component_names"])
-    fitted = dict(zip(names, np.asarray(cells.varm["pae_loadings"]).T, strict=True))
+    fitted = dict(zip(names, dense(cells.varm["pae_loadings"]).T, strict=True))
     return names, np.column_stack([column.get(name, fitted[name]) for name in names])

@@ -17,6 +17,7 @@ correlation of each gene with the score. Factors without names stand for the set
 best.
 - *AP*: average precision of the loadings for the true members, mean over sets (Kang: median).
 - *hidden*: AUROC of hidden members among all genes outside the given set; *false*: of true among given members.
+  Scores alone do not say which genes were given, which loadings and posteriors do: *sets as given* is the floor.
 - *activity*: correlation of the score with the planted activity, mean over programs. Defaults only, no tuning."""
 NOISE, REAL_NOISE = {n: EVERY[n] for n in (0.0, 0.3, 0.5)}, {0.3: EVERY[0.3][:1]}
 PLANTED = {noise: [f"planted {noise} {seed}" for seed in seeds] for noise, seeds in NOISE.items()}

@@ -9,7 +9,8 @@ TITLE = "T7 Time and memory"
 TEXT = """\
 `simulate()`, 2 000 genes, 50 programs. Processor seconds of the method (user and system, all threads; imports,
 reading and, where nothing is trained, a warm-up come before the clock) and peak memory beyond what was there
-before, one thread, one process each. By cells with 50 sets, by sets with 1 000 cells. Less is better."""
+before, one thread, one process each. By cells with 50 sets, by sets with 1 000 cells. Less is better.
+`benchmarks/scale.md` goes on to a million cells."""
 BY_CELLS = {n: f"size {n} 50" for n in SIZES}
 BY_SETS = {n: f"size 1000 {n}" for n in SET_COUNTS[1:]}
 PROBLEMS = (*BY_CELLS.values(), *BY_SETS.values())
