@@ -52,6 +52,7 @@ def main(names: list[str]) -> None:
     import invariance
     import judge
     import large_collections
+    import new_cells
     import refine
     import relevance
     import relevance_tail
@@ -63,8 +64,8 @@ def main(names: list[str]) -> None:
     import theta
     import torch
 
-    modules = (archetypes, contrasts, defaults, gpu, gram, invariance, judge, large_collections, refine, relevance)
-    modules += (relevance_tail, restarts, scale, sketch, sparse_ae, speed, theta)
+    modules = (archetypes, contrasts, defaults, gpu, gram, invariance, judge, large_collections, new_cells, refine)
+    modules += (relevance, relevance_tail, restarts, scale, sketch, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]
     for name in names or usual:
