@@ -18,25 +18,6 @@ MAX_DIMENSIONS = 6  # of a convex hull; its facets grow as n^(dimensions / 2)
 TIE = 1e-12  # what differs by less is the same
 
 
-def simplex_volume(archetypes: NDArray[Any]) -> float:
-    """Volume of the simplex of k points in the k − 1 dimensions that they span: ``√det(EEᵀ) / (k − 1)!``.
-
-    E holds the edges from the first point to the others (Gram's determinant). 0 where the points span less.
-
-    Parameters
-    ----------
-    archetypes
-        Shape (k, d).
-
-    Examples
-    --------
-    >>> round(simplex_volume(np.array([[0.0, 0.0, 1.0], [2.0, 0.0, 1.0], [0.0, 3.0, 1.0]])), 6)
-    3.0
-    """
-    edges = np.asarray(archetypes[1:], dtype=np.float64) - archetypes[0]
-    return float(np.prod(np.linalg.svd(edges, compute_uv=False)[: len(edges)]) / factorial(len(edges)))
-
-
 def t_ratio(X: NDArray[Any], archetypes: NDArray[Any]) -> float:
     """Volume of the archetypes' simplex over the volume of the cells' convex hull, in the span of the archetypes.
 

@@ -1,6 +1,6 @@
 """What the cells say about gene and pathway, from moments alone: leave-one-out association and how visible a gene is.
 
-correlations → prepare → association of every gene with the rest of every pathway
+moments → prepare → association of every gene with the rest of every pathway
 """
 
 from __future__ import annotations
@@ -42,82 +42,6 @@ class Prepared(NamedTuple):
     factors: Floats
     similarity: LowRank
     inverse: LowRank
-
-
-def correlation(gram: Floats) -> Floats:
-    """Correlations of the genes, ``G_ij / √(G_ii G_jj)``; 0 throughout for a gene that does not vary.
-
-    Parameters
-    ----------
-    gram
-        ``X̃ᵀX̃`` of centred genes, in any unit, shape (g, g).
-
-    Examples
-    --------
-    >>> correlation(np.array([[4.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
-    array([[1. , 0.5, 0. ],
-           [0.5, 1. , 0. ],
-           [0. , 0. , 0. ]])
-    """
-    length = np.sqrt(np.maximum(np.diagonal(gram), 0.0))
-    unit = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-    return gram * unit * unit[:, None]
-
-
-def leave_one_out(gram: Gram | LowRank, weights: Floats) -> Floats:
-    """Correlation of each gene with the score of the rest of each pathway, ``z₋ᵢ = X̃w − x̃ᵢwᵢ``.
-
-    ``cov(xᵢ, z₋ᵢ) = (Gw)ᵢ − Gᵢᵢwᵢ`` and ``var(z₋ᵢ) = wᵀGw − 2wᵢ(Gw)ᵢ + wᵢ²Gᵢᵢ``: one product ``G W`` for all genes and
-    pathways.
-
-    Parameters
-    ----------
-    gram
-        ``X̃ᵀX̃`` of centred genes, shape (g, g), or its operator; any kernel between genes will do.
-    weights
-        Weight of each gene in each score, a membership or loadings, shape (g, p).
-
-    Returns
-    -------
-    From −1 to 1, shape (g, p); 0 where the gene or the rest of the pathway does not vary.
-
-    Examples
-    --------
-    >>> x = np.array([[1.0, 2.0, 0.0], [-1.0, 0.0, 1.0], [0.0, -2.0, -1.0]])
-    >>> loo = leave_one_out(x.T @ x, np.array([[1.0], [1.0], [1.0]]))
-    >>> bool(np.isclose(loo[0, 0], np.corrcoef(x[:, 0], x[:, 1] + x[:, 2])[0, 1]))
-    True
-    """
-    own = gram.diagonal()[:, None]
-    product = gram @ weights
-    covariance = product - own * weights
-    whole = np.einsum("ij,ij->j", weights, product)
-    rest = whole - 2.0 * weights * product + weights**2 * own
-    # What rounding leaves of an empty rest is no variance.
-    varies = (rest > 1e-10 * (np.abs(whole) + weights**2 * own)) & (own > 0)
-    scale = np.sqrt(np.where(varies, rest * own, 1.0))
-    return np.where(varies, np.clip(covariance / scale, -1.0, 1.0), 0.0)
-
-
-def leave_one_out_ridge(inverse: Floats | LowRank, labels: Floats) -> Floats:
-    """What kernel ridge regression of the labels of all other genes predicts for each gene.
-
-    With ``C = (R + λI)⁻¹`` the prediction for gene i without its own label is ``yᵢ − (Cy)ᵢ / Cᵢᵢ``, so that no
-    regression is done twice. Unlike a correlation with the mean it discounts what the genes of a pathway share with
-    all other programs: the association is conditional on everything else the cells do.
-
-    Parameters
-    ----------
-    inverse
-        ``(R + λI)⁻¹``, shape (g, g).
-    labels
-        Membership, or the probability of it, shape (g, p).
-
-    Returns
-    -------
-    Predicted labels, shape (g, p).
-    """
-    return labels - (inverse @ labels) / inverse.diagonal()[:, None]
 
 
 def leading_factors(gram: Gram, rank: int) -> Floats:
@@ -259,8 +183,9 @@ def views_of(prepared: Prepared, membership: NDArray[np.bool_], *, even: bool = 
 
 
 def of_members(operator: LowRank, weights: sp.csc_array) -> Floats:
-    """:func:`leave_one_out` of the genes whose weights are stored, in the order of the stored values.
+    """Correlation of each member with the score of the rest of its pathway, ``z₋ᵢ = X̃w − x̃ᵢwᵢ``, as weights are stored.
 
+    ``cov(xᵢ, z₋ᵢ) = (Gw)ᵢ − Gᵢᵢwᵢ`` and ``var(z₋ᵢ) = wᵀGw − 2wᵢ(Gw)ᵢ + wᵢ²Gᵢᵢ``. 0 where either does not vary.
     Nothing of the size genes × pathways is formed: a product with the factors for every pathway, and one number of r
     products for every stored weight.
     """
@@ -281,18 +206,10 @@ def of_members(operator: LowRank, weights: sp.csc_array) -> Floats:
 
 
 def correlations_left_out(operator: LowRank, weights: Floats) -> Floats:
-    """:func:`leave_one_out` pathway by pathway: weights and result have shape (p, g)."""
+    """The same of every gene and pathway: weights and result have shape (p, g)."""
     products = np.ascontiguousarray((operator @ weights.T).T)
     left_out(products, operator.diagonal(), weights)
     return products
-
-
-def standard_units(values: Floats) -> Floats:
-    """Every column less its mean and over its standard deviation; 0 where it does not vary."""
-    centred = values - values.mean(axis=0)
-    deviation = centred.std(axis=0)
-    varies = deviation > 1e-10 * np.maximum(np.abs(values).max(axis=0), 1e-300)
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=varies)
 
 
 def visibility(prepared: Prepared, mean: Floats, variance: Floats) -> Floats:

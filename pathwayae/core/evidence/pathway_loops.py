@@ -301,7 +301,7 @@ def _left_out(start: Any, stop: Any, products: Any, own: Any, weights: Any) -> N
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _leave_one_out(row: Any, own: Any, weight: Any) -> None:
-    """The correlations of :func:`pathwayae.core.evidence.association.leave_one_out` in the place of the product."""
+    """Correlation of each gene with the rest of the pathway, in the place of the product ``Gw``; see ``of_members``."""
     whole = 0.0
     for i in range(len(row)):
         whole += weight[i] * row[i]
@@ -316,7 +316,7 @@ def _leave_one_out(row: Any, own: Any, weight: Any) -> None:
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def _standardize(row: Any) -> None:
-    """:func:`pathwayae.core.evidence.association.standard_units` in place."""
+    """Take off the mean and divide by the standard deviation; 0 where nothing varies."""
     largest, mean, rest, squares = 0.0, 0.0, 0.0, 0.0
     for i in range(len(row)):
         mean += row[i]

@@ -33,7 +33,6 @@ _KINDS = {
     "UniProt accessions": re.compile(r"[OPQ]\d[A-Z0-9]{3}\d|[A-NR-Z]\d([A-Z][A-Z0-9]{2}\d){1,2}"),
 }
 _MIXED = 0.05
-_EXAMPLES = 3
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from pathwayae.core.genesets.hierarchy import Hierarchy
     from pathwayae.core.genesets.ontology import Ontology
     from pathwayae.core.genesets.ontology_sets import Sets
-
-logger = logging.getLogger("pathwayae")
 
 
 @gated(

@@ -144,7 +144,11 @@ def indicator(bins: NDArray[np.intp], n_bins: int) -> sp.csr_array:
 
 
 def balanced_encoder(weights: Weights, bins: NDArray[np.intp]) -> Encoder:
-    """Weights less, within each bin, their mean over its genes, as :func:`balanced`, without forming it."""
+    """Weights less, within each bin, their mean over its genes: ``E[bin] = W[bin] − mean(W[bin])``, without forming it.
+
+    A score with these weights compares the genes of a pathway with genes of like mean (Tirosh et al. 2016,
+    10.1126/science.aad0501): what raises all genes of a bin alike leaves it as it is.
+    """
     n_bins = int(bins.max(initial=0)) + 1
     return Encoder(
         weights,
@@ -178,29 +182,6 @@ def expression_bins(mean: Floats, *, most: int = MOST_BINS, fewest: int = BIN_GE
     n_bins = int(np.clip(g // fewest, 1, most))
     # Ranked in float32, in which rounding does not tell apart what is equal.
     return ((rankdata(mean.astype(np.float32), method="ordinal") - 1) * n_bins // max(g, 1)).astype(np.intp)
-
-
-def balanced(weights: Floats, bins: NDArray[np.intp]) -> Floats:
-    """Weights less, within each bin, their mean over its genes: ``E[bin] = W[bin] − mean(W[bin])``.
-
-    A score with these weights compares the genes of a pathway with genes of like mean (Tirosh et al. 2016,
-    10.1126/science.aad0501): what raises all genes of a bin alike leaves it as it is.
-
-    Parameters
-    ----------
-    weights
-        Shape (g, k).
-    bins
-        Bin of each gene, shape (g,); see :func:`expression_bins`.
-
-    Examples
-    --------
-    >>> balanced(np.array([[1.0], [0.0], [3.0], [3.0]]), np.array([0, 0, 1, 1])).ravel()
-    array([ 0.5, -0.5,  0. ,  0. ])
-    """
-    totals = np.zeros((int(bins.max(initial=0)) + 1, weights.shape[1]))
-    np.add.at(totals, bins, weights)
-    return weights - (totals / np.maximum(np.bincount(bins), 1)[:, None])[bins]
 
 
 def score_weights(loadings: NDArray[Any], scores: Scores, ridge: float) -> Floats:

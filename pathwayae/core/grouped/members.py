@@ -79,7 +79,7 @@ def fit(
         Gene i belongs to pathway j where it is not 0, dense or sparse, shape (g, p): boolean, or the prior weight of a
         member, negative for genes that go down with the pathway.
     balance
-        Compare members with genes of like mean, see :func:`pathwayae.core.grouped.encoder.balanced`.
+        Compare members with genes of like mean, see :func:`pathwayae.core.grouped.encoder.balanced_encoder`.
     joint
         Regress cells on all encoders at once, see :func:`pathwayae.core.grouped.encoder.jointly`.
     support

@@ -43,7 +43,7 @@ class Config:
         Pathways to start from: the membership, or its posterior, see :func:`pathwayae.core.grouped.members.posterior`.
     balance
         Take from the weights of a score their mean over genes of like mean, see
-        :func:`pathwayae.core.grouped.encoder.balanced`; genes must be centred.
+        :func:`pathwayae.core.grouped.encoder.balanced_encoder`; genes must be centred.
     joint
         Of members: regress cells on all encoders at once, see :func:`pathwayae.core.grouped.encoder.jointly`.
     support

@@ -14,9 +14,8 @@ from pathwayae.core.moments import sketch_product
 from pathwayae.core.moments.accumulate import Accumulator, Matrix
 from pathwayae.core.moments.moments import Floats, Moments
 from pathwayae.core.moments.probes import Probes
-from pathwayae.core.moments.sketch import RANK, Sketch
+from pathwayae.core.moments.sketch import Sketch
 from pathwayae.core.moments.strata import WHOLE
-from pathwayae.core.sparse import canonical
 
 AnyAccumulator: TypeAlias = "Accumulator | SketchAccumulator"
 
@@ -110,37 +109,6 @@ def along(moments: Moments, directions: Floats) -> Sketch:
     probes = Probes.along(directions)
     arrays = (moments.counts, moments.sums, squares, products, core, shadow)
     return Sketch(*arrays, probes, moments.strata, moments.genes, moments.normalize)
-
-
-def sketch(
-    matrix: Matrix,
-    *,
-    rank: int = RANK,
-    seed: int = 0,
-    genes: tuple[str, ...] | None = None,
-    codes: NDArray[np.integer[Any]] | None = None,
-    strata: tuple[str, ...] = WHOLE,
-) -> Sketch:
-    """Read a cells × genes matrix once, block by block; see :func:`pathwayae.core.moments.accumulate.accumulate`.
-
-    Parameters
-    ----------
-    matrix
-        Dense array, CSR or CSC, shape (n, g), finite.
-    rank, seed
-        Of the sketch: twice as many random directions are taken as the rank says, drawn from the seed.
-    genes
-        Names, which the directions go with; by default they go with the places of the genes.
-    codes, strata
-        Stratum of each cell as an index into the names of the strata, shape (n,); by default one stratum.
-    """
-    rows = canonical(matrix, "matrix")
-    probes = Probes.of(rows.shape[1] if genes is None else genes, rank=rank, seed=seed)
-    added = SketchAccumulator(probes, strata)
-    step = exact.block_rows(rows.shape[1])
-    for start in range(0, rows.shape[0], step):
-        added.add(rows[start : start + step], None if codes is None else codes[start : start + step])
-    return added.result(genes)
 
 
 def bytes_of(n_genes: int, probes: Probes | None) -> int:

@@ -57,9 +57,11 @@ class Sketch:
 
     Examples
     --------
-    >>> from pathwayae.core.moments.accumulate_sketch import sketch
+    >>> from pathwayae.core.moments.accumulate_sketch import SketchAccumulator
     >>> cells = np.random.default_rng(0).normal(size=(30, 4))
-    >>> donors = sketch(cells, rank=4, codes=np.arange(30) % 3, strata=("a", "b", "c"))
+    >>> pass_ = SketchAccumulator(Probes.of(4, rank=4), ("a", "b", "c"))
+    >>> pass_.add(cells, np.arange(30) % 3)
+    >>> donors = pass_.result()
     >>> donors.n, donors.without("b").n
     (30, 20)
     >>> gram = donors.standardize(scale=None).gram

@@ -29,17 +29,6 @@ def rank_in_cell(codes: sp.csr_matrix) -> NDArray[np.intp]:
     return place
 
 
-def keep(codes: sp.csr_matrix, n: int) -> sp.csr_matrix:
-    """The `n` largest activations of every cell, all others zero.
-
-    Examples
-    --------
-    >>> keep(sp.csr_matrix([[0.1, 0.5, 0.3]]), 2).toarray()
-    array([[0. , 0.5, 0.3]])
-    """
-    return _kept(codes, rank_in_cell(codes), n)
-
-
 def _kept(codes: sp.csr_matrix, place: NDArray[np.intp], n: int) -> sp.csr_matrix:
     chosen = place < n
     indptr = np.concatenate([[0], np.cumsum(chosen)])[codes.indptr]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -37,8 +36,6 @@ from pathwayae.core.notice import warn
 from pathwayae.core.trust import stability as core
 from pathwayae.tl._grouped.moments import moments_of, standardize
 from pathwayae.tl._grouped.pathways import refuse_weighted
-
-logger = logging.getLogger("pathwayae")
 
 N_FOLDS = 20  # of cells at random, where there are no donors
 FEW_STRATA = 5  # four can be drawn in 35 ways only, which is too few for the ends of an interval

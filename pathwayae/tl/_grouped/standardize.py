@@ -149,11 +149,6 @@ def _way(source: sources.Source, genes: Genes, solver: Solver, *, divided: bool)
     return "gram" if 8 * g * g <= EXACT_BYTES else "sketch"
 
 
-def _probes(names: NDArray[np.str_]) -> Probes:
-    """Directions of a sketch for genes in the order in which they are read."""
-    return Probes.of(tuple(names.tolist()), rank=min(RANK, len(names)))
-
-
 def _said(data: Data) -> Data:
     """The same; what a sketch leaves out goes to the log."""
     if isinstance(data, StandardizedSketch):

@@ -11,15 +11,6 @@ def triangle(n, rng, d=2):
     return rng.dirichlet(np.full(3, 0.5), n) @ rng.normal(size=(3, d))
 
 
-def test_volume_of_simplices():
-    assert t_ratio.simplex_volume(np.array([[1.0], [4.0]])) == pytest.approx(3)
-    assert t_ratio.simplex_volume(np.array([[0, 0], [2, 0], [0, 3.0]])) == pytest.approx(3)
-    assert t_ratio.simplex_volume(np.vstack([np.zeros(3), np.eye(3)])) == pytest.approx(1 / 6)
-    regular = np.eye(5)  # in five dimensions: √k / (k − 1)!
-    assert t_ratio.simplex_volume(regular) == pytest.approx(np.sqrt(5) / 24)
-    assert t_ratio.simplex_volume(np.array([[0, 0], [1, 1], [2, 2.0]])) == pytest.approx(0, abs=1e-12)
-
-
 @pytest.mark.parametrize("k", [2, 5])
 def test_cells_of_a_simplex_with_its_corners_fill_it(k):
     rng = np.random.default_rng(k)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from oracles import balanced
 from pairwise import pairwise
 from sklearn.decomposition import PCA
 
 from pathwayae.core.grouped import components, variances
-from pathwayae.core.grouped.encoder import Encoder, balanced, score_weights
+from pathwayae.core.grouped.encoder import Encoder, score_weights
 from pathwayae.core.grouped.project import project
 from pathwayae.core.moments import accumulate as moments
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from oracles import balanced
 from sklearn.linear_model import Ridge
 
 from pathwayae.core.grouped import encoder as module
 from pathwayae.core.grouped.encoder import (
     Encoder,
-    balanced,
     balanced_encoder,
     expression_bins,
     jointly,

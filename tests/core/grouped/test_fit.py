@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from oracles import balanced
 
 from pathwayae.core.grouped import members
-from pathwayae.core.grouped.encoder import balanced, expression_bins, score_weights
+from pathwayae.core.grouped.encoder import expression_bins, score_weights
 from pathwayae.core.grouped.fit import Config, fit
 from pathwayae.core.moments.accumulate import accumulate
 

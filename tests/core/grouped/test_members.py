@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from oracles import balanced
 from scipy.sparse import csc_array
 
 from pathwayae.core.evidence.association import prepare
 from pathwayae.core.grouped import members
-from pathwayae.core.grouped.encoder import balanced, expression_bins
+from pathwayae.core.grouped.encoder import expression_bins
 from pathwayae.core.moments.accumulate import accumulate
 from pathwayae.core.moments.gram_product import standardize
 

@@ -7,10 +7,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
+from oracles import balanced
 
 from pathwayae.core.evidence.association import prepare
 from pathwayae.core.grouped import reconstruction, sparse_descent, start, support, support_loops
-from pathwayae.core.grouped.encoder import balanced, expression_bins
+from pathwayae.core.grouped.encoder import expression_bins
 from pathwayae.core.grouped.fit import Config, Problem, fit, fit_many
 from pathwayae.core.grouped.sparse_descent import fit_on_support
 from pathwayae.core.moments.accumulate import accumulate

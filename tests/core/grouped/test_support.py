@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from oracles import leave_one_out
 
-from pathwayae.core.evidence.association import leave_one_out, prepare
+from pathwayae.core.evidence.association import prepare
 from pathwayae.core.grouped import support
 from pathwayae.core.moments.low_rank import LowRank
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from oracles import sketch
 
 from pathwayae.core.moments.accumulate import accumulate
-from pathwayae.core.moments.accumulate_sketch import sketch
 from pathwayae.core.moments.batches import Batches, centred, of_strata, sums_of, variance
 from pathwayae.core.moments.design import adjusted_means, cells_shared, comparable, effective_cells, indicator
 

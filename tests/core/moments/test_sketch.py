@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from oracles import sketch
 
 from pathwayae.core.moments import sketch as core
 from pathwayae.core.moments.accumulate import accumulate
-from pathwayae.core.moments.accumulate_sketch import SketchAccumulator, accumulator, along, sketch
+from pathwayae.core.moments.accumulate_sketch import SketchAccumulator, accumulator, along
 from pathwayae.core.moments.batches import of_strata
 from pathwayae.core.moments.gram_product import operations, relative_product
 from pathwayae.core.moments.moments import Moments

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from oracles import sketch
 
 from pathwayae.core.moments.accumulate import accumulate
-from pathwayae.core.moments.accumulate_sketch import sketch
 from pathwayae.core.moments.moments import Moments
 from pathwayae.core.moments.sketch import Sketch
 

@@ -76,9 +76,13 @@ def test_both_ways_agree_and_do_not_depend_on_the_blocks():
 
 def test_keep_breaks_ties_by_the_latent():
     codes = sp.csr_matrix([[0.2, 0.5, 0.2, 0.2], [0.0, 0.0, 0.0, 0.1]])
-    np.testing.assert_array_equal(ablation.keep(codes, 2).toarray(), [[0.2, 0.5, 0, 0], [0, 0, 0, 0.1]])
-    assert ablation.keep(codes, 0).nnz == 0
-    assert (ablation.keep(codes, 9) != codes).nnz == 0
+
+    def kept(n):
+        return ablation._kept(codes, ablation.rank_in_cell(codes), n)
+
+    np.testing.assert_array_equal(kept(2).toarray(), [[0.2, 0.5, 0, 0], [0, 0, 0, 0.1]])
+    assert kept(0).nnz == 0
+    assert (kept(9) != codes).nnz == 0
 
 
 def test_the_fewest_that_keep_a_share_are_where_the_loop_first_finds_it():

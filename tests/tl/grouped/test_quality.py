@@ -10,9 +10,10 @@ import pytest
 import scipy.sparse as sp
 from grouped_fits import CLASSIC, EVERY, SQUARES, encoder_of, fit, sets_of
 from noisy_programs import names, programs, towering
+from oracles import balanced
 
 import pathwayae as pae
-from pathwayae.core.grouped.encoder import balanced, expression_bins, score_weights
+from pathwayae.core.grouped.encoder import expression_bins, score_weights
 
 FLAGGED = r"ignore:.* pathways .*\(flag '"
 FIGURES = ["n_effective", "top_gene_share", "agreement", "outside"]
