@@ -142,8 +142,9 @@ def moderated(y: Floats, means: Means, covariates: Floats) -> Estimate:
     treated = means.treated.astype(np.float64)
     extra = extra_variance(y, treated, others, means.n_cells)
     fit = _least_squares(y, treated, others, 1.0 / (extra + 1.0 / means.n_cells))
-    pooled = fit.df * independent(fit.residuals, fit.df)
-    variance, df = squeeze(fit.variance, fit.df, fit_prior(fit.variance, fit.df), pooled)
+    n_independent = independent(fit.residuals, fit.df)
+    prior = fit_prior(fit.variance, fit.df, n_independent)
+    variance, df = squeeze(fit.variance, fit.df, prior, fit.df * n_independent)
     return tested(fit.effect, np.sqrt(variance) / fit.size, np.full(y.shape[1], df), fit.weights)
 
 

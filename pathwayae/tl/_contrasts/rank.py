@@ -61,8 +61,10 @@ def rank_pathways(
     variance between samples in units of that between cells, from the residuals of the pathway whose samples differ
     most. Residual variances are squeezed towards a common value as limma does (Smyth 2004, 10.2202/1544-6115.1027):
     with d degrees of freedom :math:`\tilde s^2 = (d_0 s_0^2 + d s^2) / (d_0 + d)`, where :math:`d_0` and :math:`s_0^2`
-    are fitted to all pathways; fewer than three are not moderated. Pathways share genes, so t has no more degrees of
-    freedom than as many pathways have as would be independent.
+    are fitted to all pathways; fewer than three are not moderated. Tens of pathways tell :math:`d_0` poorly, so it is
+    taken one standard error lower than limma's, which calls up to 12 times too many at 1e-4 where there are few
+    pathways and samples. Pathways share genes, so t has no more degrees of freedom than as many pathways have as would
+    be independent.
 
     **Mixed model** (``"mixed"``). The same means with a random constant per sample, by restricted maximum likelihood
     (statsmodels); samples in one group alone are used as well, all means weigh the same, nothing is moderated.

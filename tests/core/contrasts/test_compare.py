@@ -73,7 +73,7 @@ def test_the_spread_is_that_of_cells_about_the_mean_of_their_side():
 @pytest.fixture
 def unmoderated(monkeypatch):
     """No prior, and means of equal weight."""
-    monkeypatch.setattr(linear, "fit_prior", lambda variances, df: Prior(0.0, 0.0))
+    monkeypatch.setattr(linear, "fit_prior", lambda variances, df, n_independent: Prior(0.0, 0.0))
     monkeypatch.setattr(linear, "extra_variance", lambda *arguments: 1e9)
 
 
