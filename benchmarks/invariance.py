@@ -24,7 +24,7 @@ from settings import gathered
 
 import pathwayae as pae
 from pathwayae.core.grouped import start
-from pathwayae.core.grouped.encoder import balanced, expression_bins
+from pathwayae.core.grouped.encoder import expression_bins
 
 MEMBERS, DESCENT = "members (default)", "projection as before"
 METHODS: dict[str, dict[str, Any]] = {MEMBERS: {}, DESCENT: BEFORE}
@@ -172,7 +172,8 @@ def own_part(adata: ad.AnnData) -> np.ndarray:
     used = np.isfinite(adata.var["pae_scale"].to_numpy())
     mean, scale = (adata.var[f"pae_{name}"].to_numpy()[used] for name in ("mean", "scale"))
     weights = adata.varm["pae_membership"][used].toarray().astype(float)
-    weights = balanced(weights / weights.sum(axis=0), expression_bins(mean))
+    each = pd.DataFrame(weights / weights.sum(axis=0))
+    weights = (each - each.groupby(expression_bins(mean)).transform("mean")).to_numpy()
     return (adata.X[:, used] @ (weights / scale[:, None])) - (mean / scale) @ weights
 
 

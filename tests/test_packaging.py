@@ -1,5 +1,7 @@
 """What the repository says beside the code: one version, one list of dependencies, workflows that run what CI runs."""
 
+import ast
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -53,3 +55,21 @@ def test_the_workflow_runs_what_ci_runs():
     ):
         assert command in (ROOT / ".ci/run").read_text(encoding="utf-8"), command
         assert command in workflow, command
+
+
+def test_what_benchmarks_and_pages_import_from_the_package_is_there():
+    asked = {
+        (node.module, name.name, path.name)
+        for folder in ("benchmarks", "docs")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pathwayae")
+        for name in node.names
+    }
+    assert len(asked) > 20
+    missing = [
+        (module, name, path)
+        for module, name, path in asked
+        if not hasattr(importlib.import_module(module), name) and not importlib.util.find_spec(f"{module}.{name}")
+    ]
+    assert missing == []
