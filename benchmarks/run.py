@@ -52,6 +52,7 @@ def main(names: list[str]) -> None:
     import invariance
     import judge
     import large_collections
+    import lost
     import new_cells
     import refine
     import relevance
@@ -64,8 +65,8 @@ def main(names: list[str]) -> None:
     import theta
     import torch
 
-    modules = (archetypes, contrasts, defaults, gpu, gram, invariance, judge, large_collections, new_cells, refine)
-    modules += (relevance, relevance_tail, restarts, scale, sketch, sparse_ae, speed, theta)
+    modules = (archetypes, contrasts, defaults, gpu, gram, invariance, judge, large_collections, lost)
+    modules += (new_cells, refine, relevance, relevance_tail, restarts, scale, sketch, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]
     for name in names or usual:

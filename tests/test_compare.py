@@ -65,6 +65,9 @@ def test_two_peers_from_files_to_figures(compare):
     row = compare.report.ranks(figures, {"T": task}).iloc[0]
     assert (row["best peer"], row["rank"], row["of"]) == ("PCA", 1, 2)
     assert "| **mean of genes** |" in compare.report.of_task(figures, "T", task)
+    assert figures["unasked"] == []
+    more = compare.report.measured(compare.peers, [*asks, asks[0]._replace(problem="huge")], {}, ready)
+    assert compare.report.unasked(more) == "- **mean of genes**: huge"
 
 
 def test_what_cannot_be_installed_is_said(compare):
@@ -73,6 +76,19 @@ def test_what_cannot_be_installed_is_said(compare):
     running.one([ask], compare.peers["factors"], ready, "", "no such release", 60.0)
     assert ready.cost(ask, compare.peers["factors"])["failed"] == "not installed: no such release"
     assert ready.solved(ask, compare.peers["factors"]) is None
+
+
+def test_the_peer_on_the_page_runs(compare):
+    """The example of "A peer of your own": what a peer must name, and scores for every set."""
+    from contract import read_problem
+    from reasons import YOUR_OWN
+
+    mine = {}
+    exec(next(part for part in YOUR_OWN.split("```python\n") if "METHODS" in part).split("```")[0], mine)
+    problem = read_problem(compare.running.Ready().folder("tiny"))
+    found = mine["run"](problem, "mine")
+    assert {"METHODS", "ENVIRONMENT", "TRAINED", "IMPORTS", "VERSIONS"} <= mine.keys()
+    assert found.scores.shape == (80, 4) == (problem.cells.n_obs, len(found.names))
 
 
 def test_every_peer_is_one_file_with_one_function_and_pinned(compare):

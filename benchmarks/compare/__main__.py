@@ -1,9 +1,9 @@
 """Head to head: ``python benchmarks/compare`` runs every method on every task and writes ``docs/benchmarks.md``.
 
-``--quick``: what needs no training, on a part of the problems, in minutes; written beside this script (``quick.md``).
-``--peers``, ``--tasks``: some of them. What has been run is kept under ``.benchmarks-env/work`` and run again only if
-a peer's file, the problems or, for ours, the package has changed; ``--again`` also runs what failed. Adding a peer is a
-file in ``peers/`` and, if it needs more than our environment, one in ``requirements/``.
+``--quick``: what needs no training, on a part of the problems, in minutes. ``--peers``, ``--tasks``: some of them. Both
+write ``benchmarks/compare_quick.md`` instead. What has been run is kept under ``.benchmarks-env/work`` and run again
+only if a peer's file, the problems or, for ours, the package has changed; ``--again`` also runs what failed. Adding a
+peer is a file in ``peers/`` and, if it needs more than our environment, one in ``requirements/``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
     import report
 
     figures = report.measured(modules, queue, chosen, ready)
-    report.write(figures, chosen, limits, quick=options.quick)
+    report.write(figures, chosen, limits, whole=not (options.quick or options.peers or options.tasks))
 
 
 if __name__ == "__main__":

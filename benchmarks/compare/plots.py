@@ -18,6 +18,7 @@ from scipy.stats import rankdata
 OURS = "pathwayae"
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#999999", "#F0E442", "#000000")
 MARKERS = "osD^vPX*<>"
+FEWEST = 3  # figures of a method that is shown
 STANDING, NOISE, TIME = "compare_standing.png", "compare_noise.png", "compare_time.png"
 
 
@@ -48,31 +49,34 @@ def standing(figures: dict[str, Any], tasks: dict[str, ModuleType]) -> pd.DataFr
             if len(values) > 2:
                 rank = rankdata([value if more else -value for value in values.values()])
                 columns[f"{name} {headline}"] = dict(zip(values, (rank - 1) / (len(values) - 1), strict=True))
-    table = pd.DataFrame(columns)
+    table = pd.DataFrame(columns).dropna(thresh=FEWEST)
     return table.loc[table.mean(axis=1).sort_values(ascending=False).index]
 
 
 def heat(table: pd.DataFrame, path: Path) -> None:
-    figure, ax = plt.subplots(figsize=(0.24 * table.shape[1] + 2.4, 0.24 * len(table) + 2.6), layout="constrained")
+    table = table.T  # figures below each other, so that the picture is as wide as a page
+    figure, ax = plt.subplots(figsize=(0.26 * table.shape[1] + 2.9, 0.175 * len(table) + 1.7), layout="constrained")
     colours = plt.get_cmap("cividis").with_extremes(bad="#DDDDDD")
     image = ax.imshow(np.ma.masked_invalid(table.to_numpy()), cmap=colours, vmin=0, vmax=1, aspect="auto")
-    ax.set_xticks(range(table.shape[1]), table.columns, rotation=90, fontsize=7)
+    ax.set_xticks(range(table.shape[1]), table.columns, rotation=90, fontsize=9)
     ax.set_yticks(range(len(table)), table.index, fontsize=8)
-    for label in ax.get_yticklabels():
+    ax.xaxis.tick_top()
+    for label in ax.get_xticklabels():
         label.set_fontweight("bold" if label.get_text().startswith(OURS) else "normal")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    figure.colorbar(image, ax=ax, label="standing", shrink=0.5, pad=0.01)
+    figure.colorbar(image, ax=ax, label="standing (1 first)", shrink=0.25, pad=0.01)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
 
 def style(methods: list[str]) -> dict[str, dict[str, Any]]:
     """Ours blue and thick, the others by colour and marker."""
-    found, i = {}, 0
+    found, i, ours = {}, 0, 0
     for method in methods:
         if method.startswith(OURS):
-            found[method] = {"color": "#0072B2", "lw": 2.4, "zorder": 5, "ls": "-" if method == OURS else "--"}
+            found[method] = {"color": "#0072B2", "lw": 2.4, "zorder": 5, "ls": ("-", "--", ":")[ours % 3]}
+            ours += 1
         else:
             turn, place = divmod(i, len(COLOURS))
             found[method] = {

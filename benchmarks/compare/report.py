@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from reasons import LOST, OPENING
+from reasons import LOST, OPENING, YOUR_OWN
 from running import HERE, WORK, Ask, Ready, state
 
 DOCS = HERE.parents[1] / "docs"
@@ -28,14 +28,16 @@ Figures = dict[str, Any]
 def measured(peers: dict[str, ModuleType], asks: list[Ask], tasks: dict[str, ModuleType], ready: Ready) -> Figures:
     """By task and method: figures as lists of numbers; what runs cost, and what failed or did not converge."""
     methods = list(dict.fromkeys((ask.peer, ask.method) for ask in asks))
-    figures: Figures = {"machine": machine(), "tasks": {}, "runs": [], "methods": {}}
+    figures: Figures = {"machine": machine(), "tasks": {}, "runs": [], "unasked": [], "methods": {}}
     for peer, method in methods:
         module = peers[peer]
         about = {"peer": peer, "trained": module.TRAINED, "about": module.__doc__.splitlines()[0]}
         figures["methods"][method] = about | {"versions": {}}
     for ask in asks:
         row = ready.cost(ask, peers[ask.peer])
-        if row is not None:
+        if row is None:
+            figures["unasked"].append(ask._asdict())
+        else:
             figures["methods"][ask.method]["versions"] |= row.get("versions", {})
             kept = {key: row[key] for key in ("processor_s", "seconds", "peak_mib", "note", "failed") if key in row}
             figures["runs"].append(ask._asdict() | kept)
@@ -125,15 +127,15 @@ def times(figures: Figures, task: ModuleType, other: str) -> float:
 # Pages.
 
 
-def write(figures: Figures, tasks: dict[str, ModuleType], limits: dict[str, float], *, quick: bool) -> None:
-    """A whole run: ``results.json`` here, ``docs/benchmarks.md`` and its plots; a quick one: ``../compare_quick.*``."""
+def write(figures: Figures, tasks: dict[str, ModuleType], limits: dict[str, float], *, whole: bool) -> None:
+    """A whole run: ``results.json`` here, ``docs/benchmarks.md``, its plots; a part of it: ``../compare_quick.*``."""
     table = ranks(figures, tasks)
     figures |= {"limits": limits, "ranks": table.to_dict("records")}
-    target = HERE.parent / "compare_quick.json" if quick else HERE / "results.json"
+    target = HERE / "results.json" if whole else HERE.parent / "compare_quick.json"
     target.write_text(json.dumps(figures, indent=1, default=float) + "\n")
-    page = HERE.parent / "compare_quick.md" if quick else DOCS / "benchmarks.md"
+    page = DOCS / "benchmarks.md" if whole else HERE.parent / "compare_quick.md"
     pictures = []
-    if not quick:
+    if whole:
         import plots
 
         pictures = plots.draw(figures, tasks, DOCS / "figures")
@@ -150,6 +152,7 @@ def text(figures: Figures, tasks: dict[str, ModuleType], table: pd.DataFrame, pi
     for name, task in tasks.items():
         parts += [f"## {task.TITLE}", task.TEXT, of_task(figures, name, task)]
     parts += ["## What failed, did not end or was not ranked", failures(figures)]
+    parts += ["## What was not asked", unasked(figures), YOUR_OWN]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -221,3 +224,12 @@ def failures(figures: Figures) -> str:
             seen.setdefault((row["method"], why), []).append(row["problem"])
     lines = [f"- **{method}**: {why} ({', '.join(dict.fromkeys(of))})" for (method, why), of in seen.items()]
     return "\n".join(lines) or "Nothing."
+
+
+def unasked(figures: Figures) -> str:
+    """What a whole run would ask, and no result here is of."""
+    seen: dict[str, list[str]] = {}
+    for row in figures["unasked"]:
+        seen.setdefault(row["method"], []).append(row["problem"])
+    lines = [f"- **{method}**: {', '.join(dict.fromkeys(of))}" for method, of in seen.items()]
+    return "\n".join(lines) or "Nothing that a whole run asks; of trained methods these are the small problems alone."

@@ -1,36 +1,50 @@
-"""pathwayae: ``tl.fit`` with its defaults; the same on the sets that ``tl.refine`` makes of those given; relevance."""
+"""pathwayae: ``tl.fit`` by default; on the sets that ``tl.refine`` makes; relevance; unlogged values; with harmony.
+
+*refine*: the sets given are put right by ``tl.refine`` and fitted again. *unlogged*: the same on counts per 10 000
+without a logarithm. *harmony*: harmonypy on the scores of a fit that is not told of batches. The last two are lines
+that a user can write, asked where they matter, and not ranked.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from contract import Problem, Result
 
-METHODS = ("pathwayae", "pathwayae refine", "pathwayae relevance")
-ONLY = {"pathwayae relevance": "silent"}  # asked of problems whose names begin so
+METHODS = ("pathwayae", "pathwayae refine", "pathwayae relevance", "pathwayae unlogged", "pathwayae harmony")
+ONLY = {  # asked of problems whose names begin so
+    "pathwayae relevance": "silent",
+    "pathwayae unlogged": "planted",
+    "pathwayae harmony": ("batches even told", "batches biased told"),
+}
 ENVIRONMENT, TRAINED = None, False
 SEEDED = ("pathwayae",)
-BATCHES = ("pathwayae",)  # methods that take batches
+BATCHES = ("pathwayae", "pathwayae harmony")  # methods that take batches
 IMPORTS = VERSIONS = ("pathwayae",)
 FEWEST_GENES, LEVEL, LEAST = 5, 0.05, -1e3
+RIDGE = 0.1  # of harmony, 1 by default; chosen on other donors of Kang (``benchmarks/lost.py``)
 
 
 def run(problem: Problem, method: str) -> Result:
     """Fit, by ``batch_key`` where there are batches; new cells by ``tl.transform``."""
     import pathwayae as pae
 
-    cells = problem.cells
-    asked = {"batch_key": problem.batch, "min_genes": FEWEST_GENES, "progress": False, "random_state": problem.seed}
+    cells, batch = problem.cells, None if method == "pathwayae harmony" else problem.batch
+    asked = {"batch_key": batch, "min_genes": FEWEST_GENES, "progress": False, "random_state": problem.seed}
+    if method == "pathwayae unlogged":
+        cells.X = cells.X.expm1()
     if len(problem.sets) >= min(cells.shape):
         asked["n_extra"] = 0  # no room for free components
     pae.tl.fit(cells, problem.sets, **asked)
     names, used = list(cells.uns["pae"]["component_names"]), None
     loadings = dense(cells.varm["pae_loadings"])
-    if method == "pathwayae refine":
+    if method in ("pathwayae refine", "pathwayae unlogged"):
         names, loadings = refined(cells, names, asked)
     elif method == "pathwayae relevance":
         pae.tl.relevance(cells, progress=False)
         table = pae.get.relevance(cells).set_index("component")["padj"]
         used = table.reindex(names).to_numpy() <= LEVEL
+    if method == "pathwayae harmony":
+        return Result(harmonised(cells, problem.batch), [f"harmonised {i + 1}" for i in range(len(names))])
     if problem.new is not None:
         pae.tl.transform(problem.new, cells, progress=False)
         return Result(cells.obsm["X_pae"], names, loadings, problem.new.obsm["X_pae"], used)
@@ -40,6 +54,15 @@ def run(problem: Problem, method: str) -> Result:
 def dense(table) -> np.ndarray:
     """Large tables are sparse."""
     return np.asarray(table.toarray() if hasattr(table, "toarray") else table, dtype=float)
+
+
+def harmonised(cells, batch: str) -> np.ndarray:
+    """Scores that harmonypy shifts by batch and cluster."""
+    import harmonypy
+
+    return harmonypy.run_harmony(
+        cells.obsm["X_pae"], cells.obs, batch, lamb=RIDGE, verbose=False, random_state=0
+    ).Z_corr
 
 
 def refined(cells, names: list[str], asked: dict) -> tuple[list[str], np.ndarray]:
