@@ -60,6 +60,7 @@ extensions = [
     "sphinx_autodoc_typehints",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinxcontrib.bibtex",
     "sphinxext.opengraph",
     "scanpydoc.elegant_typehints",
     "scanpydoc.definition_list_typed_field",
@@ -78,6 +79,9 @@ myst_url_schemes = {
 }
 nb_execution_mode = "off"  # tutorials are stored with their outputs; tests run them
 nb_merge_streams = True
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
 
 autosummary_generate = True
 toc_object_entries_show_parents = "hide"
