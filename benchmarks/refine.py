@@ -20,7 +20,7 @@ from run import FOLDER, write
 from sklearn.metrics import average_precision_score
 
 import pathwayae as pae
-from pathwayae.core.evidence import association, calls
+from pathwayae.core.evidence import additions, association, calls
 from pathwayae.core.evidence import refine as core
 from pathwayae.core.fdr import adjusted
 from pathwayae.core.trust import heldout
@@ -171,9 +171,9 @@ def chance(prepared: association.Prepared, true: np.ndarray, mean: np.ndarray, s
         test = heldout.against_chance(prepared, sets, auc, strata=strata)
         carried = calls.carried(test.pvalue, refine_silent.FDR)
         views = association.association(prepared, sets, even=True)
-        result = core.refine(views, sets, covariates=seen, apart=carried)
+        result = additions.earned(core.refine(views, sets, covariates=seen, apart=carried), sets)
         rate = calls.GENES * refine_silent.FDR
-        code = calls.calls(sets, result.posterior, evidence=result.evidence, fdr=rate, among=carried)
+        code = calls.calls(sets, result.posterior, evidence=result.evidence, fdr=rate, among=carried, drops=calls.DROPS)
         counts = {call: int((code == i).sum()) for i, call in enumerate(calls.CALLS) if i}
         called = float((adjusted(test.pvalue) <= refine_silent.FDR).mean())
         below = {f"p ≤ {level}": float((test.pvalue <= level).mean()) for level in LEVELS}

@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 CALLS = ("undecided", "confirmed", "added", "dropped")
 UNDECIDED, CONFIRMED, ADDED, DROPPED = range(4)
 GENES = 0.8  # of the rate is for genes of pathways that are carried, the rest for pathways that are said to be
+DROPS = 0.05  # of the rate of the genes is what the model may claim to be wrong of those dropped, see :func:`calls`
 
 
 def carried(pvalue: Floats, fdr: float) -> NDArray[np.bool_]:
@@ -43,6 +44,7 @@ def calls(
     evidence: Floats | None = None,
     fdr: float = 0.05,
     among: NDArray[np.bool_] | None = None,
+    drops: float = 1.0,
 ) -> NDArray[np.int8]:
     """Decide under a false-discovery rate: codes into ``CALLS``.
 
@@ -64,6 +66,9 @@ def calls(
     among
         Pathways that are decided of, shape (p,), for instance :func:`carried`; the genes of others belong to no family.
         By default all.
+    drops
+        Share of `fdr` at which genes are dropped. A member that the cells do not show looks like none, and how many
+        such members there are is no part of the model; :data:`DROPS` leaves them room, as measured.
 
     Returns
     -------
@@ -88,13 +93,13 @@ def calls(
     likely = posterior >= 0.5
     speaks = np.ones_like(posterior) if evidence is None else np.where(likely, evidence, -evidence)
     decidable = (speaks > 0) if among is None else (speaks > 0) & among
-    for code, family, error in (
-        (CONFIRMED, membership & likely, 1.0 - posterior),
-        (ADDED, ~membership & likely, 1.0 - posterior),
-        (DROPPED, membership & ~likely, posterior),
+    for code, family, error, rate in (
+        (CONFIRMED, membership & likely, 1.0 - posterior, fdr),
+        (ADDED, ~membership & likely, 1.0 - posterior, fdr),
+        (DROPPED, membership & ~likely, posterior, drops * fdr),
     ):
         family = family & decidable
-        codes[family & (error <= _threshold(error[family], fdr))] = code
+        codes[family & (error <= _threshold(error[family], rate))] = code
     return codes
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import keys, store
 from pathwayae._slots.grouped import Fitted, fitted
-from pathwayae.core.evidence import association, calls
+from pathwayae.core.evidence import additions, association, calls
 from pathwayae.core.evidence import refine as core
 from pathwayae.core.fdr import adjusted
 from pathwayae.core.gates import gated
@@ -106,16 +106,19 @@ def refine(
     Notes
     -----
     Rates are those of the model, and means over data sets: of five pathways that are carried, one that is silent all
-    the same makes a fifth of the calls wrong. Measured (``benchmarks/refine_rates.md``), wrong ones among confirmed and
-    added genes are about `fdr` or fewer with up to four fifths of the sets silent, on panels of 300 genes and more,
-    from 150 cells on. Of the dropped genes up to 14 % are
-    members all the same, nearly all of them such as do not follow their program visibly in these cells: a dropped gene
-    is one that the cells do not show, not one that is known to be no member. On blood cells with mistakes put into
-    real gene sets, 6 to 11 % of the confirmed genes were such mistakes at ``fdr=0.05`` (``benchmarks/refine.md``).
+    the same makes a fifth of the calls wrong. Measured (``benchmarks/refine_rates.md``), wrong ones among confirmed,
+    added and dropped genes are about `fdr` or fewer with up to four fifths of the sets silent, on panels of 300 genes
+    and more, from 150 cells on. A member that the cells do not show looks like a gene that is none, so genes are
+    dropped at a twentieth of the rate: what is less than clear stays undecided. On blood cells with mistakes put into
+    real gene sets, more than `fdr` of the confirmed genes can be such mistakes (``benchmarks/refine.md``).
 
-    Genes of a cell type follow every pathway that is active in that type: on blood cells TNFα signalling gained genes
-    of monocytes (LYZ, CST3). Centred within cell types, with ``batch_key="cell_type"``, only what follows the pathway
-    beyond them counts: interferon-α then gained IFI6, IFIT1, TNFSF10 and MT2A, TNFα signalling nothing.
+    Genes of a cell type follow every pathway whose members vary between types. So an addition is earned: being well
+    seen is no reason to add a gene, and of the genes that the cells speak for, as many as half of the pathway or more,
+    half at least have to be annotated, or the odds of all others are lowered until no more of these are expected. TNFα
+    signalling, whose members are mostly genes of monocytes in blood, then gains no other genes of monocytes; a set that
+    lacks more than half of its program gains few. Centred within cell types, with ``batch_key="cell_type"``, only what
+    follows the pathway beyond them counts: interferon-α gained IFI6, IFIT1, TNFSF10 and MT2A on cells of Kang et al.,
+    TNFα signalling CCL3.
 
     *p*-values of held-out AUCs come from 999 random sets, and beyond these from the shape of their tail, down to
     1e-6: one carried pathway among 10 000 can be told from chance.
@@ -205,12 +208,14 @@ def _weigh(model: Fitted, data: AnyMoments, *, within: bool, fdr: float, random_
         bar.update()
         carried = calls.carried(chance.pvalue, fdr)
         carried[_wide(model, sets, possible, carried)] = False
-        result = core.refine(association.association(prepared, sets, even=True), sets, covariates=seen, apart=carried)
+        views = association.association(prepared, sets, even=True)
+        result = additions.earned(core.refine(views, sets, covariates=seen, apart=carried), sets)
         bar.update()
     call = np.zeros(member.shape, dtype=np.int8)
     if _enough(data, within=within):
+        rate, drops = calls.GENES * fdr, calls.DROPS
         call[:, possible] = calls.calls(
-            sets, result.posterior, evidence=result.evidence, fdr=calls.GENES * fdr, among=carried
+            sets, result.posterior, evidence=result.evidence, fdr=rate, among=carried, drops=drops
         )
     columns = {
         "annotated_share": result.annotated_share,

@@ -315,7 +315,7 @@ def test_without_a_step_the_start_is_weighed():
         assert found.n_iterations == 0
 
 
-def naive_calls(member, posterior, fdr):
+def naive_calls(member, posterior, fdr, drops=1.0):
     codes = np.zeros(member.shape, dtype=int)
     families = (
         (deciding.CONFIRMED, member & (posterior >= 0.5), 1 - posterior),
@@ -326,7 +326,7 @@ def naive_calls(member, posterior, fdr):
         pairs = sorted(zip(*np.nonzero(family), strict=True), key=lambda pair: error[pair])
         best = 0
         for count in range(1, len(pairs) + 1):
-            if np.mean([error[pair] for pair in pairs[:count]]) <= fdr:
+            if np.mean([error[pair] for pair in pairs[:count]]) <= fdr * (drops if code == deciding.DROPPED else 1.0):
                 best = count
         for pair in pairs[:best]:
             codes[pair] = code
@@ -338,6 +338,8 @@ def test_calls_take_as_many_as_keep_the_mean_error_at_the_rate():
     member, posterior = rng.random((60, 5)) < 0.4, rng.beta(0.3, 0.3, size=(60, 5))
     for fdr in (0.0, 0.01, 0.1, 0.5, 1.0):
         np.testing.assert_array_equal(deciding.calls(member, posterior, fdr=fdr), naive_calls(member, posterior, fdr))
+        fewer = deciding.calls(member, posterior, fdr=fdr, drops=0.1)
+        np.testing.assert_array_equal(fewer, naive_calls(member, posterior, fdr, drops=0.1))
     with pytest.raises(ValueError, match=r"fdr=1\.5"):
         deciding.calls(member, posterior, fdr=1.5)
 

@@ -9,7 +9,7 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import pathwayae as pae
-from pathwayae.core.evidence import association
+from pathwayae.core.evidence import additions, association
 from pathwayae.core.evidence import calls as deciding
 from pathwayae.core.evidence import refine as core
 from pathwayae.core.trust import heldout
@@ -43,7 +43,8 @@ def by_hand(adata, codes, genes):
     given = adata.varm["pathways"].to_numpy()[genes].astype(bool)
     prepared = association.prepare(gram)
     seen = association.visibility(prepared, mean, variance)
-    return prepared, given, core.refine(association.association(prepared, given, even=True), given, covariates=seen)
+    result = core.refine(association.association(prepared, given, even=True), given, covariates=seen)
+    return prepared, given, additions.earned(result, given)
 
 
 def test_slots_hold_what_the_core_makes_of_the_cells():
@@ -58,7 +59,7 @@ def test_slots_hold_what_the_core_makes_of_the_cells():
             np.testing.assert_allclose(adata.varm[slot][genes], values, rtol=2e-4, atol=1e-4)
             assert adata.varm[slot].dtype == np.float32
             assert (adata.varm[slot][~adata.var["keep"]] == 0).all()
-        calls = deciding.calls(given, expected.posterior, evidence=expected.evidence, fdr=0.04)
+        calls = deciding.calls(given, expected.posterior, evidence=expected.evidence, fdr=0.04, drops=0.05)
         np.testing.assert_array_equal(adata.varm["pae_call"][genes], calls)
         strata = heldout.expression_strata(np.asarray(adata.X[:, genes].mean(axis=0), dtype=float).ravel())
         auc = heldout.held_out_auc(prepared, given, strata=strata, random_state=3)
