@@ -1,4 +1,4 @@
-"""Kang PBMC: interferon comes first by donor in every cell type, and shuffled cells give nothing."""
+"""Kang PBMC: interferon comes first by donor in every cell type, shuffled cells give nothing, identity is not added."""
 
 import warnings
 
@@ -53,3 +53,13 @@ def test_shuffled_within_donors_there_is_nothing(cells):
         bare.obs["condition"] = condition
         called.append((ranked(bare)["padj"] <= 0.05).any())
     assert sum(called) <= 1
+
+
+def test_genes_of_monocytes_are_not_added_to_what_monocytes_do(cells):
+    adata = cells.copy()
+    pae.tl.refine(adata, progress=False)
+    added = pae.get.refinement(adata, calls="added").astype({"pathway": str, "gene": str})
+    identity = {"LYZ", "S100A8", "S100A9", "CST3", "TYROBP", "FCER1G", "FTL", "CD63", "LGALS1", "FCN1", "MAFB"}
+    assert not identity & set(added["gene"])  # all of them, to TNFα signalling, without the bounds on additions
+    assert {"IFI6", "IFIT1"} <= set(added.loc[added["pathway"] == "HALLMARK_INTERFERON_ALPHA_RESPONSE", "gene"])
+    assert len(added) < 10
