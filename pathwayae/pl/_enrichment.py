@@ -11,12 +11,12 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import FuncFormatter
-from matplotlib.transforms import Bbox
 
 from pathwayae import get
 from pathwayae._slots import keys
 from pathwayae.core.gates import gated
 from pathwayae.pl import _axes, _names
+from pathwayae.pl._sizes import under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from matplotlib.backend_bases import RendererBase
     from matplotlib.colors import Colormap, Normalize
-    from matplotlib.legend import Legend
 
 MARKERS = {"up": "^", "down": "v", "mixed": "o", "none": "o"}  # by direction
 WORDS = {"up": "genes up", "down": "genes down", "mixed": "genes mixed", "none": "no genes"}
@@ -188,7 +186,7 @@ def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str], *
         frameon=False,
     )
     inset = ax.inset_axes((1.0, 0.0, 0.1, 1.0))
-    inset.set_axes_locator(partial(_under, legend))
+    inset.set_axes_locator(partial(under, legend))
     bar = ax.figure.colorbar(dots, cax=inset)
     bar.ax.tick_params(labelsize="small")
     is_ora = (table["method"] == "ora").all()
@@ -199,14 +197,6 @@ def _dots(ax: Axes, table: pd.DataFrame, columns: list[str], terms: list[str], *
         bar.set_ticks(ticks if len(ticks) > 1 else [low, high])
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         bar.minorticks_off()
-
-
-def _under(legend: Legend, inset: Axes, renderer: RendererBase | None) -> Bbox:
-    """Place an inset below a legend, at a size in inches, in coordinates of the figure."""
-    inch = inset.figure.dpi
-    above = legend.get_window_extent(renderer)
-    box = Bbox.from_bounds(above.x0, above.y0 - 1.25 * inch, 0.11 * inch, 1.1 * inch)
-    return box.transformed(inset.figure.transSubfigure.inverted())
 
 
 def _round_steps(low: float, high: float, most: int = 4) -> list[float]:

@@ -46,13 +46,13 @@ def legend_and_bar(
         frameon=False,
     )
     inset = ax.inset_axes((1.0, 0.0, 0.1, 1.0))
-    inset.set_axes_locator(partial(_under, legend))
+    inset.set_axes_locator(partial(under, legend))
     bar = ax.figure.colorbar(dots, cax=inset, extend=extend)
     bar.ax.tick_params(labelsize="small")
     bar.set_label(label, fontsize="small")
 
 
-def _under(legend: Legend, inset: Axes, renderer: RendererBase | None) -> Bbox:
+def under(legend: Legend, inset: Axes, renderer: RendererBase | None) -> Bbox:
     """Place an inset below a legend, at a size in inches, in coordinates of the figure."""
     inch = inset.figure.dpi
     above = legend.get_window_extent(renderer)
