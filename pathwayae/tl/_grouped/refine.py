@@ -108,10 +108,11 @@ def refine(
     Rates are those of the model, and means over data sets: of five pathways that are carried, one that is silent all
     the same makes a fifth of the calls wrong. Measured (``benchmarks/refine_rates.md``), wrong ones among confirmed,
     added and dropped genes are about `fdr` or fewer with up to four fifths of the sets silent, on panels of 300 genes
-    and more, from 150 cells on; where most members of a set mark a cell type, and a panel of 300 genes holds as many
-    other markers of it, up to 11 % of the added genes are such markers. A member that the cells do not show looks like a gene that is none, so genes are
-    dropped at a twentieth of the rate: what is less than clear stays undecided. On blood cells with mistakes put into
-    real gene sets, 3 to 8 % of the confirmed genes were such mistakes at ``fdr=0.05`` (``benchmarks/refine.md``).
+    and more, from 150 cells on; where most members of a set mark a cell type, and a panel of 300 genes holds nearly as
+    many other markers of it, up to 11 % of the added genes are such markers. A member that the cells do not show looks
+    like a gene that is none, so genes are dropped at a twentieth of the rate: what is less than clear stays undecided.
+    On blood cells with mistakes put into real gene sets, 3 to 8 % of the confirmed genes were such mistakes at
+    ``fdr=0.05`` (``benchmarks/refine.md``).
 
     Genes of a cell type follow every pathway whose members vary between types. So an addition is earned: being well
     seen is no reason to add a gene, and of the genes that the cells speak for, as many as half of the pathway or more,
