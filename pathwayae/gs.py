@@ -171,7 +171,8 @@ def as_collection(pathways: Pathways) -> GeneSetCollection:
     msg = (
         f"pathways={kinds.shown(pathways)} is a {type(pathways).__name__} that holds no names of genes. Pass a "
         "GeneSetCollection, the path of a GMT file, a dict of name → list of genes, a long DataFrame with the columns "
-        "'source' and 'target', or the genes of a single set."
+        "'source' and 'target', or the genes of a single set; a fit also takes classes, one value per gene of adata. "
+        "Components without any are those of pae.models.GroupedAutoencoder(k, feature_classes=-1)."
     )
     raise TypeError(msg)
 

@@ -75,6 +75,7 @@ def with_paths():
     theta = np.array([0.1, 0.3, 0.5])
     adata.uns["pae"]["theta_path"] = pd.DataFrame(
         {"theta": theta, "heldout_error": [0.61, 0.62, 0.66], "se": 0.01, "auc": [0.8, 0.84, 0.7], "auc_se": 0.02}
+        | {"correlation": [0.3, 0.34, 0.2], "correlation_se": 0.02}
         | {"inside": theta, "as_good": theta == 0.3, "chosen": theta == 0.3}
     )
     number = np.arange(6)

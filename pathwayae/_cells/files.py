@@ -78,7 +78,8 @@ def _lost_names(root: Any) -> str:
     for part in ("obs", "var"):
         table = root.get(part)
         index = table.get(table.attrs.get("_index", "_index")) if hasattr(table, "keys") else None
-        if index is not None and _missing_chunks(index):
+        text = index["values"] if hasattr(index, "keys") else index  # beside a mask, where pandas 3 wrote it
+        if _missing_chunks(text):
             lost.append(part)
     return " and ".join(lost)
 

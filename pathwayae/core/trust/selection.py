@@ -25,9 +25,9 @@ from pathwayae.core.moments.gram_product import Data, Gram
 from pathwayae.core.moments.moments import Scale
 from pathwayae.core.moments.sketch import AnyMoments
 
-THETAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
+THETAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 N_FREE = 50  # free components looked at by default
-TOLERANCE = 0.02  # of the held-out error, which every θ considered stays within of the best
+TOLERANCE = 0.02  # of the held-out error, which chooses θ where no member can be hidden
 MAX_FPR = 0.1  # false-positive rate up to which the recovery of hidden members is judged
 ANNOTATION = 0.99  # loadings with more of their squares on members than this say what the annotation said
 
@@ -87,10 +87,12 @@ def hidden_members(membership: NDArray[np.bool_], n_folds: int, rng: np.random.G
 def theta_path(
     design: Design, n_extra: int, *, thetas: Sequence[float] = THETAS, advance: Advance = lambda: None
 ) -> pd.DataFrame:
-    """Held-out error and recovery of hidden members along a path of θ.
+    """Held-out error, and what scores and loadings say of hidden members, along a path of θ.
 
     In fold f the model sees the cells of the other folds and pathways without the members of f; all θ of a fold
-    descend together.
+    descend together. Neither the error nor the recovery chooses. What a pathway leaves over, a strong prior's more, is
+    no fault of its score; and loadings that reach further find hidden members at any strength, also those of sets that
+    lack none, while the score takes in what is not the pathway's.
 
     Parameters
     ----------
@@ -107,7 +109,8 @@ def theta_path(
     -------
     One row per θ, ascending: ``theta``; ``heldout_error``, the mean over folds of ``1 − tr(QᵀGQ) / tr G`` with Q a
     basis of all loadings, G of the held-out cells in units of the training cells; ``se``, its standard error over
-    folds; ``auc``, the mean of :func:`recovery` over folds and pathways, and its standard error ``auc_se``;
+    folds; ``correlation``, the mean of :func:`agreement` over folds and pathways, and its standard error over
+    pathways; ``auc``, the mean of :func:`recovery` over folds and pathways, and its standard error ``auc_se``;
     ``inside``, the mean share of squared loadings on the members seen; ``as_good`` and ``chosen``, see
     :func:`choose`.
     """
@@ -115,7 +118,7 @@ def theta_path(
     n_folds = len(design.folds)
     hidden = hidden_members(design.membership, n_folds, np.random.default_rng(design.config.random_state))
     error, inside = np.zeros((2, n_folds, len(thetas)))
-    auc = np.zeros((n_folds, len(thetas), design.membership.shape[1]))
+    auc, agreed = np.zeros((2, n_folds, len(thetas), design.membership.shape[1]))
     for f, (train, held_out) in enumerate(_splits(design)):
         seen = design.membership & (hidden != f)
         configs = [replace(design.config, theta=theta) for theta in thetas]
@@ -125,40 +128,70 @@ def theta_path(
             loadings = fit.loadings.toarray() if sp.issparse(fit.loadings) else fit.loadings
             error[f, t] = 1.0 - _explained(held_out, basis).sum()
             auc[f, t] = recovery(loadings, hidden == f, design.membership)
+            agreed[f, t] = agreement(held_out.gram, fit.encoder.toarray(), hidden == f, design.membership)
             inside[f, t] = _inside(loadings, seen)
         advance()
     table = pd.DataFrame({"theta": thetas, "heldout_error": error.mean(axis=0), "se": _standard_error(error)})
+    per_pathway = _of_pathways(agreed)
+    table["correlation"], table["correlation_se"] = _mean_and_error(per_pathway)
     draws = auc.transpose(0, 2, 1).reshape(-1, len(thetas))
-    draws = draws[np.isfinite(draws).all(axis=1)]
-    table["auc"], table["auc_se"] = _mean_and_error(draws)
+    table["auc"], table["auc_se"] = _mean_and_error(draws[np.isfinite(draws).all(axis=1)])
     table["inside"] = inside.mean(axis=0)
-    best, table["as_good"] = choose(error.mean(axis=0), draws)
-    table["chosen"] = np.arange(len(table)) == best
+    chosen, table["as_good"] = choose(error.mean(axis=0), per_pathway)
+    table["chosen"] = np.arange(len(table)) == chosen
     return table
 
 
-def choose(error: Floats, auc: Floats, tolerance: float = TOLERANCE) -> tuple[int, NDArray[np.bool_]]:
-    """Position of the θ that recovers hidden members best at no cost, and all that do as well.
+def choose(error: Floats, agreed: Floats, tolerance: float = TOLERANCE) -> tuple[int, NDArray[np.bool_]]:
+    """Position of the strongest prior whose scores say as much of hidden members as the best, and all that do.
 
-    Of the θ with ``error ≤ (1 + tolerance) · min error``, the one with the largest mean AUC; as good as it are those
-    whose AUC falls short of its by no more than one standard error, pathway by pathway.
+    As good as the best are the θ whose correlation falls short of the largest mean by no more than one standard error,
+    pathway by pathway (Breiman et al. 1984, *Classification and Regression Trees*, section 3.4.3): sets are taken as
+    they are unless the cells speak against it.
 
     Parameters
     ----------
     error
-        Held-out error of each θ, shape (t,).
-    auc
-        Recovery of the hidden members of each pathway in each fold, shape (r, t); with fewer than two rows, the largest
-        θ at no cost is chosen.
+        Held-out error of each θ, ascending, shape (t,).
+    agreed
+        :func:`agreement` of each pathway, mean over folds, shape (r, t); with fewer than two rows the largest θ with
+        ``error ≤ (1 + tolerance) · min error`` is chosen.
     tolerance
         Relative to the smallest error.
     """
-    allowed = error <= (1.0 + tolerance) * error.min()
-    if len(auc) < 2:
-        return int(np.flatnonzero(allowed)[-1]), allowed
-    best = int(np.where(allowed, auc.mean(axis=0), -np.inf).argmax())
-    short = auc[:, [best]] - auc
-    return best, allowed & (short.mean(axis=0) <= _standard_error(short))
+    if len(agreed) < 2:
+        as_good = error <= (1.0 + tolerance) * error.min()
+    else:
+        short = agreed[:, [agreed.mean(axis=0).argmax()]] - agreed
+        as_good = short.mean(axis=0) <= _standard_error(short)
+    return int(np.flatnonzero(as_good)[-1]), as_good
+
+
+def agreement(gram: Gram, encoder: Floats, hidden: NDArray[np.bool_], membership: NDArray[np.bool_]) -> Floats:
+    """Correlation of each pathway's score with the mean of its hidden members, shape (p,); NaN where nothing is hidden.
+
+    The score is taken without the hidden genes, and from the mean of the hidden members that of all genes that are no
+    members is taken, so that neither a gene's own noise nor the level of a cell makes them agree. With e a column of
+    the encoder, 0 at hidden genes, and ``t = 1_H / |H| − 1_N / |N|``: ``eᵀGt / sqrt(eᵀGe · tᵀGt)``.
+
+    Parameters
+    ----------
+    gram
+        Of the cells held out, shape (g, g), or its operator; about the mean of the cells that were not.
+    encoder
+        Shape (g, p).
+    hidden, membership
+        Shape (g, p).
+    """
+    others = ~membership
+    known = hidden.any(axis=0) & others.any(axis=0)
+    score = np.where(hidden, 0.0, encoder)[:, known]
+    target = (hidden / np.maximum(hidden.sum(axis=0), 1) - others / np.maximum(others.sum(axis=0), 1))[:, known]
+    of_score, of_target = gram @ score, gram @ target
+    size = np.sqrt(np.sum(score * of_score, axis=0) * np.sum(target * of_target, axis=0))
+    result = np.full(membership.shape[1], np.nan)
+    result[known] = np.sum(score * of_target, axis=0) / np.maximum(size, 1e-300)
+    return result
 
 
 def recovery(loadings: Floats, hidden: NDArray[np.bool_], membership: NDArray[np.bool_]) -> Floats:
@@ -284,6 +317,12 @@ def _basis(train: Data, encoder: Encoder, n_extra: int) -> Floats:
 def _explained(cells: Data, basis: Floats) -> Floats:
     """Share of ‖X̃‖² along each column of an orthonormal basis."""
     return np.einsum("ij,ij->j", basis, cells.gram @ basis) / cells.total
+
+
+def _of_pathways(values: Floats) -> Floats:
+    """Folds × θ × pathways → pathways × θ, the mean over the folds in which each pathway is known."""
+    values = values[:, :, np.isfinite(values).all(axis=1).any(axis=0)]
+    return np.nanmean(values, axis=0).T
 
 
 def _inside(loadings: Floats, membership: NDArray[np.bool_]) -> float:

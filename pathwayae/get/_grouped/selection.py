@@ -23,7 +23,7 @@ N_AT_ONCE = 256  # pathways whose scores are taken as float64
 
 @gated()
 def theta_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
-    """Return held-out error and recovery of hidden members along a path of θ.
+    """Return what scores and loadings say of hidden members, and the held-out error, along a path of θ.
 
     Parameters
     ----------
@@ -36,10 +36,11 @@ def theta_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per θ, ascending: ``theta``; ``heldout_error`` (share of the variance of held-out cells that is not
-        explained, mean over folds) and its standard error ``se``; ``auc`` of the loadings for members hidden from the
-        pathways (partial, up to a false-positive rate of 0.1; 0.5 is chance), and ``auc_se``; ``inside`` (mean share
-        of squared loadings on the members given); ``as_good`` (recovers hidden members as well as the best, to one
-        standard error, at no cost); ``chosen``.
+        explained, mean over folds) and its standard error ``se``; ``correlation`` of scores with members hidden from
+        the pathways, in held-out cells, and ``correlation_se``; ``auc`` of the loadings for hidden members (partial, up
+        to a false-positive rate of 0.1; 0.5 is chance), and ``auc_se``; ``inside`` (mean share of squared loadings on
+        the members given); ``as_good`` (a correlation as large as the best, to one standard error); ``chosen``, the
+        largest of these.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def theta_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
     Examples
     --------
     >>> pae.get.theta_path(adata, key="projection").query("chosen")["theta"].tolist()
-    [0.2]
+    [0.4]
     """
     return _path(adata, key, keys.THETA_PATH, "theta")
 

@@ -32,7 +32,7 @@ def theta_path(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> NDArray[np.object_]:
-    """Draw recovery of hidden members and held-out error over θ, with standard errors; a line marks the θ chosen.
+    r"""Draw what scores say of hidden members and the held-out error over θ, with standard errors and the θ chosen.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def theta_path(
     Returns
     -------
     numpy.ndarray of matplotlib.axes.Axes
-        Recovery on the first, held-out error on the second.
+        Correlation with hidden members on the first, held-out error on the second.
 
     Raises
     ------
@@ -62,17 +62,17 @@ def theta_path(
     --------
     >>> axes = pae.pl.theta_path(adata, key="projection", show=False)
     >>> axes[0].get_ylabel()
-    'recovery of hidden members (AUC)'
+    'correlation of scores\nwith hidden members'
     """
     table = get.theta_path(adata, key=key)
     axes, _ = _axes.panels(ax, 2, ncols=2, size=(4.2, 3.2))
     theta = table["theta"].to_numpy()
     chosen = float(theta[table["chosen"].to_numpy(bool)][0])
     style: dict[str, Any] = {"marker": "o", "markersize": 5, "linewidth": 1.6, "capsize": 3, "elinewidth": 1}
-    axes[0].errorbar(theta, table["auc"], table["auc_se"], color=_axes.BLUE, **style)
-    if table["auc"].min() < 0.55:
-        axes[0].axhline(0.5, color=_axes.GREY, linestyle=":", linewidth=1)
-    axes[0].set_ylabel("recovery of hidden members (AUC)")
+    axes[0].errorbar(theta, table["correlation"], table["correlation_se"], color=_axes.BLUE, **style)
+    if table["correlation"].min() < 0.05:
+        axes[0].axhline(0.0, color=_axes.GREY, linestyle=":", linewidth=1)
+    axes[0].set_ylabel("correlation of scores\nwith hidden members")
     axes[1].errorbar(theta, table["heldout_error"], table["se"], color=_axes.VERMILLION, **style)
     axes[1].yaxis.set_major_formatter(PERCENT)
     axes[1].set_ylabel("variance of held-out cells\nnot explained")

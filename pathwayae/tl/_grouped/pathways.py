@@ -34,8 +34,10 @@ def collect(adata: AnnData, pathways: Any, names: NDArray[np.str_]) -> GeneSetCo
         return _from_varm(adata, pathways, names)
     if isinstance(pathways, str) and not os.path.exists(pathways):
         msg = (
-            f"pathways={pathways!r} is neither a key of adata.varm ({', '.join(adata.varm) or 'which is empty'}) "
-            "nor a file. Pass a GeneSetCollection, a GMT file, a dict, a long DataFrame or a key of adata.varm."
+            f"pathways={pathways!r} is neither a key of adata.varm ({', '.join(adata.varm) or 'which is empty'}), a "
+            f"column of adata.var ({', '.join(map(str, adata.var)) or 'which has none'}) nor a file. Pass a "
+            "GeneSetCollection, a GMT file, a dict, a long DataFrame, a key of adata.varm, or classes: one value per "
+            "gene or a column of adata.var."
         )
         raise FileNotFoundError(msg)
     return as_collection(pathways)

@@ -42,16 +42,22 @@ def theta_path(
     key: str = keys.DEFAULT,
     copy: bool = False,
 ) -> AnnData | None:
-    r"""Choose the strength of the prior: held-out error and recovery of hidden members along a path of θ.
+    r"""Choose the strength of the prior: what scores say of members they have not seen, along a path of θ.
 
     In every fold the model of the fit sees the cells of the other folds, and the pathways without the members hidden
-    in that fold. Two figures follow for each θ. The *held-out error* :math:`1 - \mathrm{tr}(Q^\top G Q) /
+    in that fold. A score is right so far as it goes with the members that it has not seen in cells that it has not
+    seen: the *correlation*, over the cells of the fold, of a pathway's score, taken without the hidden genes, with the
+    mean of its hidden members less that of the genes that are no members. Chosen is the largest θ whose correlation is
+    as large as the best, to one standard error over pathways: sets are taken as they are unless the cells speak
+    against it.
+
+    Two figures stand beside it and do not choose. The *held-out error* :math:`1 - \mathrm{tr}(Q^\top G Q) /
     \mathrm{tr}\,G` is the share of the variance of the fold's cells outside the span Q of pathways and free
-    components. The *AUC* says how well the largest loadings tell hidden members from genes that are no members: the
-    partial area under the ROC curve up to a false-positive rate of 0.1, scaled so that 0.5 is chance and 1 perfect
-    (McClish 1989, 10.1177/0272989X8900900307). The error alone would hardly choose, since free components make up for
-    what a strong prior leaves; and genes that belong to a pathway are what the prior is for. Chosen is the θ with
-    the largest AUC of those whose error is at most 2 % above the smallest.
+    components; it asks for weak priors, since all that is not the pathways' (batches, other programs) is left over by
+    scores that are right. The *AUC* says how well the largest loadings tell hidden members from genes that are no
+    members: the partial area under the ROC curve up to a false-positive rate of 0.1, scaled so that 0.5 is chance and
+    1 perfect (McClish 1989, 10.1177/0272989X8900900307); it asks for loadings that reach out, also where the sets lack
+    nothing. To complete sets, see :func:`pathwayae.tl.refine`.
 
     The fit itself stays as it is; ``pae.tl.fit(…, theta="auto")`` chooses and fits.
 
@@ -60,7 +66,7 @@ def theta_path(
     adata
         A fitted AnnData.
     thetas
-        Values of θ from 0 to 1, at least two; by default 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5 and 0.7.
+        Values of θ from 0 to 1, at least two; by default 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7 and 0.9.
     moments
         What :func:`pathwayae.pp.moments` read, with two strata or more; by default the cells are read once.
     sample_key
@@ -298,7 +304,8 @@ def _warn_of_prior(table: pd.DataFrame) -> None:
     elif row["inside"] > selection.ANNOTATION:
         msg = (
             f"The prior dominates: at θ = {row['theta']:g} the loadings lie on the annotated members alone "
-            f"({row['inside']:.1%} of their squares), so they repeat the annotation."
+            f"({row['inside']:.1%} of their squares), so they repeat the annotation. No weaker prior gives scores that "
+            "say more of hidden members; scores='members' takes sets as they are without a descent."
         )
         warn(msg)
     elif row["theta"] == table["theta"].min() and table["as_good"].sum() == 1:

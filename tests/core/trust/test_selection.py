@@ -99,7 +99,7 @@ def test_path_of_theta_is_that_of_one_fit_after_another_on_the_cells():
     assert table["theta"].tolist() == [0.1, 0.5]
     hidden = selection.hidden_members(membership, 3, np.random.default_rng(4))
     for row in table.itertuples():
-        error, auc, inside = [], [], []
+        error, auc, inside, agreed = [], [], [], []
         for fold in range(3):
             train, held_out = standardized(values, codes, fold)
             data = accumulate(train).standardize(center=False, scale=None)
@@ -110,27 +110,45 @@ def test_path_of_theta_is_that_of_one_fit_after_another_on_the_cells():
             q = scipy.linalg.orth(np.column_stack([w, free]))
             error.append(((held_out - held_out @ q @ q.T) ** 2).sum() / (held_out**2).sum())
             auc.extend(selection.recovery(w, hidden == fold, membership))
+            own = held_out.T @ held_out
+            agreed.append(selection.agreement(own, w, hidden == fold, membership))
             inside.append(np.mean([(w[seen[:, j], j] ** 2).sum() / (w[:, j] ** 2).sum() for j in range(P)]))
         assert row.heldout_error == pytest.approx(np.mean(error), rel=1e-4)
         assert row.se == pytest.approx(np.std(error, ddof=1) / 3**0.5, rel=1e-2)
         assert row.auc == pytest.approx(np.mean(auc), abs=0.01)  # ranks of near ties
+        assert row.correlation == pytest.approx(np.mean(agreed), rel=1e-3)
+        assert row.correlation_se == pytest.approx(np.std(np.mean(agreed, axis=0), ddof=1) / P**0.5, rel=1e-2)
         assert row.inside == pytest.approx(np.mean(inside), rel=1e-4)
     assert table["chosen"].sum() == 1
 
 
-def test_of_those_at_no_cost_the_best_is_chosen():
+def test_the_strongest_that_is_as_good_as_the_best_is_chosen():
     error = np.array([0.500, 0.501, 0.505, 0.509, 0.600])
-    base = np.array([0.70, 0.801, 0.802, 0.800, 0.95])
+    base = np.array([0.30, 0.401, 0.402, 0.400, 0.39])
     jitter = np.array([[0.0, 0.01, -0.01, 0.0, 0.0], [0.0, -0.01, 0.01, 0.0, 0.0], [0.0, 0.0, 0.0, 0.02, 0.0]])
-    auc = base + jitter - jitter.mean(axis=0)
-    best, as_good = selection.choose(error, auc)
-    assert best == 2
-    assert as_good.tolist() == [False, True, True, True, False]  # 0 is worse, 4 costs too much
-    assert selection.choose(error, auc, tolerance=0.5)[0] == 4
-    best, as_good = selection.choose(error, np.tile(base, (3, 1)))
-    assert (best, as_good.tolist()) == (2, [False, False, True, False, False])  # without noise, itself alone
-    best, as_good = selection.choose(error, np.zeros((0, 5)))  # nothing was hidden
-    assert (best, as_good.tolist()) == (3, [True, True, True, True, False])
+    agreed = base + jitter - jitter.mean(axis=0)
+    chosen, as_good = selection.choose(error, agreed)
+    assert as_good.tolist() == [False, True, True, True, False]
+    assert chosen == 3
+    chosen, as_good = selection.choose(error, np.tile(base, (3, 1)))
+    assert (chosen, as_good.tolist()) == (2, [False, False, True, False, False])  # without noise, itself alone
+    chosen, as_good = selection.choose(error, np.zeros((0, 5)))  # nothing was hidden
+    assert (chosen, as_good.tolist()) == (3, [True, True, True, True, False])
+    assert selection.choose(error, agreed[:1], tolerance=0.5)[0] == 4
+
+
+def test_scores_agree_with_hidden_members_as_the_cells_say():
+    values, membership = cells()
+    values = values - values.mean(axis=0)
+    membership[:, 2] = True  # nothing to compare with
+    hidden = membership & (np.arange(G) % 3 == 0)[:, None]
+    hidden[:, 1] = False
+    encoder = np.random.default_rng(2).normal(size=(G, P)) ** 2
+    found = selection.agreement(values.T @ values, encoder, hidden, membership)
+    score = values @ np.where(hidden[:, 0], 0.0, encoder[:, 0])
+    target = values[:, hidden[:, 0]].mean(axis=1) - values[:, ~membership[:, 0]].mean(axis=1)
+    assert found[0] == pytest.approx(np.corrcoef(score, target)[0, 1], rel=1e-10)
+    assert np.isnan(found[1:]).all()
 
 
 def test_hidden_genes_are_predicted_by_least_squares():

@@ -17,9 +17,9 @@ def verticals(ax):
 
 
 def test_theta_path_shows_the_table(adata):
-    recovery, error = pl.theta_path(adata, show=False)
+    agreed, error = pl.theta_path(adata, show=False)
     table = get.theta_path(adata)
-    for ax, column, se in ((recovery, "auc", "auc_se"), (error, "heldout_error", "se")):
+    for ax, column, se in ((agreed, "correlation", "correlation_se"), (error, "heldout_error", "se")):
         line, _, bars = ax.containers[0].lines
         np.testing.assert_array_equal(line.get_xdata(), table["theta"])
         np.testing.assert_array_equal(line.get_ydata(), table[column])
@@ -31,7 +31,7 @@ def test_theta_path_shows_the_table(adata):
 
 def test_chance_is_drawn_only_where_it_is_near(adata):
     far = len(pl.theta_path(adata, show=False)[0].get_lines())
-    adata.uns["pae"]["theta_path"]["auc"] = [0.5, 0.52, 0.51]
+    adata.uns["pae"]["theta_path"]["correlation"] = [0.0, 0.02, 0.01]
     assert len(pl.theta_path(adata, show=False)[0].get_lines()) == far + 1
 
 
