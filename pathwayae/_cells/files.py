@@ -78,8 +78,9 @@ def _lost_names(root: Any) -> str:
     for part in ("obs", "var"):
         table = root.get(part)
         index = table.get(table.attrs.get("_index", "_index")) if hasattr(table, "keys") else None
-        text = index["values"] if hasattr(index, "keys") else index  # beside a mask, where pandas 3 wrote it
-        if _missing_chunks(text):
+        if index is not None and hasattr(index, "keys"):  # text that pandas 3 wrote lies beside a mask
+            index = index["values"]
+        if _missing_chunks(index):
             lost.append(part)
     return " and ".join(lost)
 
