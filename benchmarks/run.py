@@ -56,6 +56,7 @@ def main(names: list[str]) -> None:
     import new_cells
     import refine
     import relevance
+    import relevance_panel
     import relevance_tail
     import restarts
     import scale
@@ -66,7 +67,8 @@ def main(names: list[str]) -> None:
     import torch
 
     modules = (archetypes, contrasts, defaults, gpu, gram, invariance, judge, large_collections, lost)
-    modules += (new_cells, refine, relevance, relevance_tail, restarts, scale, sketch, sparse_ae, speed, theta)
+    modules += (new_cells, refine, relevance, relevance_panel, relevance_tail, restarts)
+    modules += (scale, sketch, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]
     for name in names or usual:
