@@ -207,7 +207,8 @@ def page():
         "# Gallery",
         "",
         "Every plot on 2,000 cells of Kang et al. (2018): with the 50 Hallmark sets, and with 300 Reactome pathways,",
-        "which is more than fits: plots then choose, and say so. Made by `python docs/make_gallery.py` from public data.",
+        "which is more than fits: plots then choose, and say so. Made by `python docs/make_gallery.py` from public "
+        "data.",
     ]
     for title, names in HEADINGS.items():
         lines += ["", f"## {title}"]
