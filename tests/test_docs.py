@@ -97,3 +97,12 @@ def test_code_of_the_pages_runs(name, cells_of_examples, tmp_path, monkeypatch):
         for block in blocks:
             exec(compile(block, name, "exec"), names)
     plt.close("all")
+
+
+def test_works_named_with_a_doi_are_among_the_references():
+    doi = re.compile(r"\b10\.\d{4,5}/(?:\([^\s)]*\)|[^\s\]>;,)`}])+")
+    listed = set(re.findall(r"doi = \{(.*)\}", text_of(DOCS / "references.bib")))
+    pages = [*DOCS.glob("*.md"), *(ROOT / "pathwayae" / "tl").rglob("*.py")]
+    named = {(page.name, one.rstrip(".")) for page in pages for one in doi.findall(text_of(page))}
+    assert len(listed) > 40
+    assert {one for one in named if one[1] not in listed} == set()
