@@ -169,18 +169,18 @@ def build(sets: Mapping[str, Iterable[str]], var_names: VarNames) -> Membership:
             "Call adata.var_names_make_unique(), or use a column of adata.var with unique names."
         )
         raise ValueError(msg)
-    rows: list[npt.NDArray[np.intp]] = []
+    place = {name: row for row, name in enumerate(index)}
+    where: list[int] = []
     records: list[tuple[str, int, int, int, str]] = []
     for name, genes in sets.items():
         different = unique_genes(name, genes)
-        positions = index.get_indexer(pd.Index(different, dtype=object))
-        lost = [gene for gene, position in zip(different, positions, strict=True) if position < 0]
-        rows.append(positions[positions >= 0])
-        records.append((name, len(different), len(different) - len(lost), len(lost), ";".join(lost)))
-    columns = np.repeat(np.arange(len(rows)), [len(found) for found in rows])
-    where = np.concatenate([*rows, np.empty(0, dtype=np.intp)])
+        found = [place[gene] for gene in different if gene in place]
+        lost = [gene for gene in different if gene not in place] if len(found) < len(different) else []
+        where += found
+        records.append((name, len(different), len(found), len(lost), ";".join(lost)))
+    columns = np.repeat(np.arange(len(records)), [n_found for _, _, n_found, _, _ in records])
     matrix = sparse.csr_matrix(
-        (np.ones(len(where), dtype=np.bool_), (where, columns)), shape=(len(index), len(rows)), dtype=np.bool_
+        (np.ones(len(where), dtype=np.bool_), (where, columns)), shape=(len(index), len(records)), dtype=np.bool_
     )
     matrix.sort_indices()
     report = pd.DataFrame.from_records(records, columns=["pathway", "n_genes", "n_matched", "n_lost", "lost"])

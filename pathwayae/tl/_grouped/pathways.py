@@ -166,14 +166,15 @@ def refuse_weighted(params: Mapping[str, Any], what: str) -> None:
 
 def _warn_of_names(collection: GeneSetCollection, names: NDArray[np.str_], constant: Collection[str]) -> None:
     """Say so where many genes are only written otherwise in the data."""
-    found = misspelt(collection.genes, [*names, *constant])
+    genes = collection.genes
+    found = misspelt(genes, [*names, *constant])
     if found.share >= MISSPELT:
         warn(
-            f"{len(found.names):,} of {len(collection.genes):,} genes of the pathways ({found.share:.0%}) are in the "
+            f"{len(found.names):,} of {len(genes):,} genes of the pathways ({found.share:.0%}) are in the "
             f"data under another spelling ({found.described}) and are not used: pass "
             "pae.gs.match_genes(pathways, adata) instead of the pathways."
         )
-    for sentence in dates(collection.genes, names):
+    for sentence in dates(genes, names):
         warn(sentence)
 
 
