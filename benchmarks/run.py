@@ -46,6 +46,7 @@ def main(names: list[str]) -> None:
     """Run the benchmarks named, by default all."""
     import archetypes
     import contrasts
+    import controls
     import defaults
     import gpu
     import gram
@@ -66,7 +67,7 @@ def main(names: list[str]) -> None:
     import theta
     import torch
 
-    modules = (archetypes, contrasts, defaults, gpu, gram, invariance, judge, large_collections, lost)
+    modules = (archetypes, contrasts, controls, defaults, gpu, gram, invariance, judge, large_collections, lost)
     modules += (new_cells, refine, relevance, relevance_panel, relevance_tail, restarts)
     modules += (scale, sketch, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
