@@ -137,17 +137,16 @@ def theta_path(
     draws = auc.transpose(0, 2, 1).reshape(-1, len(thetas))
     table["auc"], table["auc_se"] = _mean_and_error(draws[np.isfinite(draws).all(axis=1)])
     table["inside"] = inside.mean(axis=0)
-    chosen, table["as_good"] = choose(error.mean(axis=0), per_pathway)
-    table["chosen"] = np.arange(len(table)) == chosen
+    best, table["as_good"] = choose(error.mean(axis=0), per_pathway)
+    table["chosen"] = np.arange(len(table)) == best
     return table
 
 
 def choose(error: Floats, agreed: Floats, tolerance: float = TOLERANCE) -> tuple[int, NDArray[np.bool_]]:
-    """Position of the strongest prior whose scores say as much of hidden members as the best, and all that do.
+    """Position of the θ whose scores say most of hidden members, and all that say as much.
 
     As good as the best are the θ whose correlation falls short of the largest mean by no more than one standard error,
-    pathway by pathway (Breiman et al. 1984, *Classification and Regression Trees*, section 3.4.3): sets are taken as
-    they are unless the cells speak against it.
+    pathway by pathway. The best is chosen, not the strongest that is as good: with few pathways that error is wide.
 
     Parameters
     ----------
@@ -161,10 +160,10 @@ def choose(error: Floats, agreed: Floats, tolerance: float = TOLERANCE) -> tuple
     """
     if len(agreed) < 2:
         as_good = error <= (1.0 + tolerance) * error.min()
-    else:
-        short = agreed[:, [agreed.mean(axis=0).argmax()]] - agreed
-        as_good = short.mean(axis=0) <= _standard_error(short)
-    return int(np.flatnonzero(as_good)[-1]), as_good
+        return int(np.flatnonzero(as_good)[-1]), as_good
+    best = int(agreed.mean(axis=0).argmax())
+    short = agreed[:, [best]] - agreed
+    return best, short.mean(axis=0) <= _standard_error(short)
 
 
 def agreement(gram: Gram, encoder: Floats, hidden: NDArray[np.bool_], membership: NDArray[np.bool_]) -> Floats:

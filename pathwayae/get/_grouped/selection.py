@@ -40,7 +40,7 @@ def theta_path(adata: AnnData, *, key: str = keys.DEFAULT) -> pd.DataFrame:
         the pathways, in held-out cells, and ``correlation_se``; ``auc`` of the loadings for hidden members (partial, up
         to a false-positive rate of 0.1; 0.5 is chance), and ``auc_se``; ``inside`` (mean share of squared loadings on
         the members given); ``as_good`` (a correlation as large as the best, to one standard error); ``chosen``, the
-        largest of these.
+        best.
 
     Raises
     ------

@@ -47,9 +47,8 @@ def theta_path(
     In every fold the model of the fit sees the cells of the other folds, and the pathways without the members hidden
     in that fold. A score is right so far as it goes with the members that it has not seen in cells that it has not
     seen: the *correlation*, over the cells of the fold, of a pathway's score, taken without the hidden genes, with the
-    mean of its hidden members less that of the genes that are no members. Chosen is the largest θ whose correlation is
-    as large as the best, to one standard error over pathways: sets are taken as they are unless the cells speak
-    against it.
+    mean of its hidden members less that of the genes that are no members. Chosen is the θ with the largest; ``as_good``
+    marks those that fall short of it by no more than one standard error over pathways.
 
     Two figures stand beside it and do not choose. The *held-out error* :math:`1 - \mathrm{tr}(Q^\top G Q) /
     \mathrm{tr}\,G` is the share of the variance of the fold's cells outside the span Q of pathways and free
