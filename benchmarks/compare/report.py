@@ -157,14 +157,13 @@ def text(figures: Figures, tasks: dict[str, ModuleType], table: pd.DataFrame, pi
 
 
 def about(figures: Figures) -> str:
-    rows = [
-        {
-            "method": method, "what": row["about"], "trained": "yes" if row["trained"] else "",
-            "version": ", ".join(f"{name} {of}" for name, of in row["versions"].items()),
-        }
-        for method, row in figures["methods"].items()
-    ]  # fmt: skip
-    return pd.DataFrame(rows).to_markdown(index=False)
+    """One row per peer, with its methods."""
+    rows: dict[str, dict[str, str]] = {}
+    for method, row in figures["methods"].items():
+        own = rows.setdefault(row["peer"], {"methods": "", "what": row["about"], "trained": "yes" * row["trained"]})
+        own["methods"] += f"{', ' * bool(own['methods'])}{method}"
+        own["version"] = ", ".join(f"{name} {of}" for name, of in row["versions"].items()) or own.get("version", "")
+    return pd.DataFrame(rows.values()).to_markdown(index=False)
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -180,12 +179,13 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def lost(table: pd.DataFrame) -> str:
-    rows = [
-        f"- **{row['task']} {row['figure']}**: {row['ours']:.3f}, {row['best peer']} {row['its']:.3f} "
-        f"(rank {row['rank']} of {row['of']}). {why(row['task'], row['figure'])}".rstrip()
-        for _, row in table[table["rank"] > 1].iterrows()
-    ]
-    return "\n".join(rows) or "Nowhere."
+    """Figures with one reason together."""
+    seen: dict[tuple[str, str], list[str]] = {}
+    for _, row in table[table["rank"] > 1].iterrows():
+        said = f"{row['figure']} {row['ours']:.3f}, {row['best peer']} {row['its']:.3f} ({row['rank']} of {row['of']})"
+        seen.setdefault((row["task"], why(row["task"], row["figure"])), []).append(said)
+    lines = [f"- **{task}** {'; '.join(of)}. {reason}".rstrip() for (task, reason), of in seen.items()]
+    return "\n".join(lines) or "Nowhere."
 
 
 def why(task: str, figure: str) -> str:
