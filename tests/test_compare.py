@@ -68,6 +68,11 @@ def test_two_peers_from_files_to_figures(compare):
     assert figures["unasked"] == []
     more = compare.report.measured(compare.peers, [*asks, asks[0]._replace(problem="huge")], {}, ready)
     assert compare.report.unasked(more) == "- **mean of genes**: huge"
+    alone = SimpleNamespace(**vars(task) | {"OURS": "pathwayae", "TEXT": "Text."})  # a run without ours has no ranks
+    figures |= {"limits": {"other": 60.0, "trained": 60.0}}
+    page = compare.report.text(figures, {"T": alone}, compare.report.ranks(figures, {"T": alone}), [])
+    assert "## In short" not in page
+    assert "| PCA           | 80      |" in page
 
 
 def test_what_cannot_be_installed_is_said(compare):

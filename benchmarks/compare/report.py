@@ -146,9 +146,11 @@ def write(figures: Figures, tasks: dict[str, ModuleType], limits: dict[str, floa
 def text(figures: Figures, tasks: dict[str, ModuleType], table: pd.DataFrame, pictures: list[tuple[str, str]]) -> str:
     line = ", ".join(f"{key} {value}" for key, value in figures["machine"].items())
     parts = ["# Head to head", OPENING.format(**figures["limits"]), f"*{line}.*", about(figures)]
-    parts += ["## In short", summary(table)]
+    if len(table):  # ours were asked
+        parts += ["## In short", summary(table)]
     parts += [f"![{caption}](figures/{name})\n\n*{caption}*" for name, caption in pictures]
-    parts += ["## Where we lose, and why", lost(table)]
+    if len(table):
+        parts += ["## Where we lose, and why", lost(table)]
     for name, task in tasks.items():
         parts += [f"## {task.TITLE}", task.TEXT, of_task(figures, name, task)]
     parts += ["## What failed, did not end or was not ranked", failures(figures)]
