@@ -340,6 +340,7 @@ def test_the_page_names_every_row_that_is_run():
     text = PAGE.read_text(encoding="utf-8")
     named = re.findall(r"^\|.*\| `(\w+)` \|$", text, flags=re.MULTILINE)
     assert set(named) == set(ROWS)
+    assert len(named) == len(re.findall(r"^\|(?! classic \|| ---).*$", text, flags=re.MULTILINE))  # no row without one
 
 
 @pytest.mark.parametrize("name", list(ROWS))
