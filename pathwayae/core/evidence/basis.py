@@ -173,7 +173,9 @@ def leading_near(
     Eigenvalues from the largest and vectors of unit length: n of them, or fewer where M has no more.
     """
     width = n + BEYOND
-    block: Any = _mixed(start, width, max(NARROW, -(-n // 2)))
+    directions = _evened(start, width)
+    mixing = np.random.default_rng(0).normal(size=(directions.shape[1], max(NARROW, -(-n // 2))))
+    block: Any = orthonormal(directions @ mixing)
     if not block.shape[1]:
         return np.zeros(0), block
     if rough is not None:
@@ -183,14 +185,40 @@ def leading_near(
     return values[:n], block[:, :n]
 
 
-def _mixed(start: Floats, n: int, width: int) -> Floats:
-    """Orthonormal mixtures of left singular vectors of S, the same share of the n leading ones, (n_rows, ≤ width)."""
+def leading_followed(product: Callable[[Floats], Floats], start: Floats, n: int) -> tuple[Floats, Floats]:
+    """The n largest eigenvalues of a symmetric operator of which all that matters is known, and their vectors.
+
+    The leading directions of S are followed one by one, a few products long: for an operator of low rank and a
+    diagonal, S its factors, of which the diagonal turns them little.
+
+    Parameters
+    ----------
+    product
+        ``V ↦ M V`` for columns V of the space.
+    start
+        Columns S of the space, shape (n_rows, m), m > n, with M nearly ``S Sᵀ``.
+    n
+        Number of vectors.
+
+    Returns
+    -------
+    Eigenvalues from the largest and vectors of unit length: n of them, or fewer where M has no more.
+    """
+    width = n + BEYOND
+    block = orthonormal(_evened(start, width)[:, -width:])
+    if not block.shape[1]:
+        return np.zeros(0), block
+    values, block, _ = _cycle(product, block, 2 * SHORT, n, width)
+    return values[:n], block[:, :n]
+
+
+def _evened(start: Floats, n: int) -> Floats:
+    """Left singular vectors of S, the n leading ones last and of length 1, the others shorter the less they are."""
     if not start.size:
         return start
     squares, right = np.linalg.eigh(start.T @ start)
     least = max(squares[-min(n, len(squares))], TINY**2 * squares[-1], 1e-300)
-    right = right * np.clip(squares / least, 0.0, 1.0) / np.sqrt(np.maximum(squares, least))
-    return orthonormal(start @ (right @ np.random.default_rng(0).normal(size=(len(right), width))))
+    return np.asarray(start @ (right * np.clip(squares / least, 0.0, 1.0) / np.sqrt(np.maximum(squares, least))))
 
 
 def _cycle(product: Callable[[Any], Any], block: Any, depth: int, n: int, width: int) -> tuple[Any, Any, float]:

@@ -12,7 +12,7 @@ import scipy.optimize
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pathwayae.core.evidence.basis import BEYOND, leading, leading_near, orthonormal
+from pathwayae.core.evidence.basis import BEYOND, leading, leading_followed, leading_near, orthonormal
 from pathwayae.core.grouped.encoder import Encoder, Weights, indicator
 from pathwayae.core.moments.gram_product import CellsGram, Gram, fast_product
 from pathwayae.core.moments.low_rank import LowRank
@@ -68,12 +68,21 @@ def residual_components(
 
 def _from_directions(gram: Gram, beside: Callable[[Any], Any], n_extra: int, directions: Floats) -> Floats | None:
     """Leading eigenvectors of the residual from leading directions of G; None where the residual runs out."""
+    known = beside(directions)
+    if isinstance(gram, LowRank):
+        factors = beside(gram.factors)
 
-    def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
-        return beside(np.asarray(times(beside(values))))
+        def near(values: Floats) -> Floats:  # of columns beside the encoder
+            return gram.sign * (factors @ (factors.T @ values)) + np.asarray(beside(gram.own[:, None] * values))
 
-    rough = None if isinstance(gram, LowRank) else partial(product, times=fast_product(gram))
-    vectors = leading_near(product, beside(directions), n_extra, rough=rough, within=beside)[1]
+        vectors = leading_followed(near, known, n_extra)[1]
+    else:
+
+        def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
+            return beside(np.asarray(times(beside(values))))
+
+        rough = partial(product, times=fast_product(gram))
+        vectors = leading_near(product, known, n_extra, rough=rough, within=beside)[1]
     vectors = beside(vectors)
     length = np.linalg.norm(vectors, axis=0)
     return vectors / length if vectors.shape[1] == n_extra and length.min() > HALF else None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from pathwayae.core.evidence.basis import krylov, leading, leading_near, orthonormal
+from pathwayae.core.evidence.basis import krylov, leading, leading_followed, leading_near, orthonormal
 
 
 @pytest.mark.parametrize(("g", "k", "rank"), [(40, 7, 7), (40, 9, 5), (6, 6, 6), (5, 9, 3)])
@@ -126,6 +126,19 @@ def test_vectors_near_what_is_known_stay_in_their_space_and_nothing_leads_nowher
         assert np.abs(inside.T @ found).max() < 1e-9
     for nothing in (np.zeros((300, 0)), np.zeros((300, 20))):
         assert leading_near(product, nothing, 4)[1].shape == (300, 0)
+
+
+def test_what_low_rank_says_is_followed_through_its_diagonal():
+    rng = np.random.default_rng(7)
+    factors, own = rng.normal(size=(300, 40)) * 0.9 ** np.arange(40), rng.uniform(0.0, 2.0, 300)
+    matrix = factors @ factors.T + np.diag(own)
+    before, expected = factors.copy(), np.linalg.eigh(matrix)
+    found, again = (leading_followed(lambda block: matrix @ block, factors, 6) for _ in range(2))
+    assert_leading(found, expected[0][::-1], expected[1][:, ::-1], 6)
+    np.testing.assert_array_equal(found[1], again[1])
+    np.testing.assert_array_equal(factors, before)
+    for nothing in (np.zeros((300, 0)), np.zeros((300, 20))):
+        assert leading_followed(lambda block: matrix @ block, nothing, 4)[1].shape == (300, 0)
 
 
 def test_a_krylov_space_in_float32_is_that_of_float64_to_its_precision():
