@@ -175,40 +175,43 @@ def leading_near(
     width = n + BEYOND
     directions = _evened(start, width)
     mixing = np.random.default_rng(0).normal(size=(directions.shape[1], max(NARROW, -(-n // 2))))
-    block: Any = orthonormal(directions @ mixing)
-    if not block.shape[1]:
-        return np.zeros(0), block
-    if rough is not None:
-        _, block, _ = _cycle(rough, block.astype(np.float32), DEEP, n, width)
-        block = orthonormal(within(block.astype(np.float64)))
-    values, block, _ = _cycle(product, block, DEEP if rough is None else 1, n, width)
-    return values[:n], block[:, :n]
+    return _polished(product, orthonormal(directions @ mixing), DEEP, n, rough, within)
 
 
-def leading_followed(product: Callable[[Floats], Floats], start: Floats, n: int) -> tuple[Floats, Floats]:
-    """The n largest eigenvalues of a symmetric operator of which all that matters is known, and their vectors.
+def leading_followed(
+    product: Callable[[Floats], Floats],
+    start: Floats,
+    n: int,
+    *,
+    rough: Callable[[Any], Any],
+    within: Callable[[Floats], Floats] = np.asarray,
+) -> tuple[Floats, Floats]:
+    """:func:`leading_near` of an operator of which all that matters is known.
 
     The leading directions of S are followed one by one, a few products long: for an operator of low rank and a
     diagonal, S its factors, of which the diagonal turns them little.
-
-    Parameters
-    ----------
-    product
-        ``V ↦ M V`` for columns V of the space.
-    start
-        Columns S of the space, shape (n_rows, m), m > n, with M nearly ``S Sᵀ``.
-    n
-        Number of vectors.
-
-    Returns
-    -------
-    Eigenvalues from the largest and vectors of unit length: n of them, or fewer where M has no more.
     """
     width = n + BEYOND
     block = orthonormal(_evened(start, width)[:, -width:])
+    return _polished(product, block, LAST, n, rough, within)
+
+
+def _polished(
+    product: Callable[[Floats], Floats],
+    block: Floats,
+    depth: int,
+    n: int,
+    rough: Callable[[Any], Any] | None,
+    within: Callable[[Floats], Floats],
+) -> tuple[Floats, Floats]:
+    """Leading values and vectors from the Krylov space of a block, roughly first where that is cheaper."""
     if not block.shape[1]:
         return np.zeros(0), block
-    values, block, _ = _cycle(product, block, 2 * SHORT, n, width)
+    width = n + BEYOND
+    if rough is not None:
+        _, block, _ = _cycle(rough, block.astype(np.float32), depth, n, width)
+        block, depth = orthonormal(within(block.astype(np.float64))), 1
+    values, block, _ = _cycle(product, block, depth, n, width)
     return values[:n], block[:, :n]
 
 

@@ -68,21 +68,13 @@ def residual_components(
 
 def _from_directions(gram: Gram, beside: Callable[[Any], Any], n_extra: int, directions: Floats) -> Floats | None:
     """Leading eigenvectors of the residual from leading directions of G; None where the residual runs out."""
-    known = beside(directions)
-    if isinstance(gram, LowRank):
-        factors = beside(gram.factors)
 
-        def near(values: Floats) -> Floats:  # of columns beside the encoder
-            return gram.sign * (factors @ (factors.T @ values)) + np.asarray(beside(gram.own[:, None] * values))
+    def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
+        return beside(np.asarray(times(beside(values))))
 
-        vectors = leading_followed(near, known, n_extra)[1]
-    else:
-
-        def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
-            return beside(np.asarray(times(beside(values))))
-
-        rough = partial(product, times=fast_product(gram))
-        vectors = leading_near(product, known, n_extra, rough=rough, within=beside)[1]
+    way = leading_followed if isinstance(gram, LowRank) else leading_near
+    rough = partial(product, times=fast_product(gram))
+    vectors = way(product, beside(directions), n_extra, rough=rough, within=beside)[1]
     vectors = beside(vectors)
     length = np.linalg.norm(vectors, axis=0)
     return vectors / length if vectors.shape[1] == n_extra and length.min() > HALF else None

@@ -255,6 +255,8 @@ def standardize_with(matrix: Matrix, mean: Floats, scale: Floats, *, genes: Gene
 
 def fast_product(gram: Gram) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """``V ↦ G V`` in float32, for subspaces that are looked for step by step."""
+    if isinstance(gram, LowRank):
+        return LowRank(gram.own.astype(np.float32), gram.factors.astype(np.float32), gram.sign).__matmul__
     if not isinstance(gram, np.ndarray):
         return lambda values: np.asarray(gram @ values.astype(np.float64)).astype(np.float32)
     rounded = gram.astype(np.float32)
