@@ -253,7 +253,7 @@ def standardize_with(matrix: Matrix, mean: Floats, scale: Floats, *, genes: Gene
     return StandardizedCells(matrix.shape[0], CellsGram(matrix, mean, scale, genes), mean, scale)
 
 
-def fast_product(gram: Gram) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def fast_product(gram: Gram) -> Callable[[Any], Any]:
     """``V ↦ G V`` in float32, for subspaces that are looked for step by step."""
     if isinstance(gram, LowRank):
         return LowRank(gram.own.astype(np.float32), gram.factors.astype(np.float32), gram.sign).__matmul__

@@ -58,7 +58,8 @@ def theta_path(
     1 perfect (McClish 1989, 10.1177/0272989X8900900307); it asks for loadings that reach out, also where the sets lack
     nothing. To complete sets, see :func:`pathwayae.tl.refine`.
 
-    The fit itself stays as it is; ``pae.tl.fit(…, theta="auto")`` chooses and fits.
+    The fit itself stays as it is; ``pae.tl.fit(…, theta="auto")`` chooses and fits. Either holds up to 25 Gram matrices
+    at once, those of the folds and their complements: 1.2 GiB at 2 500 genes.
 
     Parameters
     ----------
