@@ -140,6 +140,10 @@ def gene_names(adata: ad.AnnData, gene_symbols: str | None, *, what: str = "adat
             f"keep one gene of each, or let the others go by their var_names: {source} = "
             f"{source}.astype(object).mask({source}.duplicated())"
         )
+    if (blank := names.str.strip() == "").any():
+        first = int(np.argmax(blank))
+        msg = f"{source} holds {int(blank.sum())} empty name(s), the first of gene {first}. Name or drop these genes."
+        raise ValueError(msg)
     if not names.is_unique:
         repeated = names[names.duplicated()].unique()
         msg = (
@@ -166,11 +170,12 @@ def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | pd.Series |
     if mask.shape != (adata.n_vars,) or mask.dtype != bool:
         msg = (
             f"mask_var={kinds.shown(asked)} must be boolean with one value per gene ({adata.n_vars}); got {mask.dtype} "
-            f"of {mask.shape}."
+            f"of {mask.shape}. Of names: adata.var_names.isin(names); of numbers or text: a comparison, such as "
+            "adata.var['n_cells'] > 10."
         )
         raise ValueError(msg)
     if not mask.any():
-        msg = "mask_var selects no gene; choose a mask with at least one."
+        msg = f"mask_var={kinds.shown(asked)} selects none of {adata.n_vars} genes; choose a mask with at least one."
         raise ValueError(msg)
     return mask
 
@@ -204,6 +209,9 @@ def as_text(values: Any, key: str, where: str = "adata") -> NDArray[np.object_]:
         msg = f"{of}: {int(column.isna().sum())} cells have no {key!r}; give them one or leave them out."
         raise ValueError(msg)
     text = column.astype(str)
+    if text.str.endswith("\0").any():  # which numpy takes for the end of the text
+        msg = f"{where}: {key!r} holds text that ends in a NUL character, so it is no text; read it again."
+        raise ValueError(msg)
     kinds = pd.DataFrame({"text": text, "is_text": column.map(lambda value: isinstance(value, str))}).drop_duplicates()
     if kinds["text"].duplicated().any():
         same = kinds["text"][kinds["text"].duplicated()].iloc[0]

@@ -12,11 +12,20 @@ from typing import Any, NamedTuple
 
 import anndata as ad
 from anndata.abc import CSCDataset, CSRDataset
+from numpy.typing import NDArray
 
 from pathwayae._cells.formats import foreign
 from pathwayae.core.notice import warn
 
-READING = (OSError, KeyError, ValueError, RuntimeError, IndexError)  # what damaged files raise
+READING = (
+    OSError,
+    KeyError,
+    ValueError,
+    RuntimeError,
+    IndexError,
+    TypeError,
+    AttributeError,
+)  # of damaged files
 
 
 class Stored(NamedTuple):
@@ -120,6 +129,20 @@ def values_of(root: Any, place: str) -> tuple[Any, int]:
     if stored is None or hasattr(stored, "shape"):
         return stored, _missing_chunks(stored)
     return ad.io.sparse_dataset(stored), _missing_chunks(stored["data"]) + _missing_chunks(stored["indices"])
+
+
+def bounds(values: Any, name: str) -> tuple[NDArray[Any], int]:
+    """Bounds of the rows (or columns) of a sparse matrix of a file, and how many values and indices it stores."""
+    try:
+        indptr, indices = values.group["indptr"][...], values.group["indices"]
+        n_stored, kind = min(values.group["data"].shape[0], indices.shape[0]), indices.dtype.kind
+    except READING as error:
+        msg = f"{name} cannot be read ({error}). It is truncated or damaged: fetch or write it again."
+        raise ValueError(msg) from error
+    if kind not in "iu":
+        msg = f"{name} is damaged: its indices are of type {indices.dtype}, not integers. Write the data again."
+        raise ValueError(msg)
+    return indptr, n_stored
 
 
 def _missing_chunks(array: Any) -> int:

@@ -14,7 +14,7 @@ READERS = {
 }
 IN_R = (".rds", ".rdata", ".h5seurat", ".qs")
 TENX_H5, TENX_MTX = "scanpy.read_10x_h5({path!r})", "scanpy.read_10x_mtx({path!r})"
-GZIPPED = b"\x1f\x8b"
+GZIPPED, ZIPPED = b"\x1f\x8b", b"PK\x03\x04"
 
 
 def mtx_folder(path: Path) -> Path | None:
@@ -49,8 +49,11 @@ def foreign(path: Path) -> str:
         call, path = TENX_MTX, folder
     elif path.is_file():
         with path.open("rb") as file:
-            if file.read(2) == GZIPPED:
-                return f"it is compressed; decompress it first: gunzip {path}"
+            start = file.read(4)
+        if start[:2] == GZIPPED:
+            return f"it is compressed; decompress it first: gunzip {path}"
+        if start == ZIPPED and not name.endswith(".npz"):
+            return f"it is a zip archive; unpack it first: unzip {path}"
         if name.endswith(IN_R):
             return "it is a file of R; write it there: zellkonverter::writeH5AD(as.SingleCellExperiment(x), 'x.h5ad')"
         if name.endswith(".h5mu"):

@@ -41,9 +41,15 @@ def other_than_logarithms(values: Any) -> str:
     if not stored.size:
         return ""
     smallest, largest = float(stored.min()), float(stored.max())
-    if smallest >= 0 and largest > LOGARITHM:
+    if smallest < 0:
+        return _below_zero(values)
+    if largest > LOGARITHM:
         return _counts(values, largest)
-    return _scaled(values) if smallest < 0 else ""
+    if min(values.shape) < FEW or largest == 0:
+        return ""
+    if all(np.isin(some, (0, largest)).all() for some in (stored.ravel()[:1000], stored)):
+        return f"present and absent alone (0 and {largest:g}); how much of a gene there is, is lost. {LOG}"
+    return _totals(values, largest)
 
 
 def far_from_zero(values: Any) -> NDArray[np.float64] | None:
@@ -70,24 +76,47 @@ def far_from_zero(values: Any) -> NDArray[np.float64] | None:
 
 def _counts(values: Any, largest: float) -> str:
     """Of values too large for logarithms."""
-    total = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
-    low, middle, high = np.quantile(total[total > 0], (0.05, 0.5, 0.95))
-    if high < SAME * low:
-        return (
-            f"counts normalised to {middle:,.0f} per cell without a logarithm (up to {largest:,.0f}); a few genes of "
-            "high expression would make the scores. Run sc.pp.log1p first."
-        )
-    return (
+    return _totals(values, largest) or (
         f"counts that are not whole (up to {largest:,.0f}), as after correction for ambient RNA or shared reads; a few "
         f"genes and the depth of the cells would make the scores. {LOG}"
     )
 
 
-def _scaled(values: Any) -> str:
-    """Of values of which many are below 0."""
-    dense = np.asarray(values.toarray() if sp.issparse(values) else values, dtype=np.float64)
-    if min(dense.shape) < FEW or (dense < 0).mean() < NEGATIVE:
+def _totals(values: Any, largest: float) -> str:
+    """Of values that add up to the same in all cells; empty where they do not."""
+    total = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
+    low, middle, high = np.quantile(total[total > 0], (0.05, 0.5, 0.95))
+    if high >= SAME * low:
         return ""
+    return (
+        f"counts normalised to {_short(middle)} per cell without a logarithm (up to {_short(largest)}); a few genes of "
+        "high expression would make the scores. Run sc.pp.log1p first, after sc.pp.normalize_total(target_sum=1e4)."
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= FEW else f"{value:.3g}"
+
+
+def _below_zero(values: Any) -> str:
+    """Of values of which some are below 0."""
+    dense = np.asarray(values.toarray() if sp.issparse(values) else values, dtype=np.float64)
+    negative = float((dense < 0).mean())
+    if min(dense.shape) < FEW or negative < NEGATIVE:
+        return ""
+    lost = dense.mean(axis=0) <= 1e-6 * dense.std(axis=0)  # of corrected logarithms the means are above 0
+    return _scaled(dense) or (
+        f"no logarithms of counts: {negative:.0%} are below 0 (down to {dense.min():.3g}) and so is the mean of "
+        f"{lost.mean():.0%} of the genes, as of residuals and of centred or shifted values; genes of like expression "
+        "are compared, and how much they are expressed is lost. Pass log-normalised values; batch_key and covariates "
+        "take out what was regressed out."
+        if lost.mean() >= NEGATIVE
+        else ""
+    )
+
+
+def _scaled(dense: NDArray[np.float64]) -> str:
+    """Of genes scaled to mean 0 and deviation 1; empty of others."""
     deviation = dense.std(axis=0)
     varies = deviation > 0
     if not varies.any():

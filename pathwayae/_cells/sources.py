@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pathwayae import _checks
 from pathwayae._cells import collection, dask, files, raw
+from pathwayae.core.notice import warn
 from pathwayae.core.sparse import canonical, check_bounds, check_compressed, check_unmasked
 
 STORED_BYTES = 16  # value and index of one stored number of a sparse block, at most
@@ -191,6 +192,7 @@ def open_all(
     if not items:
         msg = "The list of data is empty; pass at least one AnnData or file."
         raise ValueError(msg)
+    _warn_of_doubles(items)
     sources = []
     for i, item in enumerate(items):
         where = "adata" if len(items) == 1 else f"data[{i}]"
@@ -205,6 +207,15 @@ def open_all(
             )
             raise TypeError(msg)
     return sources
+
+
+def _warn_of_doubles(items: list[Any] | tuple[Any, ...]) -> None:
+    """Warn where the same cells are in a list twice: they would count twice."""
+    seen: dict[Any, int] = {}
+    for i, item in enumerate(items):
+        one = os.path.realpath(os.path.expanduser(item)) if isinstance(item, str | os.PathLike) else id(item)
+        if seen.setdefault(one, i) != i:
+            warn(f"data[{i}] is the same as data[{seen[one]}]: its cells are read and counted twice.")
 
 
 def of_anndata(
@@ -299,6 +310,7 @@ def _of_file(path: Path, stack: ExitStack, layer: str | None, gene_symbols: str 
     root = files.checked_root(path, stack, name)
     try:
         values, lost = files.values_of(root, place)
+        found = None if values is None else values.shape
         watch = files.watch(values, name)
         var, obs = ad.io.read_elem(root["var"]), ad.io.read_elem(root["obs"])
     except files.READING as error:
@@ -308,8 +320,8 @@ def _of_file(path: Path, stack: ExitStack, layer: str | None, gene_symbols: str 
         msg = f"{name} has no {place}; choose another layer.{raw.instead_of_file(path) if 'raw' in root else ''}"
         raise KeyError(msg)
     files.check_chunks(values, lost, name)
-    if values.shape != (len(obs), len(var)) or 0 in values.shape:
-        msg = f"{name} holds {values.shape} values for {len(obs)} cells × {len(var)} genes; a whole file is needed."
+    if found != (len(obs), len(var)) or 0 in found:
+        msg = f"{name} holds {found} values for {len(obs)} cells × {len(var)} genes; a whole file is needed."
         raise ValueError(msg)
     names = _checks.gene_names(ad.AnnData(var=var), gene_symbols, what=name)
 
@@ -353,8 +365,7 @@ def opened_again(
 def _reader(values: Any, name: str, n_bytes: int) -> tuple[Callable[[int, int], Any], float]:
     """How to read rows, and the bytes of one."""
     if isinstance(values, CSRDataset | CSCDataset):
-        stored, lines = values.group, values.shape[isinstance(values, CSCDataset)]
-        check_bounds(stored["indptr"][...], min(stored["data"].shape[0], stored["indices"].shape[0]), lines, name)
+        check_bounds(*files.bounds(values, name), values.shape[isinstance(values, CSCDataset)], name)
     if isinstance(values, CSCDataset):
         size = STORED_BYTES * values.group["data"].shape[0]
         if size > n_bytes:

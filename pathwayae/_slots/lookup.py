@@ -166,7 +166,7 @@ def matrix(adata: AnnData, where: str, name: str, key: str) -> Any:
     KeyError
         If it is missing.
     ValueError
-        If it has another number of columns than the fit has components.
+        If it has another number of columns than the fit has components, or holds what is no finite number.
     """
     n_components = len(component_names(adata, key))
     values = plain(slot(adata, where, name, key))
@@ -176,6 +176,11 @@ def matrix(adata: AnnData, where: str, name: str, key: str) -> Any:
             f"adata.{where}[{name!r}] has shape {values.shape}, but adata.uns[{key!r}] names {n_components} "
             "components: they come from different fits."
         )
+        raise ValueError(msg)
+    stored = values.data if sp.issparse(values) else values
+    if stored.dtype.kind not in "fiub" or not np.isfinite(stored).all():
+        what = f"is of type {stored.dtype}" if stored.dtype.kind not in "fiub" else "holds NaN or infinite values"
+        msg = f"adata.{where}[{name!r}] {what}, and no fit leaves such: it was changed or damaged; {_anew(adata, key)}"
         raise ValueError(msg)
     return values
 
@@ -260,8 +265,9 @@ def a_fit_of(kind: str) -> str:
 
 
 def _again(adata: AnnData, what: str, key: str) -> str:
-    kind = kind_of(adata, key)
-    return (
-        f"{what} of {KINDS[kind].noun} {key!r} is missing: run pae.tl.{KINDS[kind].call.format(key=key)} again, or "
-        "pae.tl.transform for new cells."
-    )
+    return f"{what} of {KINDS[kind_of(adata, key)].noun} {key!r} is missing: {_anew(adata, key)}"
+
+
+def _anew(adata: AnnData, key: str) -> str:
+    call = KINDS[kind_of(adata, key)].call.format(key=key)
+    return f"run pae.tl.{call} again, or pae.tl.transform for new cells."

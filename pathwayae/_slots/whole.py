@@ -41,6 +41,12 @@ def _of_entry(adata: AnnData, key: str, entry: Any) -> list[str]:
         wrong.append(f"components share names ({listed({name for name in names if names.count(name) > 1})})")
     if not (isinstance(p, int | np.integer) and 0 <= p <= len(names)):
         wrong.append(f"{keys.N_PATHWAYS} is {p!r} of {len(names)} components")
+    if keys.VARIANCE_RATIO in entry and np.shape(lookup.plain(entry[keys.VARIANCE_RATIO])) != (len(names),):
+        wrong.append(f"{keys.VARIANCE_RATIO} is not of {len(names)} components")
+    if keys.PATHWAYS in entry:
+        table = lookup.plain(entry[keys.PATHWAYS])
+        if "pathway" not in table or len(table["pathway"]) != p:
+            wrong.append(f"the table {keys.PATHWAYS!r} is not of {p!r} pathways")
     if params.get("scores") not in SCORES:
         wrong.append(f"scores={params.get('scores')!r} is none of {', '.join(map(repr, SCORES))}")
     return wrong
@@ -65,10 +71,14 @@ def _of_genes(adata: AnnData, key: str) -> list[str]:
 def _of_loadings(adata: AnnData, key: str) -> list[str]:
     """What is wrong with genes × components."""
     k, wrong = len(lookup.component_names(adata, key)), []
+    p, of_sets = lookup.plain(lookup.value(adata, key, keys.N_PATHWAYS)), adata.varm.get(keys.membership(key))
+    if of_sets is not None and of_sets.shape[1] != p:
+        wrong.append(f"varm[{keys.membership(key)!r}] has {of_sets.shape[1]} columns for {p!r} pathways")
     slots = [keys.loadings(key)] + [keys.encoder(key)] * (keys.encoder(key) in adata.varm)
     outside = np.isnan(np.asarray(lookup.slot(adata, "var", keys.scale(key), key), dtype=np.float64))
     for name in slots:
         values = lookup.plain(lookup.slot(adata, "varm", name, key))
+        values = values if sp.issparse(values) else np.asarray(values)
         stored = values.data if sp.issparse(values) else np.asarray(values)
         if stored.dtype.kind not in "fiub":
             wrong.append(f"varm[{name!r}] is of type {stored.dtype}")

@@ -55,8 +55,9 @@ def demo(
         _summary.show(adata)
         typer.echo("\nDo these cells use the gene sets? …")
         pae.tl.relevance(adata)
-        counts = pae.get.trust(adata)["verdict"].value_counts()
-        typer.echo("  " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
+        names = pae.get.pathways(adata)["pathway"].tolist()  # free components name no genes, which could be tested
+        counts = pae.get.trust(adata, names)["verdict"].value_counts()
+        typer.echo(f"  Of {len(names)} gene sets " + ", ".join(f"{n} are {verdict}" for verdict, n in counts.items()))
         typer.echo("\nNeighbours and UMAP on the scores …")
         sc.pp.neighbors(adata, use_rep="X_pae")
         sc.tl.umap(adata)

@@ -208,11 +208,11 @@ def _read(reference: Cells) -> AnnData:
     """The fitted AnnData, or the model alone, read from disk where a path is given."""
     if isinstance(reference, str | os.PathLike):
         path = os.path.expanduser(os.fspath(reference).rstrip("/"))
-        if path.endswith(".h5ad") and os.path.exists(path):
-            with ExitStack() as stack:
-                files.checked_root(Path(path), stack, f"reference {path}")
-        read = {".zarr": ad.read_zarr, model_files.ENDING: model_files.read}
-        reference = read.get(os.path.splitext(path)[1], ad.read_h5ad)(path)
+        if path.endswith(model_files.ENDING):
+            return model_files.read(path)
+        with ExitStack() as stack:
+            files.checked_root(Path(path), stack, f"reference={path!r}")
+        reference = (ad.read_zarr if os.path.isdir(path) else ad.read_h5ad)(path)
     if not isinstance(reference, AnnData):
         msg = (
             f"reference is a {type(reference).__name__}; pass a fitted AnnData or the path of one, of a MuData its "

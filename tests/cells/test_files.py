@@ -225,3 +225,52 @@ def test_a_zarr_whose_names_or_values_are_gone_is_not_read_as_empty(tmp_path):
             pae.pp.moments(path, progress=False)
         with pytest.raises(OSError, match=said), cli_files.opened(path):
             pass
+
+
+def shapeless(root):
+    del root["X"].attrs["shape"]
+
+
+def of_floats(root, part="X/indices"):
+    attrs, values = dict(root[part].attrs), root[part][...] + 0.5
+    del root[part]
+    root[part] = values
+    root[part].attrs.update(attrs)
+
+
+def round_and_round(root):
+    del root["X/indptr"]
+    root["X/indptr"] = h5py.SoftLink("/X/indptr")
+
+
+def numbers_for_names(root):
+    del root["var/_index"]
+    root["var/_index"] = np.arange(4.0)
+
+
+@pytest.mark.parametrize("damage", [shapeless, of_floats, round_and_round, numbers_for_names])
+def test_whatever_is_damaged_in_a_file_is_said_of_the_file(tmp_path, damage):
+    path = tmp_path / "cells.h5ad"
+    ad.AnnData(sp.csr_matrix(np.eye(4)), var=pd.DataFrame(index=list("abcd"))).write_h5ad(path)
+    with h5py.File(path, "r+") as root:
+        damage(root)
+    with pytest.raises(ValueError, match=r"file .*cells\.h5ad (cannot be|is damaged).*write|Write"):
+        pae.pp.moments(path, progress=False)
+
+
+def test_bounds_of_a_zarr_that_cannot_be_unpacked_are_said_of_the_file(tmp_path):
+    ad.AnnData(sp.csr_matrix(np.eye(40)), var=pd.DataFrame(index=map(str, range(40)))).write_zarr(tmp_path / "x.zarr")
+    for chunk in (tmp_path / "x.zarr" / "X" / "indptr").rglob("*"):
+        if chunk.is_file() and not chunk.name.startswith((".z", "zarr")):
+            chunk.write_bytes(chunk.read_bytes()[:20])
+    with pytest.raises(ValueError, match=r"file .*x\.zarr cannot be read.*fetch or write it again"):
+        pae.pp.moments(tmp_path / "x.zarr", progress=False)
+
+
+def test_cells_that_are_given_twice_are_told_of(tmp_path):
+    adata = ad.AnnData(sp.csr_matrix(np.eye(4)), var=pd.DataFrame(index=list("abcd")))
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    (tmp_path / "b.h5ad").symlink_to(tmp_path / "a.h5ad")
+    for data in ([tmp_path / "a.h5ad", tmp_path / "b.h5ad"], [adata, adata]):
+        with pytest.warns(pae.DataWarning, match=r"data\[1\] is the same as data\[0\].*counted twice"):
+            assert pae.pp.moments(data, progress=False).counts.sum() == 8

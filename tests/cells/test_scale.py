@@ -19,6 +19,9 @@ KINDS = {
     "counts that are not whole": COUNTS * np.random.default_rng(2).uniform(0.7, 1.0, size=COUNTS.shape),
     "counts normalised to 10,000 per cell without a logarithm": TOTAL,
     "scaled (z-scored) genes": SCALED,
+    "counts normalised to 1 per cell without a logarithm": TOTAL / 1e4,
+    "present and absent alone (0 and 1)": (COUNTS > 0).astype(np.float32),
+    "no logarithms of counts": LOGS - LOGS.mean(axis=0),
 }
 GOOD = {
     "logarithms": LOGS,

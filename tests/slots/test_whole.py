@@ -1,6 +1,7 @@
 """A fit whose slots were changed: what makes something of it says what is wrong."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import pathwayae as pae
@@ -58,6 +59,9 @@ DAMAGES = {
     "varm['pae_loadings'] holds NaN": [in_varm("pae_loadings", with_nan)],
     "varm['pae_encoder'] holds NaN": [in_varm("pae_encoder", with_nan)],
     "varm['pae_encoder'] has 3 columns for 6": [in_varm("pae_encoder", lambda values: values[:, :3])],
+    "variance_ratio is not of 6 components": [in_uns("variance_ratio", lambda values: values[:2])],
+    "varm['pae_membership'] has 1 columns for 4": [in_varm("pae_membership", lambda values: values[:, :1])],
+    "the table 'pathways' is not of 4 pathways": [in_uns("pathways", lambda table: table.iloc[:2])],
     "varm['pae_loadings'] is of type <U": [in_varm("pae_loadings", lambda values: values.astype(str))],
 }
 
@@ -86,3 +90,20 @@ def test_a_whole_fit_is_taken(fitted):
     cells = fitted[:50].copy()
     pae.tl.transform(cells, fitted, progress=False)
     np.testing.assert_allclose(cells.obsm["X_pae"], fitted.obsm["X_pae"][:50], atol=1e-5)
+
+
+@pytest.mark.parametrize("words", ["holds NaN or infinite values", "is of type <U"])
+def test_scores_that_no_fit_leaves_are_refused_by_whatever_reads_them(fitted, words):
+    cells = fitted.copy()
+    cells.obsm["X_pae"] = with_nan(cells.obsm["X_pae"]) if "NaN" in words else cells.obsm["X_pae"].astype(str)
+    for call in (pae.get.scores, pae.get.to_anndata, lambda one: pae.get.to_obs(one, "program_1")):
+        with pytest.raises(ValueError, match=rf"obsm\['X_pae'\] {words}.*run pae\.tl\.fit") as caught:
+            call(cells)
+        assert "damaged" in str(caught.value)
+
+
+def test_loadings_in_a_table_are_taken(fitted):
+    reference, new = fitted.copy(), fitted[:50].copy()
+    reference.varm["pae_loadings"] = pd.DataFrame(reference.varm["pae_loadings"], index=reference.var_names)
+    pae.tl.transform(new, reference, progress=False)
+    np.testing.assert_allclose(new.obsm["X_pae"], fitted.obsm["X_pae"][:50], atol=1e-5)

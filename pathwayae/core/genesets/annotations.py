@@ -141,7 +141,7 @@ def read_gaf(
         report[what] = int(rows.sum())
         table = table[~rows]
 
-    drop("NOT", table["qualifier"].map({one: "NOT" in one.split("|") for one in table["qualifier"].unique()}))
+    drop("NOT", _denied(table["qualifier"]))
     if evidence is not None:
         drop("evidence", ~table["evidence"].isin(_codes("evidence", evidence, table, source)))
     if exclude_evidence is not None:
@@ -231,6 +231,9 @@ def read_annotations(
         if column not in table.columns:
             msg = f"{source}: {parameter}={column!r} is not a column: {list(table.columns)}. Name the right one."
             raise KeyError(msg)
+    if twice := [column for column in columns.values() if getattr(table[column], "ndim", 1) > 1]:
+        msg = f"{source} has several columns called {twice[0]!r}. Rename all but one, or name another."
+        raise ValueError(msg)
     picked = pd.DataFrame({key: table[column].to_numpy() for key, column in columns.items()})
     report = {"read": len(picked)}
     picked = _denied_and_foreign(picked, report, taxon, source)
@@ -252,13 +255,18 @@ def _named(table: pd.DataFrame, column: str | int | None, usual: tuple[str, ...]
     return next((there[plain] for name in usual if (plain := name.replace("_", "")) in there), None)
 
 
+def _denied(qualifiers: pd.Series) -> pd.Series:
+    """Which of some qualifiers hold the word NOT, however it is written."""
+    return qualifiers.map({one: "NOT" in re.split(r"[|\s]+", one.upper()) for one in qualifiers.unique()}).astype(bool)
+
+
 def _denied_and_foreign(
     picked: pd.DataFrame, report: dict[str, int], taxon: int | str | None, source: str
 ) -> pd.DataFrame:
     """Rows that are not denied by NOT, of one species."""
     if "qualifier" in picked:
         text = picked["qualifier"].fillna("").astype(str)
-        denied = text.str.upper().str.split(r"[|\s]+", regex=True).map(lambda words: "NOT" in words)
+        denied = _denied(text)
         report["NOT"] = int(denied.sum())
         picked = picked.assign(qualifier=text.where(text != "-", ""))[~denied]
     if "taxon_column" not in picked:

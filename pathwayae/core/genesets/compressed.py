@@ -37,6 +37,13 @@ _OTHERS = {
     b"\x89HDF": "HDF5, as h5ad files of cells are",
     b"%PDF": "a PDF",
     b"\xd0\xcf\x11\xe0": "a file of Excel",
+    b"PAR1": "a Parquet table, which pandas.read_parquet reads",
+    b"\x89PNG": "a picture",
+    b"\x80\x04": "a pickle of Python",
+    b"\x80\x05": "a pickle of Python",
+    b"X\n\x00\x00\x00": "a file of R (rds)",
+    b"RDX": "a file of R (RData)",
+    b"SQLite format 3": "an SQLite database",
 }
 _TAR = slice(257, 262)  # where an archive of tar says so
 _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)

@@ -58,7 +58,7 @@ def _json(text: str, source: str) -> list[Record]:
     advice = "Give an object name → genes, or MSigDB's JSON (name → {'geneSymbols': […]})."
     try:
         found = json.loads(text, object_pairs_hook=list)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{source} is not valid JSON ({error}). {advice}"
         raise ValueError(msg) from error
     if text.lstrip()[0] != "{":
@@ -78,8 +78,15 @@ def _json_set(name: str, value: Any, source: str, advice: str) -> Record:
             genes = [f"{gene},{float(weight)!r}" for gene, weight in fields.items()]
         described = str(fields.get("msigdbURL") or fields.get("exactSource") or fields.get("description") or "")
         value = genes
-    if not isinstance(value, list) or not all(isinstance(gene, str) for gene in value):
-        msg = f"{source}: the set {name!r} is no list of genes. {advice}"
+    if not isinstance(value, list):
+        what = "an object of other things" if pairs else f"{value!r:.40}"
+        msg = f"{source}: the set {name!r} is no list of genes but {what}. {advice}"
+        raise ValueError(msg)
+    if odd := [gene for gene in value if not isinstance(gene, str)]:
+        msg = (
+            f"{source}: the set {name!r} holds {odd[0]!r:.40}, and genes are text: leave null out, and put numbers in "
+            f"quotes. {advice}"
+        )
         raise ValueError(msg)
     return name, " ".join(described.split()), tuple(gene.strip() for gene in value if gene.strip())
 

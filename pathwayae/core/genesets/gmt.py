@@ -103,6 +103,12 @@ def parse(
         logger.info("%s: dropped %d empty gene cells (doubled or trailing tabs)", source, n_empty)
     if n_comments:
         logger.info("%s: skipped %d lines that begin with '#' and hold no tab", source, n_comments)
+    if marked := [row[0] for row in rows if row[0].startswith("#")]:
+        msg = (
+            f"{source}: {len(marked)} lines with tabs begin with '#', e.g. {_shorten(marked[0])!r}, and are read as "
+            "gene sets. Where they are comments, or sets that were meant to be left out, remove these lines."
+        )
+        warn(msg)
     described = _is_description(rows, source) if description == "auto" else description
     if described:
         return [GeneSet(row[0], row[1], tuple(row[2:])) for row in rows]

@@ -22,6 +22,9 @@ _DATE = re.compile(
 )
 
 
+_OF_R = re.compile(r"X\d")  # which R puts in front of a digit
+
+
 class Misspelt(NamedTuple):
     """Gene of the sets → name of it in the data, how many differ by what, and their share of the genes of the sets."""
 
@@ -34,7 +37,7 @@ class Misspelt(NamedTuple):
         """What differs, the most frequent first, with an example."""
         some = next(((gene, name) for gene, name in self.names.items()), None)
         what = ", ".join(f"{kind} {count:,}" for kind, count in self.kinds.most_common())
-        return what + (f"; e.g. {some[0]!r} is {some[1]!r}" if some else "")
+        return what + (f"; e.g. {str(some[0])!r} is {str(some[1])!r}" if some else "")
 
 
 def misspelt(wanted: Iterable[str], present: Iterable[str]) -> Misspelt:
@@ -97,6 +100,8 @@ def _forms(name: str) -> Iterator[tuple[str, str]]:
     unquoted = bare.strip("\"'").strip()
     if unquoted != bare:
         yield unquoted, "quotes"
+    if "." in unquoted or "-" in unquoted or unquoted[:1].isdigit() or _OF_R.match(unquoted):  # R's make.names
+        yield "\r" + re.sub(r"[^\w.]", ".", unquoted[1:] if _OF_R.match(unquoted) else unquoted), "marks of R"
     if "ENS" not in unquoted:
         return
     if match := _VERSION.fullmatch(unquoted):

@@ -13,12 +13,15 @@ from pathwayae.core.genesets.membership import unique_genes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ODD = re.compile(r"""[,;|"'\s\x00]|/{2,}|[+-]$""")  # all that is not a plain name has one of these
+_UNSEEN = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"  # what web pages and Word leave: it takes no room
+_ODD = re.compile(rf"""[,;|"'\s\x00{_UNSEEN}]|/{{2,}}|[+-]$""")  # all that is not a plain name has one of these
 _SEPARATOR = re.compile(r"\s*(?:/{2,}|[,;|\n])\s*")
 _NUMBER = re.compile(r"[+-]?((\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?|[nN]a[nN]|inf)")
 _WEIGHTED = re.compile(rf"(?P<gene>.*[^\s,;:])\s*[,;:]\s*(?P<weight>{_NUMBER.pattern})")
 _MARKED = re.compile(r"(?P<gene>.*\w)\s*(?:;\s*(?P<mark>[udUD])|(?P<sign>[+-]))")
 _BLANK = re.compile(r"\s")
+_NO_ROOM = dict.fromkeys(map(ord, _UNSEEN))
+_COMMA = re.compile(r"(?P<gene>.*\w)\s*[;:]\s*(?P<weight>[+-]?\d+,\d+)")  # as written in much of Europe
 _MARKS = {"u": 1.0, "d": -1.0, "+": 1.0, "-": -1.0}
 
 
@@ -123,12 +126,15 @@ def _taken_apart(name: str, text: str) -> Iterator[tuple[str, float]]:
     if "\x00" in text:
         msg = f"gene set {name!r}: {text[:40]!r} holds a NUL byte, so it is no text. Read the file in its own encoding."
         raise ValueError(msg)
-    bare = _bare(text)
+    bare = _bare(text.translate(_NO_ROOM))
     if not bare:
         if text.strip():
             return
         msg = f"gene set {name!r}: holds an empty gene name. Drop it."
         raise ValueError(msg)
+    if match := _COMMA.fullmatch(bare):
+        yield _bare(match["gene"]), float(match["weight"].replace(",", "."))
+        return
     if (match := _WEIGHTED.fullmatch(bare)) and not _NUMBER.fullmatch(match["gene"]):
         weight = float(match["weight"])
         if "," not in match["gene"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -24,10 +25,22 @@ DAMAGE = (zipfile.BadZipFile, KeyError, ValueError, EOFError, AttributeError, Ty
 Path = str | os.PathLike[str]
 
 
+def checksum(about: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
+    """A digest of all that a file holds but itself."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps({name: about[name] for name in sorted(about) if name != "checksum"}).encode())
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(values.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
 def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     """One file, which appears only when it is complete; ``about`` holds its ``format``."""
     with whole_or_nothing(path) as part, part.open("wb") as file:
-        named: dict[str, Any] = {"about": np.array(json.dumps(about)), **arrays}
+        described = {**about, "checksum": checksum(about, arrays)}
+        named: dict[str, Any] = {"about": np.array(json.dumps(described)), **arrays}
         np.savez(file, **named)
 
 
@@ -42,9 +55,16 @@ def read(path: Path, *formats: str) -> tuple[dict[str, Any], dict[str, NDArray[A
     described = about(path, *formats)
     try:
         with np.load(os.path.expanduser(path), allow_pickle=False) as file:
-            return described, {name: file[name] for name in file.files if name != "about"}
+            arrays = {name: file[name] for name in file.files if name != "about"}
     except DAMAGE as error:
         raise _no_whole_file(path, error) from error
+    if described.get("checksum", "") not in ("", checksum(described, arrays)):  # files of older versions have none
+        msg = (
+            f"{os.fspath(path)} is damaged, or was changed by hand: its contents do not have the checksum that it "
+            "names. Read the cells again with pae.pp.moments."
+        )
+        raise ValueError(msg)
+    return described, arrays
 
 
 def about(path: Path, *formats: str) -> dict[str, Any]:
@@ -61,6 +81,8 @@ def about(path: Path, *formats: str) -> dict[str, Any]:
     msg = f"{os.fspath(path)} has format {found_format!r}; this version reads {' and '.join(map(repr, formats))}"
     if found_format in WHAT:
         msg += f" here. It holds {WHAT[found_format]}: pae.pp.read_moments reads either"
+    elif str(found_format).startswith("pathwayae model"):
+        msg += ". pae.models.load reads it"
     raise ValueError(msg + ".")
 
 
@@ -72,7 +94,7 @@ def _no_whole_file(path: Path, error: Exception) -> ValueError:
 def check(path: Path, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], names: tuple[str, ...]) -> None:
     """Raise where what was read cannot be moments: an array is missing, or holds what no cells give.
 
-    A byte that changed in a file is noticed before: every array has a checksum (CRC-32, as in all zip files).
+    Bytes that changed in a file are noticed before, by its checksum.
     """
     missing = [name for name in names if name not in arrays]
     if missing:

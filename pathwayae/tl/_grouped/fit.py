@@ -27,7 +27,7 @@ from pathwayae.core.moments.sketch import Sketch
 from pathwayae.tl._grouped import batches, quality, seen, selection
 from pathwayae.tl._grouped import pathways as pathways_of
 from pathwayae.tl._grouped.prepare import Prepared, prepare
-from pathwayae.tl._grouped.settings import Asked, FitSettings, check, check_size, config_of, on_support, stored
+from pathwayae.tl._grouped.settings import Asked, FitSettings, check, config_of, on_support, sized, stored
 from pathwayae.tl._grouped.standardize import solver_of
 from pathwayae.tl._project import project
 
@@ -248,7 +248,7 @@ def fit(
     store.claim(adata, key_added, keys.GROUPED)
     config = config_of(asked)
     cells = prepare(adata, pathways, asked, config.device)
-    check_size(cells.data.n, len(cells.genes), len(cells.kept), asked)
+    asked = sized(cells.data.n, len(cells.genes), len(cells.kept), asked)
     pathways_of.refuse_weights(cells.membership, scores)
     config, n_free, paths = selection.choose(cells, config, asked)
     config = replace(config, support=on_support(asked, len(cells.genes), len(cells.kept) + n_free))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from pathwayae.core import gates
 from pathwayae.core.grouped.fit import Config
 from pathwayae.core.moments.accumulate import MAX_GRAM_BYTES
 from pathwayae.core.moments.sketch import AnyMoments, Sketch
+from pathwayae.core.notice import warn
 
 DROPOUT = 0.9  # of projection
 THETA = 0.3  # of fits that choose the number of free components, and a placeholder
@@ -357,26 +358,32 @@ def on_support(asked: Asked, n_genes: int, n_components: int) -> bool:
     return possible and n_genes * n_components > LARGE
 
 
-def check_size(n_cells: float, n_genes: int, n_pathways: int, asked: Asked) -> None:
-    """Raise where there are more components than a model can have, saying what is possible."""
+def sized(n_cells: float, n_genes: int, n_pathways: int, asked: Asked) -> Asked:
+    """What was asked, with as many free components as there is room for; raises where the pathways alone are too many.
+
+    A warning says so where they are fewer than asked for.
+    """
     n_extra = 0 if asked.n_extra == "auto" else asked.n_extra
     most = int(min(n_cells, n_genes))
-    if asked.scores != "members" and n_pathways + n_extra > most:
+    members = asked.scores == "members"
+    if not members and n_pathways > most:
         msg = (
-            f"{n_pathways} pathways and {n_extra} free components are more than the {n_cells} cells or the {n_genes} "
-            f"genes allow where scores={asked.scores!r} divide the variance among them: {most}. Pass scores='members', "
-            "which scores any number of pathways, each by itself; or fit fewer (raise min_genes, merge similar ones), "
-            "or lower n_extra."
+            f"{n_pathways} pathways are more than the {n_cells:g} cells or the {n_genes} genes allow where "
+            f"scores={asked.scores!r} divide the variance among them: {most}. Pass scores='members', which scores any "
+            "number of pathways, each by itself; or fit fewer (raise min_genes, merge similar ones)."
         )
         raise ValueError(msg)
-    room = max(0, min(most - 1, n_genes - n_pathways, 0 if 8 * n_pathways**2 > MAX_GRAM_BYTES else n_genes))
-    if n_extra > room:
-        msg = (
-            f"n_extra={n_extra} free components lie beside the encoders of {n_pathways} pathways, and with {n_genes} "
-            f"genes, {n_cells} cells and {MAX_GRAM_BYTES / 2**30:.3g} GiB for the products of the encoders there is "
-            f"room for {room}. Pass n_extra={room} or fewer; the pathways alone can be scored."
-        )
-        raise ValueError(msg)
+    room = min(most - 1, n_genes - n_pathways, 0 if 8 * n_pathways**2 > MAX_GRAM_BYTES else n_genes)
+    room = max(0, room if members else min(room, most - n_pathways))
+    if n_extra <= room:
+        return asked
+    msg = (
+        f"n_extra={n_extra} free components are more than {n_genes} genes, {n_cells:g} cells, {n_pathways} pathways "
+        f"and {MAX_GRAM_BYTES / 2**30:.3g} GiB for the products of their encoders leave room for: {room} are fitted. "
+        f"Pass n_extra={room} or fewer to say that this is meant."
+    )
+    warn(msg)
+    return replace(asked, n_extra=room)
 
 
 def stored(asked: Asked, config: Config, *, n_extra: int, solver: str) -> dict[str, Any]:

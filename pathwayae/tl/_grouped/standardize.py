@@ -30,6 +30,8 @@ from pathwayae.tl._grouped.moments import check_finite
 
 logger = logging.getLogger("pathwayae")
 
+BETWEEN_CELLS = "over the cells"
+
 Genes = NDArray[np.intp]
 Solver = Literal["auto", "gram", "cells", "sketch"]
 
@@ -246,11 +248,15 @@ def _counted(source: sources.Source, genes: Genes, labels: Labels, batches: Batc
     return labels.beside(batches, sums)
 
 
-def _varying(variance: NDArray[np.float64], where: str = "over the cells") -> NDArray[np.bool_]:
+def _varying(variance: NDArray[np.float64], where: str = BETWEEN_CELLS) -> NDArray[np.bool_]:
     """Which genes vary; raises where none does, and logs how many do not."""
     varies = variance > 0
     if not varies.any():
-        msg = f"No gene varies {where}, so there is nothing to fit."
+        if where == BETWEEN_CELLS:
+            next_step = "Pass at least two cells that differ; equal or empty ones come of a wrong layer or subset"
+        else:
+            next_step = "Name groups of several cells: a column with a value per cell takes out all that differs"
+        msg = f"None of {len(varies)} genes varies {where}, so there is nothing to fit. {next_step}."
         raise ValueError(msg)
     if not varies.all():
         logger.info("%d of %d genes do not vary %s and are left out.", (~varies).sum(), len(varies), where)

@@ -54,6 +54,14 @@ def test_not_is_excluded_and_counted(gaf, caplog):
     assert read_gaf(gaf(HEADER + BODY + line("", "GO:2"))).report["no gene or term"] == 1
 
 
+@pytest.mark.parametrize("qualifier", ["not", " NOT ", "Not|located_in", "part_of| NOT", "NOT enables"])
+def test_not_is_known_however_it_is_written(gaf, qualifier):
+    denied = line("CD3D", "GO:3").split("\t")
+    denied[3] = qualifier
+    found = read_gaf(gaf(HEADER + "\t".join(denied) + line("CD2", "GO:2")))
+    assert (pairs(found), found.report["NOT"]) == ([("CD2", "GO:2")], 1)
+
+
 def test_evidence(gaf):
     kept = read_gaf(gaf(), evidence=["IDA", "EXP"])
     assert (pairs(kept), kept.report["evidence"]) == ([("CD3D", "GO:3")], 2)
@@ -199,6 +207,12 @@ def test_bad_tables(tmp_path, text, error, message):
     (tmp_path / "bad.tsv").write_text(text)
     with pytest.raises(error, match=message):
         read_annotations(tmp_path / "bad.tsv")
+
+
+def test_a_column_that_comes_twice_is_named():
+    table = pd.DataFrame([["CD3D", "GO:1", "GO:2"]], columns=["gene", "term", "term"])
+    with pytest.raises(ValueError, match="several columns called 'term'"):
+        read_annotations(table)
 
 
 def test_numbers_are_refused():

@@ -151,11 +151,37 @@ def test_what_is_packed_otherwise_is_named(tmp_path):
         lzma.compress(GMT.encode(), format=lzma.FORMAT_ALONE): "lzma",
         b"\x28\xb5\x2f\xfd\x20": "zstandard",
         b"\x89HDF\r\n\x1a\n": "h5ad",
+        b"PAR1\x15\x04": "read_parquet",
+        b"\x89PNG\r\n": "a picture",
+        b"\x80\x04\x95": "a pickle",
+        gzip.compress(b"X\n\x00\x00\x00\x02"): "a file of R",
     }
     for content, words in said.items():
         path.write_bytes(content)
         with pytest.raises(ValueError, match=words):
             compressed.read_bytes(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"T": ["CD3D", null]}', r"'T' holds None, and genes are text: leave null out"),
+        ('{"T": [915, 916]}', r"'T' holds 915, and genes are text.*quotes"),
+        ('{"C2": {"T": ["CD3D"]}}', r"'C2' is no list of genes but an object of other things"),
+        ('{"T": "CD3D,CD2"}', r"'T' is no list of genes but 'CD3D,CD2'"),
+        ('{"T": {"CD3D": 1%s}}' % ("0" * 5000), "is not valid JSON"),
+    ],
+)
+def test_json_that_holds_no_genes_says_what_it_holds(tmp_path, text, words):
+    (tmp_path / "sets.json").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        gs.read_gmt(tmp_path / "sets.json")
+
+
+def test_sets_that_look_like_comments_are_told_of(tmp_path):
+    (tmp_path / "a.gmt").write_text("#OLD\tdescription\tCD3D\tCD2\nNEW\tdescription\tCD14\tLYZ\n")
+    with pytest.warns(UserWarning, match=r"1 lines with tabs begin with '#', e\.g\. '#OLD'.*remove these lines"):
+        assert list(gs.read_gmt(tmp_path / "a.gmt")) == ["#OLD", "NEW"]
 
 
 def test_zip_archives_with_a_text_that_explains_them_and_workbooks(tmp_path):

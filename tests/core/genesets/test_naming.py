@@ -28,6 +28,14 @@ def test_what_differs_is_said_and_mended_by_one_call(present, kind):
     assert mended.weights["T"][present[1]] == -1.0
 
 
+def test_names_as_r_changes_them_are_known():
+    """``make.names`` puts dots for dashes, and X in front of digits."""
+    found = misspelt(["HLA.A", "X5S_rRNA", "NKX2.5", "MT.CO1"], ["HLA-A", "5S_rRNA", "NKX2-5", "MT-CO1", "X2"])
+    assert found.names == {"HLA.A": "HLA-A", "X5S_rRNA": "5S_rRNA", "NKX2.5": "NKX2-5", "MT.CO1": "MT-CO1"}
+    assert found.kinds == {"marks of R": 4}
+    assert not misspelt(["A.1.B"], ["A-1.B", "A.1-B"]).names  # two genes it could be
+
+
 def test_what_is_not_safe_is_left_alone():
     mouse = ["Cd3d", "Cd2", "Actb"]
     assert not misspelt(["CD3D", "CD2", "ACTB"], mouse).names  # an orthologue is not a spelling

@@ -66,6 +66,12 @@ def test_weights_go_through_everything_that_changes_sets(tmp_path):
     assert GeneSetCollection.from_frame(NET, weight=None) != sets
 
 
+def test_commas_for_points_and_what_cannot_be_seen():
+    """Weights as spreadsheets of half of Europe write them; blanks without width, as web pages leave."""
+    sets = GeneSetCollection({"T": ["CD3D;0,5", "CD14:-1,25", "\u200bCD2\ufeff", "CD\u00ad4"]})
+    assert dict(sets.weights["T"]) == {"CD3D": 0.5, "CD14": -1.25, "CD2": 1.0, "CD4": 1.0}
+
+
 def test_weights_are_refused_or_warned_of_where_they_cannot_be_kept():
     sets = GeneSetCollection.from_frame(NET)
     with pytest.raises(ValueError, match="1 set.* have weights.*merge_similar"):

@@ -216,6 +216,37 @@ def test_bad_arguments_are_refused(cells: ad.AnnData) -> None:
     ]:
         assert_refused(cells.copy(), error, match, **options)
     few = cells[:8].copy()
-    assert_refused(few, ValueError, "n_extra=20 free components .* 8 cells .* room for 7. Pass n_extra=7 or fewer")
-    more = "6 pathways and 20 free components .* 8 cells .*scores='members'"
-    assert_refused(few, ValueError, more, scores="projection")
+    more = "6 pathways are more than the 5 cells .*scores='members'"
+    assert_refused(few[:5].copy(), ValueError, more, scores="projection")
+
+
+@pytest.mark.parametrize("n_cells", [2, 5, 8])
+def test_fewer_cells_than_pathways_and_free_components_are_fitted(cells: ad.AnnData, n_cells: int) -> None:
+    """Pseudobulk with all defaults: as many free components as there is room for, which is said."""
+    few = cells[:n_cells].copy()
+    with pytest.warns(
+        pae.DataWarning, match=rf"n_extra=20 .* {n_cells} cells.*: {n_cells - 1} are fitted.*Pass n_extra"
+    ):
+        pae.tl.fit(few, "pathways", progress=False)
+    assert few.obsm["X_pae"].shape == (n_cells, few.uns["pae"]["n_pathways"] + n_cells - 1)
+    assert np.isfinite(few.obsm["X_pae"]).all()
+    again = cells[:n_cells].copy()
+    pae.tl.fit(again, "pathways", n_extra=n_cells - 1, progress=False)
+    np.testing.assert_allclose(again.obsm["X_pae"], few.obsm["X_pae"], atol=1e-5)
+
+
+def test_what_says_nothing_is_refused_with_the_next_step(cells: ad.AnnData) -> None:
+    equal = cells[[0] * 5].copy()
+    equal.obs_names_make_unique()
+    with pytest.raises(ValueError, match=r"genes varies over the cells.*Pass at least two cells that differ"):
+        pae.tl.fit(equal, "pathways")
+    alone = cells.copy()
+    alone.obs["own"] = alone.obs_names
+    with pytest.raises(ValueError, match=r"varies within batches.*groups of several cells"):
+        pae.tl.fit(alone, "pathways", batch_key="own")
+    alone.obs["own"] = np.where(np.arange(alone.n_obs) < 9, "a\0", "a")
+    with pytest.raises(ValueError, match="'own' holds text that ends in a NUL"):
+        pae.tl.fit(alone, "pathways", batch_key="own")
+    alone.var_names = ["", *alone.var_names[1:]]
+    with pytest.raises(ValueError, match=r"adata\.var_names holds 1 empty name.*gene 0"):
+        pae.tl.fit(alone, {"a": alone.var_names[1:20].tolist()})
