@@ -359,13 +359,9 @@ def on_support(asked: Asked, n_genes: int, n_components: int) -> bool:
 
 
 def sized(n_cells: float, n_genes: int, n_pathways: int, asked: Asked) -> Asked:
-    """What was asked, with as many free components as there is room for; raises where the pathways alone are too many.
-
-    A warning says so where they are fewer than asked for.
-    """
+    """What was asked, with the free components that there is room for, or a ValueError where pathways have none."""
     n_extra = 0 if asked.n_extra == "auto" else asked.n_extra
-    most = int(min(n_cells, n_genes))
-    members = asked.scores == "members"
+    most, members = int(min(n_cells, n_genes)), asked.scores == "members"
     if not members and n_pathways > most:
         msg = (
             f"{n_pathways} pathways are more than the {n_cells:g} cells or the {n_genes} genes allow where "
