@@ -175,7 +175,7 @@ def gene_mask(adata: ad.AnnData, mask_var: str | NDArray[np.bool_] | pd.Series |
         )
         raise ValueError(msg)
     if not mask.any():
-        msg = f"mask_var={kinds.shown(asked)} selects none of {adata.n_vars} genes; choose a mask with at least one."
+        msg = f"mask_var={kinds.shown(asked)} selects no gene of {adata.n_vars}; choose a mask with at least one."
         raise ValueError(msg)
     return mask
 

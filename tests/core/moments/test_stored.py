@@ -35,7 +35,7 @@ def changed(path, **changes):
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     about = json.loads(str(arrays.pop("about")))
-    del about["checksum"]  # as one who writes such a file by hand would
+    about.pop("checksum", None)  # as one who writes such a file by hand would
     for name, change in changes.items():
         if name in arrays:
             arrays[name] = change(arrays[name])

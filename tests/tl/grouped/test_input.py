@@ -220,7 +220,7 @@ def test_bad_arguments_are_refused(cells: ad.AnnData) -> None:
     assert_refused(few[:5].copy(), ValueError, more, scores="projection")
 
 
-@pytest.mark.parametrize("n_cells", [2, 5, 8])
+@pytest.mark.parametrize("n_cells", [2, 5])
 def test_fewer_cells_than_pathways_and_free_components_are_fitted(cells: ad.AnnData, n_cells: int) -> None:
     """Pseudobulk with all defaults: as many free components as there is room for, which is said."""
     few = cells[:n_cells].copy()
@@ -244,7 +244,7 @@ def test_what_says_nothing_is_refused_with_the_next_step(cells: ad.AnnData) -> N
     alone.obs["own"] = alone.obs_names
     with pytest.raises(ValueError, match=r"varies within batches.*groups of several cells"):
         pae.tl.fit(alone, "pathways", batch_key="own")
-    alone.obs["own"] = np.where(np.arange(alone.n_obs) < 9, "a\0", "a")
+    alone.obs["own"] = ["a\0", *["a"] * (alone.n_obs - 1)]
     with pytest.raises(ValueError, match="'own' holds text that ends in a NUL"):
         pae.tl.fit(alone, "pathways", batch_key="own")
     alone.var_names = ["", *alone.var_names[1:]]
