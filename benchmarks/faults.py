@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import h5py
@@ -29,6 +30,7 @@ HERE = Path(__file__).parent
 PRELUDE = """
 import signal, sys, time, os
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup hides it from its children
 import anndata as ad
 import pathwayae as pae
 from pathwayae.core import files
@@ -86,7 +88,8 @@ def main() -> None:
             damaged = list(pool.map(lambda job: read_damaged(here, job), DAMAGE))
     text = (
         __doc__.split("\n\n")[0]
-        + "\n\n"
+        + f"\n*{date.today()}, by {'root' if os.geteuid() == 0 else 'a user without privileges'}: "
+        + "`python benchmarks/faults.py`.*\n\n"
         + table(("writer", "fault", "exit code", "what it says", "old file", "left"), rows)
     )
     text += "\n" + table(("damage", "exit code", "what `pathwayae fit` says", "left"), damaged)

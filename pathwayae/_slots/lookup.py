@@ -177,7 +177,7 @@ def matrix(adata: AnnData, where: str, name: str, key: str) -> Any:
             "components: they come from different fits."
         )
         raise ValueError(msg)
-    stored = values.data if sp.issparse(values) else values
+    stored: Any = values.data if sp.issparse(values) else values
     if stored.dtype.kind not in "fiub" or not np.isfinite(stored).all():
         what = f"is of type {stored.dtype}" if stored.dtype.kind not in "fiub" else "holds NaN or infinite values"
         msg = f"adata.{where}[{name!r}] {what}, and no fit leaves such: it was changed or damaged; {_anew(adata, key)}"

@@ -79,7 +79,7 @@ def _of_loadings(adata: AnnData, key: str) -> list[str]:
     for name in slots:
         values = lookup.plain(lookup.slot(adata, "varm", name, key))
         values = values if sp.issparse(values) else np.asarray(values)
-        stored = values.data if sp.issparse(values) else np.asarray(values)
+        stored: Any = values.data if sp.issparse(values) else values
         if stored.dtype.kind not in "fiub":
             wrong.append(f"varm[{name!r}] is of type {stored.dtype}")
         elif not np.isfinite(stored).all():

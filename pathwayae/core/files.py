@@ -30,6 +30,7 @@ SHOWN = 40  # characters of a name in that of its folder
 OLD = ".old"  # of what is replaced, while it is
 NEW = 60.0  # seconds in which another run may have made its folder and not locked it yet
 OF_ZARR = (".zgroup", ".zarray", "zarr.json")
+NO_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_NAME = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of the system that do not tell of which file
 
 
@@ -73,6 +74,8 @@ def whole_or_nothing(path: str | os.PathLike[str]) -> Iterator[Path]:
         inside = str(error.filename or "").startswith(str(target.parent / begin))
         if inside or (error.filename is None and error.errno in NO_NAME):
             error.filename = str(named)
+            if error.errno in NO_RIGHTS:
+                error.strerror = f"{error.strerror}: its folder takes no files; choose another, or change its rights"
             if error.filename2 is not None:
                 del error.filename2  # of a place that is gone
         raise

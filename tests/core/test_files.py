@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -187,3 +188,15 @@ def test_the_program_keeps_its_own_plans_for_signals(tmp_path):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_a_folder_that_takes_no_files_is_said_with_the_next_step(tmp_path, monkeypatch):
+    """As for a user without rights, whom these tests may not be run by."""
+
+    def refused(*names):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / f"{names[1]}x{names[0]}"))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refused)
+    with pytest.raises(PermissionError, match=r"takes no files; choose another, or change its rights: '.*a\.txt'"):
+        write(tmp_path / "a.txt", "new")
+    assert os.listdir(tmp_path) == []
