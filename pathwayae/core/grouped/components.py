@@ -12,6 +12,7 @@ import scipy.optimize
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from pathwayae.core.blas import one_thread
 from pathwayae.core.evidence.basis import BEYOND, leading, leading_followed, leading_near, orthonormal
 from pathwayae.core.grouped.encoder import Encoder, Weights, indicator
 from pathwayae.core.moments.gram_product import CellsGram, Gram, fast_product
@@ -70,7 +71,8 @@ def _from_directions(gram: Gram, beside: Callable[[Any], Any], n_extra: int, dir
     """Leading eigenvectors of the residual from leading directions of G; None where the residual runs out."""
 
     def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
-        return beside(np.asarray(times(beside(values))))
+        with one_thread(2.0 * len(values) * values.size):
+            return beside(np.asarray(times(beside(values))))
 
     way = leading_followed if isinstance(gram, LowRank) else leading_near
     rough = partial(product, times=fast_product(gram))
