@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -271,7 +273,8 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         values = self._validated(X, reset=False)
         data = self._standardized(values, like=(self.mean_, self.scale_))
         error = components.residual_sum_of_squares(data.gram, self.encoder_, self.loadings_.astype(np.float64))
-        variance = float((data.n * gram_product.mean_and_variance(values)[1] / self.scale_**2).sum())
+        spread = gram_product.mean_and_variance(gram_product.near_zero(values)[0])[1]
+        variance = float((data.n * spread / self.scale_**2).sum())
         return 1.0 - error / variance if variance > 0 else 0.0
 
     def get_W(self, apply_scaling: bool | Literal["rows"] = False) -> Floats:  # noqa: FBT001
@@ -310,13 +313,12 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     ) -> gram_product.Data:
         """Moments of the standardised samples, or the samples themselves; with the means and units given."""
         _checks.choice("solver", self.solver, ("auto", "gram", "cells"))
-        n, g = X.shape
-        if gram_product.prefer_cells(n, g, self.solver):
-            if like is None:
-                return gram_product.standardize(X, center=self.center, scale=self.scale)
-            return gram_product.standardize_with(X, *like)
-        read = moments.accumulate(X)
-        return read.standardize(center=self.center, scale=self.scale) if like is None else read.standardize_with(*like)
+        near, shift = gram_product.near_zero(X) if self.center else (X, 0.0)
+        words: Any = {"center": self.center, "scale": self.scale} if like is None else {}
+        given, way = ((), "standardize") if like is None else ((like[0] - shift, like[1]), "standardize_with")
+        cells = gram_product.prefer_cells(X.shape[0], X.shape[1], self.solver)
+        made: Any = partial(getattr(gram_product, way), near) if cells else getattr(moments.accumulate(near), way)
+        return replace(data := made(*given, **words), mean=data.mean + shift)
 
     def _config(self) -> grouped.Config:
         """Checked settings of the core."""

@@ -37,3 +37,15 @@ def test_tables_and_arrays_without_masked_values_are_taken(made):
     first, *others = [made(**MADE[made]).fit_transform(one) for one in (X, pd.DataFrame(X), np.ma.masked_array(X))]
     for other in others:
         assert abs(first - other).max() == 0
+
+
+@pytest.mark.parametrize("solver", ["gram", "cells"])
+def test_what_is_added_to_all_values_changes_nothing(solver):
+    """Sums of squares about zero would lose the differences between samples."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 2)) @ rng.random((2, 30)) + 0.3 * rng.normal(size=(120, 30))
+    made = [models.GroupedAutoencoder(2, center=True, max_iter=60, solver=solver) for _ in range(2)]
+    near, far = (model.fit(x + offset) for model, offset in zip(made, (0.0, 1e6), strict=True))
+    np.testing.assert_allclose(far.transform(x + 1e6), near.transform(x), atol=1e-4)
+    np.testing.assert_allclose(far.mean_, near.mean_ + 1e6)
+    assert far.score(x + 1e6) == pytest.approx(near.score(x), abs=1e-5)

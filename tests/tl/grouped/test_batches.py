@@ -327,7 +327,7 @@ def test_bad_batches_are_refused(cells: ad.AnnData) -> None:
         ({"batch_key": "nowhere"}, KeyError, "'nowhere' is not a column"),
         ({"batch_key": 3}, TypeError, "batch_key=3 must be text or None, not int. It names a column of adata.obs"),
         ({"batch_key": "partial"}, ValueError, "7 cells have no 'partial'"),
-        ({"batch_key": "own"}, ValueError, "No gene varies within batches"),
+        ({"batch_key": "own"}, ValueError, "genes varies within batches"),
         ({"center": False}, ValueError, "center=False contradicts it"),
         ({"condition_key": "nowhere"}, KeyError, "'nowhere' is not a column"),
         ({"condition_key": "partial"}, ValueError, "7 cells have no 'partial'"),
