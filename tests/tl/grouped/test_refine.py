@@ -251,7 +251,7 @@ def test_one_donor_is_worth_a_warning(refined):
 def test_a_donor_for_every_cell_leaves_nothing_to_weigh():
     adata = make()[:12].copy()
     adata.obs["cell"] = [f"c{i}" for i in range(12)]
-    with pytest.raises(ValueError, match="genes varies among the 12 cells within strata"):
+    with pytest.raises(ValueError, match="No gene varies among the 12 cells within strata"):
         pae.tl.refine(adata, sample_key="cell", progress=False)
 
 
