@@ -16,7 +16,6 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import grouped as slots
 from pathwayae._slots import keys, store
-from pathwayae.core.blas import one_thread
 from pathwayae.core.gates import gated
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.model import Model, complete
@@ -33,8 +32,6 @@ from pathwayae.tl._grouped.standardize import solver_of
 from pathwayae.tl._project import project
 
 logger = logging.getLogger("pathwayae")
-
-COLUMNS = 20.0  # of a product with the Gram matrix, by which a fit is small: up to 3 000 genes
 
 FROM_FILES = (  # what to do with the path of cells, to which nothing can be written
     "A file is fitted where it lies: anndata.read_h5ad(path, backed='r'). Where cells do not fit in memory, read "
@@ -257,9 +254,8 @@ def fit(
     config = replace(config, support=on_support(asked, len(cells.genes), len(cells.kept) + n_free))
     together = n_free if asked.settings.free == "together" else 0
     problem = cells.problem(config, together)
-    with one_thread(COLUMNS * len(cells.genes) ** 2):
-        model = complete(cells.data.gram, _descend(problem, progress=progress), n_free - together, config)
-        found = quality.assess(problem, model, cells.kept["pathway"].tolist())
+    model = complete(cells.data.gram, _descend(problem, progress=progress), n_free - together, config)
+    found = quality.assess(problem, model, cells.kept["pathway"].tolist())
     values, sample = _scores(cells, model, found.variance_ratio, asked)
     names = slots.free_names(cells.kept["pathway"].tolist(), n_free)
     if values is not None and cells.labels is not None and not asked.covariate_keys:
