@@ -45,7 +45,8 @@ def other_than_logarithms(values: Any) -> str:
         return _below_zero(values)
     if largest > LOGARITHM:
         return _counts(values, largest)
-    if min(values.shape) < FEW or largest == 0:
+    everywhere = smallest == largest and stored.size == values.shape[0] * values.shape[1]
+    if min(values.shape) < FEW or largest == 0 or everywhere:  # without variation a fit refuses them
         return ""
     if all(np.isin(some, (0, largest)).all() for some in (stored.ravel()[:1000], stored)):
         return f"present and absent alone (0 and {largest:g}); how much of a gene there is, is lost. {LOG}"

@@ -39,6 +39,7 @@ def pbmc(real_data: Path) -> ad.AnnData:
     return load(real_data / "cells" / "pbmc3k_raw.h5ad")
 
 
+@pytest.mark.filterwarnings("ignore:The values .* look like no logarithms:pathwayae.DataWarning")  # shifted genes
 @pytest.mark.parametrize("effect", [0.0, 0.3])
 def test_b_cells_in_unequal_shares_keep_their_score(pbmc: ad.AnnData, real_data: Path, effect: float) -> None:
     sets = real_data / "genesets" / "PanglaoDB_markers_27_Mar_2020.gmt"

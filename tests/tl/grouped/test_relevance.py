@@ -235,6 +235,7 @@ def test_interferon_is_used_by_stimulated_cells_and_shuffled_names_by_none(real_
     assert (judged(adata, **options)["verdict"] == "used").mean() <= 0.05
 
 
+@pytest.mark.filterwarnings("ignore:The values .* look like no logarithms:pathwayae.DataWarning")  # centred genes
 def test_with_batches_genes_vary_together_within_them_alone():
     adata = pae.datasets.simulate(400, 300, 5, n_batches=3, n_donors=4, batch_effect=1.0)
     pae.tl.fit(adata, "pathways", batch_key="batch", n_extra=2, progress=False)
