@@ -186,7 +186,7 @@ def _possible(size: NDArray[Any], g: int) -> NDArray[np.bool_]:
 def _shared_out(work: Callable[[int, int], Weighed], p: int, g: int) -> Iterator[Weighed]:
     """``work(first, last)`` for up to ``CHUNK`` of p pathways after the other, by all threads where that is much."""
     n_threads = 1 if p * g < SMALL else torch.get_num_threads()
-    step = max(1, min(CHUNK, -(-p // n_threads)))
+    step = max(1, min(CHUNK // (n_threads + 1), -(-p // n_threads)))  # one more waits than threads work
     parts = [(first, min(first + step, p)) for first in range(0, p, step)]
     yield from map(work, *zip(*parts, strict=True)) if n_threads == 1 else side_by_side(lambda part: work(*part), parts)
 
