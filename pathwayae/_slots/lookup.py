@@ -158,6 +158,14 @@ def slot(adata: AnnData, where: str, name: str, key: str) -> Any:
     return getattr(adata, where)[name]
 
 
+def unsound(values: Any) -> str:
+    """What keeps a matrix from being one of numbers; empty of finite ones."""
+    stored: Any = values.data if sp.issparse(values) else values
+    if stored.dtype.kind not in "fiub":
+        return f"is of type {stored.dtype}"
+    return "" if np.isfinite(stored).all() else "holds NaN or infinite values"
+
+
 def matrix(adata: AnnData, where: str, name: str, key: str) -> Any:
     """An array in ``obsm`` or ``varm`` whose columns are components, dense or sparse, read if it is lazy.
 
@@ -177,10 +185,8 @@ def matrix(adata: AnnData, where: str, name: str, key: str) -> Any:
             "components: they come from different fits."
         )
         raise ValueError(msg)
-    stored: Any = values.data if sp.issparse(values) else values
-    if stored.dtype.kind not in "fiub" or not np.isfinite(stored).all():
-        what = f"is of type {stored.dtype}" if stored.dtype.kind not in "fiub" else "holds NaN or infinite values"
-        msg = f"adata.{where}[{name!r}] {what}, and no fit leaves such: it was changed or damaged; {_anew(adata, key)}"
+    if wrong := unsound(values):
+        msg = f"adata.{where}[{name!r}] {wrong}, and no fit leaves such: it was changed or damaged; {_anew(adata, key)}"
         raise ValueError(msg)
     return values
 

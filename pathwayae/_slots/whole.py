@@ -79,11 +79,8 @@ def _of_loadings(adata: AnnData, key: str) -> list[str]:
     for name in slots:
         values = lookup.plain(lookup.slot(adata, "varm", name, key))
         values = values if sp.issparse(values) else np.asarray(values)
-        stored: Any = values.data if sp.issparse(values) else values
-        if stored.dtype.kind not in "fiub":
-            wrong.append(f"varm[{name!r}] is of type {stored.dtype}")
-        elif not np.isfinite(stored).all():
-            wrong.append(f"varm[{name!r}] holds NaN or infinite values")
+        if what := lookup.unsound(values):
+            wrong.append(f"varm[{name!r}] {what}")
         elif abs(values[outside]).sum() > 0:
             wrong.append(f"varm[{name!r}] has values of genes without a unit in var[{keys.scale(key)!r}]")
         if values.shape[1] != k:
