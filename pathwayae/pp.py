@@ -18,12 +18,13 @@ from pathwayae import _checks
 from pathwayae._cells import cluster
 from pathwayae._cells import sources as _sources
 from pathwayae._cells import strata as _strata
-from pathwayae._cells.scale import far_from_zero, other_than_logarithms
+from pathwayae._cells.scale import other_than_logarithms
 from pathwayae.core.gates import gated
 from pathwayae.core.moments import accumulate as core
 from pathwayae.core.moments import stored
 from pathwayae.core.moments.accumulate_sketch import accumulator, bytes_of
 from pathwayae.core.moments.moments import Moments
+from pathwayae.core.moments.offsets import far_from_zero
 from pathwayae.core.moments.probes import Probes
 from pathwayae.core.moments.sketch import RANK, AnyMoments, Sketch
 from pathwayae.core.notice import listed, warn

@@ -12,7 +12,6 @@ from pathwayae import _checks
 
 LOGARITHM = 20.0  # above the log1p of any count
 SAME = 1.02  # ratio of the 95 % and the 5 % quantile of totals that were made the same
-FAR = 1e4  # standard deviations of a gene between its mean and 0
 FEW = 50  # cells or genes below which means and deviations say nothing of how values were made
 NEGATIVE = 0.3  # share of values below 0 from which on they are no logarithms with some correction
 STANDARD = 0.15  # how far the mean of a typical gene lies from 0, and its deviation from 1, where both were set
@@ -51,28 +50,6 @@ def other_than_logarithms(values: Any) -> str:
     if all(np.isin(some, (0, largest)).all() for some in (stored.ravel()[:1000], stored)):
         return f"present and absent alone (0 and {largest:g}); how much of a gene there is, is lost. {LOG}"
     return _totals(values, largest)
-
-
-def far_from_zero(values: Any) -> NDArray[np.float64] | None:
-    """What to take off every gene so that sums of squares keep their digits; None where they do without.
-
-    A gene whose mean is ``FAR`` times its standard deviation loses twice as many digits to the square of the mean.
-
-    Parameters
-    ----------
-    values
-        Some cells × genes, dense or CSR.
-
-    Returns
-    -------
-    Means of such genes in these cells, 0 of the others, shape (g,).
-    """
-    if sp.issparse(values) and 2 * values.nnz < values.shape[0] * values.shape[1]:
-        return None  # a gene with many zeros lies near them
-    dense = np.asarray(values.toarray() if sp.issparse(values) else values, dtype=np.float64)
-    mean, deviation = dense.mean(axis=0), dense.std(axis=0)
-    far = (np.abs(mean) > FAR * deviation) & (deviation > 0)
-    return np.where(far, mean, 0.0) if far.any() else None
 
 
 def _counts(values: Any, largest: float) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -20,10 +18,10 @@ from pathwayae.core import gates
 from pathwayae.core.grouped import components, loss
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.project import project
-from pathwayae.core.moments import accumulate as moments
 from pathwayae.core.moments import gram_product
+from pathwayae.core.moments.offsets import near_zero
 from pathwayae.models._feature_classes import held_out, membership_of
-from pathwayae.models._input import validated
+from pathwayae.models._input import standardized, validated
 
 __all__ = ["GroupedAutoencoder"]
 
@@ -236,7 +234,8 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.loadings_, self.encoder_ = loadings.astype(np.float32), encoder
         self.mean_, self.scale_ = data.mean, data.scale
         self.history_ = result.history
-        self.n_iter_, self.converged_ = len(result.history["loss"]), result.converged
+        self.n_iter_ = len(result.history["loss"])
+        self.converged_ = result.converged
         self._n_features_out = self.n_components
         return self
 
@@ -273,7 +272,7 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         values = self._validated(X, reset=False)
         data = self._standardized(values, like=(self.mean_, self.scale_))
         error = components.residual_sum_of_squares(data.gram, self.encoder_, self.loadings_.astype(np.float64))
-        spread = gram_product.mean_and_variance(gram_product.near_zero(values)[0])[1]
+        spread = gram_product.mean_and_variance(near_zero(values)[0])[1]
         variance = float((data.n * spread / self.scale_**2).sum())
         return 1.0 - error / variance if variance > 0 else 0.0
 
@@ -308,17 +307,10 @@ class GroupedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def _validated(self, X: Any, *, reset: bool) -> Any:
         return validated(self, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32))
 
-    def _standardized(
-        self, X: Any, like: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    ) -> gram_product.Data:
+    def _standardized(self, X: Any, like: tuple[Floats, Floats] | None = None) -> gram_product.Data:
         """Moments of the standardised samples, or the samples themselves; with the means and units given."""
         _checks.choice("solver", self.solver, ("auto", "gram", "cells"))
-        near, shift = gram_product.near_zero(X) if self.center else (X, 0.0)
-        words: Any = {"center": self.center, "scale": self.scale} if like is None else {}
-        given, way = ((), "standardize") if like is None else ((like[0] - shift, like[1]), "standardize_with")
-        cells = gram_product.prefer_cells(X.shape[0], X.shape[1], self.solver)
-        made: Any = partial(getattr(gram_product, way), near) if cells else getattr(moments.accumulate(near), way)
-        return replace(data := made(*given, **words), mean=data.mean + shift)
+        return standardized(X, center=self.center, scale=self.scale, solver=self.solver, like=like)
 
     def _config(self) -> grouped.Config:
         """Checked settings of the core."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
+from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from pathwayae import _checks
+from pathwayae.core.moments import accumulate as moments
+from pathwayae.core.moments import gram_product
+from pathwayae.core.moments.offsets import near_zero
 from pathwayae.core.sparse import canonical
 
 
@@ -34,3 +39,21 @@ def validated(estimator: Any, X: Any, **words: Any) -> Any:
     if values.size:
         _checks.check_finite(values, "X")
     return values
+
+
+def standardized(
+    X: Any, *, center: bool, scale: Any, solver: Any, like: tuple[NDArray[Any], NDArray[Any]] | None
+) -> gram_product.Data:
+    """Moments of the standardised samples, or the samples themselves; with the means and units given."""
+    near, shift = near_zero(X) if center else (X, 0.0)
+    n, g = X.shape
+    cells = gram_product.prefer_cells(n, g, solver)
+    data: Any
+    if like is None:
+        own: Any = {"center": center, "scale": scale}
+        data = gram_product.standardize(near, **own) if cells else moments.accumulate(near).standardize(**own)
+    elif cells:
+        data = gram_product.standardize_with(near, like[0] - shift, like[1])
+    else:
+        data = moments.accumulate(near).standardize_with(like[0] - shift, like[1])
+    return replace(data, mean=data.mean + shift)

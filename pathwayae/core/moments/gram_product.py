@@ -190,9 +190,6 @@ class CellsGram:
         return self.cells.nnz <= SPARSE_SHARE * self.n * self.shape[0] or not self._fits()
 
 
-FAR, SEEN = 1e4, 1000  # standard deviations between a mean and 0, and the cells that tell
-
-
 @dataclass(frozen=True, eq=False)
 class StandardizedCells:
     """Standardised cells in the place of their moments; the Gram matrix is implicit.
@@ -237,20 +234,6 @@ def mean_and_variance(matrix: Matrix, genes: Genes = None) -> tuple[Floats, Floa
         mean = sum((block.sum(axis=0) for block in _dense_blocks(rows, genes)), start=np.zeros(g)) / n
     variance = _squares(rows, genes, mean) / n
     return mean, np.where(variance > CONSTANT * (variance + mean**2), variance, 0.0)
-
-
-def near_zero(matrix: Matrix) -> tuple[Matrix, Floats | float]:
-    """A matrix whose genes lie near 0, and what was taken off each: the matrix itself and 0 where none lies far.
-
-    Sums of squares lose the digits of a gene whose mean is ``FAR`` times its standard deviation.
-    """
-    if sp.issparse(matrix):
-        return matrix, 0.0
-    dense = np.asarray(matrix)
-    some = dense[:SEEN].astype(np.float64)
-    mean = some.mean(axis=0)
-    shift = np.where(np.abs(mean) > FAR * some.std(axis=0), mean, 0.0)
-    return (dense - shift, shift) if shift.any() else (matrix, 0.0)
 
 
 def standardize(matrix: Matrix, *, center: bool, scale: Scale, genes: Genes = None) -> StandardizedCells:

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from pathwayae import _checks
 from pathwayae._cells import sources
-from pathwayae._cells.scale import far_from_zero
 from pathwayae.core.moments import accumulate as core
 from pathwayae.core.moments import batches as core_batches
 from pathwayae.core.moments import gram_product
@@ -22,6 +21,7 @@ from pathwayae.core.moments.accumulate_sketch import accumulator
 from pathwayae.core.moments.batches import Batches
 from pathwayae.core.moments.gram_product import STORED_BYTES, Data, StandardizedCells
 from pathwayae.core.moments.moments import Moments, Scale
+from pathwayae.core.moments.offsets import far_from_zero
 from pathwayae.core.moments.probes import Probes
 from pathwayae.core.moments.sketch import EXACT_BYTES, RANK, AnyMoments, StandardizedSketch
 from pathwayae.core.moments.strata import WHOLE, places_of
