@@ -52,7 +52,7 @@ THIRD_PARTY = {
     "_report": {"anndata", "jinja2", "matplotlib", "numpy", "pandas"},
 }
 ODDITIES = {
-    "core/blas.py": {"threadpoolctl"},
+    "core/threads.py": {"numba", "threadpoolctl"},
     "core/enrichment/splitting.py": {"numba"},
     "core/enrichment/walks.py": {"numba"},
     "core/genesets/ontology.py": {"obonet"},

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pathwayae.core.notice import warn
+from pathwayae.core.threads import all_busy
 
 SMALL_STEP = 1e9  # floating-point operations; below, a step takes some ten milliseconds on one thread
 BETA, BETA_SQUARES, EPS = 0.9, 0.999, 1e-8  # of Adam, as proposed in its paper
@@ -70,7 +71,7 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     running: deque[Future[R]] = deque()
     try:
         torch.set_num_threads(1)  # for this thread, and for libraries that know one number for all
-        with ThreadPoolExecutor(before, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with all_busy(), ThreadPoolExecutor(before, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for item in items:
                 running.append(pool.submit(work, item))
                 if len(running) > before:

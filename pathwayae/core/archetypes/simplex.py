@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pathwayae.core.archetypes import active_set, simplex_device
 from pathwayae.core.archetypes.cells import Source, check_finite, checked, chunks, shape
-from pathwayae.core.moments.gram import threads
+from pathwayae.core.threads import threads
 
 Floats = NDArray[np.float64]
 

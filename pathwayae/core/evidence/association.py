@@ -5,22 +5,24 @@ moments → prepare → association of every gene with the rest of every pathway
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
-from pathwayae.core.evidence.basis import krylov, orthonormal
+from pathwayae.core.evidence.basis import ROUGHLY_SPENT, SPENT, krylov, orthonormal
 from pathwayae.core.evidence.pathway_loops import left_out, standardized_views
-from pathwayae.core.moments.gram_product import CellsGram, Gram
+from pathwayae.core.moments.gram_product import CellsGram, Gram, fast_product
 from pathwayae.core.moments.low_rank import LowRank
 
 Floats = NDArray[np.float64]
 
 RANK = 100  # leading directions that make the profile of a gene; 50 to 400 differ by less than 0.02 of AUC
 STORED = 2**15  # weights of members at a time, to bound memory
+ROUGH = np.float32  # products with a matrix
 EXACT = 512  # genes up to which all directions are computed
 DEPTH = 6  # products that build their subspace; more name cells alike
 RIDGE = 3.0  # added to the correlations, whose diagonal is 1, before labels are regressed on them; 0.3 to 30 are alike
@@ -48,7 +50,8 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
     """``U√Λ`` of the leading directions of the correlations, shape (g, ≤ rank); rows of 0 for genes that do not vary.
 
     Few genes are decomposed exactly. For many, the best ``rank`` directions of a block Krylov space are taken (Musco
-    and Musco 2015, arXiv:1504.05477), which asks for products with the Gram matrix alone. It starts from the same
+    and Musco 2015, arXiv:1504.05477), which asks for products with the Gram matrix alone. Those with a matrix are in
+    float32: correlations are met to 1e-6, and loadings and scores to what is stored of them. It starts from the same
     directions always, gene by gene in their order: put genes in one order (by name) first. The last of many directions
     lie in noise and are not told apart, so another order moves them.
 
@@ -62,7 +65,7 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
     variance = np.maximum(np.asarray(gram.diagonal(), dtype=np.float64), 0.0)
     unit = np.divide(1.0, np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0)
     g = len(unit)
-    rank = min(rank, g)
+    rank, spent = min(rank, g), SPENT
     if g <= EXACT:
         values, vectors = np.linalg.eigh(unit[:, None] * np.asarray(gram @ np.diag(unit)))
         values, vectors = values[g - rank :], vectors[:, g - rank :]
@@ -71,22 +74,27 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
         return np.asarray(factors @ np.linalg.eigh(factors.T @ factors)[1])
     elif isinstance(gram, CellsGram) and gram.through_kernel:
         return _factors_of_cells(gram.rescaled(unit), rank)
+    elif isinstance(gram, np.ndarray):
+        values, vectors = _leading(fast_product(gram), unit.astype(ROUGH), rank)
+        spent = ROUGHLY_SPENT
     else:
-        start = np.random.default_rng(0).normal(size=(g, _width(rank)))
-        basis, _, inside = krylov(
-            lambda block: _correlated(gram, unit, block), orthonormal(_correlated(gram, unit, start)), DEPTH - 1
-        )
-        values, vectors = np.linalg.eigh(inside)
-        values, vectors = values[-rank:], basis @ vectors[:, -rank:]
-    positive = values > 1e-10 * max(values.max(), 1e-300)
+        values, vectors = _leading(gram.__matmul__, unit, rank)
+    positive = values > spent * max(values.max(), 1e-300)
     factors = vectors[:, positive] * np.sqrt(values[positive])
     factors[unit == 0] = 0.0  # but for rounding
     return factors
 
 
-def _correlated(gram: Gram, unit: Floats, block: Floats) -> Floats:
-    """``R @ block`` of the correlations R."""
-    return unit[:, None] * np.asarray(gram @ (unit[:, None] * block))
+def _leading(times: Callable[[Any], Any], unit: Any, rank: int) -> tuple[Floats, Floats]:
+    """Leading values and vectors of ``diag(u) G diag(u)`` from products with G in the precision of u."""
+
+    def correlated(block: Any) -> Any:
+        return unit[:, None] * np.asarray(times(unit[:, None] * block))
+
+    start = np.random.default_rng(0).normal(size=(len(unit), _width(rank))).astype(unit.dtype)
+    basis, _, inside = krylov(correlated, orthonormal(correlated(start)).astype(unit.dtype), DEPTH - 1)
+    values, vectors = np.linalg.eigh(inside.astype(np.float64))
+    return values[-rank:], (basis @ vectors[:, -rank:].astype(unit.dtype)).astype(np.float64)
 
 
 def _factors_of_cells(correlated: CellsGram, rank: int) -> Floats:

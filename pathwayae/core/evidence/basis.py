@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pathwayae.core.blas import one_thread
+from pathwayae.core.threads import one_thread
 
 Floats = NDArray[np.float64]
 

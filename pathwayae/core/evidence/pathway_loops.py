@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pathwayae.core.moments.gram import share
+from pathwayae.core.threads import share
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

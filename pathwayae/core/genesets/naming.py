@@ -158,7 +158,9 @@ def dates(wanted: Iterable[str], present: Iterable[str]) -> list[str]:
     []
     """
     parts = []
-    for side, names in (("The gene sets", wanted), ("var_names", present)):
+    for side, names in (("The gene sets", list(wanted)), ("var_names", list(present))):
+        if not _DATE.search("\n".join(names)):
+            continue
         if found := [name for name in names if is_date(name)]:
             parts.append(
                 f"{side} hold {len(found)} date(s), e.g. {found[0]!r}: Excel made them of symbols such as MARCHF1, "

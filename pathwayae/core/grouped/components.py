@@ -12,11 +12,11 @@ import scipy.optimize
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pathwayae.core.blas import one_thread
 from pathwayae.core.evidence.basis import BEYOND, leading, leading_followed, leading_near, orthonormal
 from pathwayae.core.grouped.encoder import Encoder, Weights, indicator
 from pathwayae.core.moments.gram_product import CellsGram, Gram, fast_product
 from pathwayae.core.moments.low_rank import LowRank
+from pathwayae.core.threads import product as shared
 
 FEW = 256  # genes or columns up to which dense decompositions are as fast
 RIDGE = 1e-11  # of the largest product of columns with each other: directions below it are combinations of others
@@ -69,10 +69,10 @@ def residual_components(
 
 def _from_directions(gram: Gram, beside: Callable[[Any], Any], n_extra: int, directions: Floats) -> Floats | None:
     """Leading eigenvectors of the residual from leading directions of G; None where the residual runs out."""
+    exact = partial(shared, gram) if isinstance(gram, np.ndarray) else gram.__matmul__
 
-    def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
-        with one_thread(2.0 * len(values) * values.size):
-            return beside(np.asarray(times(beside(values))))
+    def product(values: Any, times: Callable[[Any], Any] = exact) -> Any:
+        return beside(np.asarray(times(beside(values))))
 
     way = leading_followed if isinstance(gram, LowRank) else leading_near
     rough = partial(product, times=fast_product(gram))

@@ -25,6 +25,7 @@ from pathwayae.core.grouped.sparse_descent import fit_on_support
 from pathwayae.core.grouped.start import deactivate, start
 from pathwayae.core.moments.gram_product import Data, Product, operations, relative_product
 from pathwayae.core.moments.moments import Standardized
+from pathwayae.core.threads import one_thread
 
 N_ARRAYS = 12  # point, best point, gradient, averages of Adam and what a step needs, each g × k
 # On a CPU a few problems together (4 to 9 of 2000 genes × 70) are the fastest: a larger state only leaves the caches.
@@ -180,7 +181,8 @@ def _slices(problems: Iterable[Problem]) -> Iterator[list[Problem]]:
 def _fit_members(problem: Problem) -> Fit:
     config = problem.config
     own = {"balance": config.balance, "joint": config.joint, "support": config.support}
-    found = members.fit(problem.data, problem.membership, begin=problem.begin, **own)
+    with one_thread(members.operations(problem.membership)):
+        found = members.fit(problem.data, problem.membership, begin=problem.begin, **own)
     on_the_way = (found.directions, found.evidence)
     return Fit(found.loadings, found.weights, found.encoder, {}, 0, True, *on_the_way)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pathwayae.core.descent import side_by_side
 from pathwayae.core.evidence.association import (
+    RANK,
     Prepared,
     correlations_left_out,
     of_members,
@@ -108,6 +109,11 @@ def fit(
     loadings = sp.hstack(parts, format="csc") if support else np.hstack(parts)
     directions = prepared.factors * np.sqrt(np.maximum(np.asarray(data.gram.diagonal()), 0.0))[:, None]
     return Members(encoder.weights if joint else weights, encoder, loadings, directions, State.joined(states))
+
+
+def operations(membership: Weights) -> float:
+    """Of the largest product of :func:`fit` but for those with the Gram matrix: of profiles and sets."""
+    return 4.0 * membership.shape[0] * membership.shape[1] * RANK
 
 
 def member_weights(prepared: Prepared, member: sp.csc_array) -> sp.csc_array:

@@ -12,6 +12,9 @@ from pathwayae.core.grouped import components
 from pathwayae.core.grouped.encoder import Encoder, Weights
 from pathwayae.core.grouped.problem import Config, Fit
 from pathwayae.core.moments.gram_product import Gram
+from pathwayae.core.threads import one_thread
+
+MIXED = 256  # columns of a space of free components
 
 
 class Model(NamedTuple):
@@ -30,7 +33,8 @@ class Model(NamedTuple):
 
 def complete(gram: Gram, fit: Fit, n_extra: int, config: Config) -> Model:
     """A fit of the pathways with its free components: closed form, from what their scores leave over."""
-    free = components.residual_components(gram, fit.encoder, n_extra, directions=fit.directions)
+    with one_thread(2.0 * fit.encoder.shape[0] * (fit.encoder.shape[1] + n_extra) * MIXED):
+        free = components.residual_components(gram, fit.encoder, n_extra, directions=fit.directions)
     norm = _lengths(fit.loadings)
     unit = 1.0 / np.maximum(norm, 1e-12)
     loadings = _beside(fit.loadings, unit, free, sparse=config.support)

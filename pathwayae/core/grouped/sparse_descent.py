@@ -36,8 +36,8 @@ from pathwayae.core.grouped.support import (
 )
 from pathwayae.core.grouped.support_loops import Gradient, reconstruction, relative
 from pathwayae.core.grouped.support_penalties import Pairs, entropy, pairs_of, structure, zero_component
-from pathwayae.core.moments.gram import threads
 from pathwayae.core.moments.low_rank import LowRank
+from pathwayae.core.threads import threads
 
 GROW_AT = (10, 25, 50)  # iterations at which genes may come in
 GROWTH = 0.5  # genes that come in, at most, as a share of the genes outside that a pathway starts with

@@ -14,6 +14,7 @@ from pathwayae.core.grouped.project import among
 from pathwayae.core.moments.accumulate import Matrix, block_rows, dense_block
 from pathwayae.core.moments.cells_times import cells_times
 from pathwayae.core.moments.moments import Scale
+from pathwayae.core.threads import one_thread
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +56,8 @@ class Residual:
         Shape (n,).
         """
         chosen = scores[:, self.components]
-        explained = ((chosen @ self.inverse) * chosen).sum(axis=1)
+        with one_thread(2.0 * chosen.size * len(self.inverse)):
+            explained = ((chosen @ self.inverse) * chosen).sum(axis=1)
         length = squared_lengths(matrix, self.means, self.scale, genes, batch)
         return np.maximum(length - explained, 0.0) / self.total
 
@@ -75,9 +77,10 @@ def residual(encoder: Encoder, means: Floats, scale: Floats, ratio: Floats, unit
         What the scale is: the variance of a gene in its units is 1 (``"unit"``) or its scale squared (``"pareto"``).
     """
     components = np.sort(np.argsort(-ratio, kind="stable")[:MOST])
-    overlap = encoder.of_components(components).overlap()
-    ridge = RIDGE * float(np.trace(overlap)) / max(1, len(overlap))
-    inverse = np.linalg.inv(overlap + max(ridge, 1e-300) * np.eye(len(overlap))).astype(np.float64, copy=False)
+    with one_thread(2.0 * encoder.shape[0] * len(components) ** 2):
+        overlap = encoder.of_components(components).overlap()
+        ridge = RIDGE * float(np.trace(overlap)) / max(1, len(overlap))
+        inverse = np.linalg.inv(overlap + max(ridge, 1e-300) * np.eye(len(overlap))).astype(np.float64, copy=False)
     total = float((scale**2).sum()) if unit == "pareto" else float(len(scale))
     return Residual(means, scale, components, inverse, max(total, 1e-300))
 

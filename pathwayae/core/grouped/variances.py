@@ -17,6 +17,7 @@ from pathwayae.core.grouped.components import scores_of
 from pathwayae.core.grouped.encoder import Encoder, indicator
 from pathwayae.core.moments.gram_product import CellsGram, Gram
 from pathwayae.core.moments.low_rank import LowRank
+from pathwayae.core.threads import product
 
 Floats = NDArray[np.float64]
 
@@ -119,11 +120,12 @@ def _fill(
 def times(gram: Gram, encoder: Encoder) -> Floats:
     """``G E``, dense, shape (g, k); of sparse weights only what is stored is multiplied."""
     if not encoder.is_sparse or not isinstance(gram, np.ndarray):
-        return np.asarray(gram @ encoder.toarray())
-    product: Floats = np.ascontiguousarray((sp.csr_array(encoder.weights.T) @ gram).T)
+        columns = encoder.toarray()
+        return np.asarray(product(gram, columns) if isinstance(gram, np.ndarray) else gram @ columns)
+    image: Floats = np.ascontiguousarray((sp.csr_array(encoder.weights.T) @ gram).T)
     if encoder.bins is not None and encoder.level is not None:
-        product -= (indicator(encoder.bins, len(encoder.level)) @ gram).T @ encoder.level
-    return product
+        image -= (indicator(encoder.bins, len(encoder.level)) @ gram).T @ encoder.level
+    return image
 
 
 def variance_ratio(gram: Gram, encoder: Encoder | Floats) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pathwayae.core.moments.gram import share
+from pathwayae.core.threads import share
 
 Floats = NDArray[np.float64]
 

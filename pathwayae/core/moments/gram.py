@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,12 +11,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
+from pathwayae.core.threads import threads
+
 # What one multiplication of the sparse product costs, in multiplications of a dense one (dsyrk, one thread; a dense
 # product does g² / 2 per cell, a sparse one nnz² / 2). Measured by benchmarks/gram.py, table in benchmarks/gram.md.
 # A constant, not timed at run time, so that the same data give the same digits on every machine.
 SPARSE_COST = 16.0
 STORED = 2**18  # values of a sparse block that are multiplied at a time: they stay in the cache
-SMALL = 2**23  # operations of a compiled loop, below which starting threads costs more than they save
 RANGES = 8  # of genes per thread, so that no thread waits long for the others
 
 Block = Any  # numpy array or scipy CSR, cells × genes
@@ -63,24 +62,6 @@ def add_gram(gram: NDArray[np.float64], block: Block, *, rows: int) -> None:
         # Both views below are Fortran-contiguous, so nothing is copied; the upper triangle of gram.T is the lower of
         # gram.
         blas.dsyrk(1.0, dense.T, beta=1.0, c=gram.T, overwrite_c=True, lower=False)
-
-
-def threads() -> int:
-    """Threads of the sparse product: those of numba, and no more than ``OMP_NUM_THREADS`` where it is set."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    n = numba.get_num_threads()
-    return min(n, int(asked)) if asked.isdigit() and int(asked) > 0 else n
-
-
-def share(work: Callable[[int, int], Any], n: int, size: float) -> None:
-    """``work(first, last)`` for parts of ``range(n)``, by all threads; by this one where `size` operations are few."""
-    parts = min(4 * threads(), n)
-    if size < SMALL or threads() == 1 or parts < 2:
-        work(0, n)
-        return
-    cuts = (n * np.arange(parts + 1) // parts).tolist()
-    with ThreadPoolExecutor(threads()) as pool:
-        list(pool.map(work, cuts[:-1], cuts[1:]))
 
 
 def _parts(block: Block, rows: int) -> list[Block]:

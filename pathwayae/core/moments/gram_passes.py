@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pathwayae.core.moments.gram import share
+from pathwayae.core.threads import share
 
 Floats = NDArray[np.float64]
 
@@ -48,9 +48,9 @@ def standardized(
     result = np.empty((m, m))
     everything = (gram, sums - n * mean, mean, 1.0 / scale, result)
     if index is None:
-        share(lambda first, last: _standardized(first, last, sums, *everything), m, result.size)
+        share(lambda first, last: _standardized(first, last, sums, *everything), m, 8.0 * result.size)
     else:
-        share(lambda first, last: _standardized_of(first, last, index, sums, *everything), m, result.size)
+        share(lambda first, last: _standardized_of(first, last, index, sums, *everything), m, 8.0 * result.size)
     return result
 
 
@@ -84,7 +84,7 @@ def without(gram: Floats, low: Floats, weights: Floats, scale: Floats, index: ND
 def mirror(gram: Floats) -> None:
     """Copy the lower triangle onto the upper one, in place."""
     n_tiles = -(-len(gram) // TILE)
-    share(lambda first, last: _mirror(first, last, gram), n_tiles, gram.size)
+    share(lambda first, last: _mirror(first, last, gram), n_tiles, 4.0 * gram.size)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pathwayae.core.moments.gram import threads
+from pathwayae.core.threads import threads
 
 # What one multiplication of the sparse product costs, in multiplications of a dense one, and the values of a block that
 # are multiplied at a time, so that their scores stay in the cache.

@@ -11,8 +11,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pathwayae.core.moments.gram import threads
 from pathwayae.core.moments.low_rank import LowRank
+from pathwayae.core.threads import threads
 
 AT_ONCE = 16  # draws per thread that wait for each other
 

@@ -18,6 +18,7 @@ from pathwayae.core.grouped.model import Model
 from pathwayae.core.grouped.variances import agreement, figures, figures_together, share_of_part
 from pathwayae.core.moments.moments import CONSTANT
 from pathwayae.core.notice import listed, warn
+from pathwayae.core.threads import one_thread
 
 COLLAPSED = 0.01  # length of a column; one that reconstructs its genes has a length near 1
 HALF = 0.5
@@ -64,8 +65,9 @@ def assess(problem: grouped.Problem, model: Model, names: Sequence[str]) -> Qual
         parts.append(_beyond(fit.weights[:, :p], member, own.lengths() / length))
     bins = expression_bins(data.mean) if problem.config.balance else None
     others = [Encoder(part) if bins is None else balanced_encoder(part, bins) for part in parts]
-    found, together = figures_together(data.gram, model.encoder, *others)
-    plain = figures(data.gram, others[0]).power
+    with one_thread(2.0 * model.encoder.shape[0] * model.encoder.shape[1] ** 2):
+        found, together = figures_together(data.gram, model.encoder, *others)
+        plain = figures(data.gram, others[0]).power
     loadings, weights = model.loadings[:, :p], fit.weights[:, :p]
     table = pd.DataFrame(
         {

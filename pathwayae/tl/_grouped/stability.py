@@ -17,7 +17,6 @@ from tqdm import tqdm
 from pathwayae import _checks
 from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.grouped import Fitted, fitted
-from pathwayae.core.blas import one_thread
 from pathwayae.core.descent import side_by_side
 from pathwayae.core.evidence import association
 from pathwayae.core.evidence.basis import orthonormal
@@ -331,8 +330,7 @@ def _draws(
             (fit,) = grouped.fit_many([replace(problem, data=data, begin=whole.evidence)])
             return complete(data.gram, fit, n_extra, problem.config)
 
-        with one_thread(0.0):
-            yield from side_by_side(refitted, weights)
+        yield from side_by_side(refitted, weights)
         return
     held: deque[Any] = deque()
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from pathwayae.core import threads
 from pathwayae.core.evidence import pathway_loops
-from pathwayae.core.moments import gram
 
 
 @pytest.mark.parametrize(("g", "n_threads"), [(3, 1), (pathway_loops.BLOCK, 2), (1300, 1), (1300, 2)])
 def test_sums_of_a_step_are_those_of_a_loop_over_the_genes(g, n_threads, monkeypatch):
-    monkeypatch.setattr(gram, "threads", lambda: n_threads)
-    monkeypatch.setattr(gram, "SMALL", 0)
+    monkeypatch.setattr(threads, "threads", lambda: n_threads)
+    monkeypatch.setattr(threads, "SMALL", 0)
     rng = np.random.default_rng(0)
     views, seen, member = rng.normal(size=(5, 2, g)), rng.normal(size=(3, g)), rng.random((5, g)) < 0.3
     chosen, b, ratio = np.array([4, 0, 2]), rng.normal(size=(3, 6)), rng.normal(size=(3, 2))

@@ -5,9 +5,10 @@ import pytest
 import scipy.sparse as sp
 from pairwise import pairwise
 
+from pathwayae.core import threads
 from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.grouped.project import project
-from pathwayae.core.moments import accumulate, gram
+from pathwayae.core.moments import accumulate
 
 N, G, K = 40, 30, 6
 FORMATS = [np.asarray, np.asfortranarray, sp.csr_matrix, sp.csr_array, sp.csc_array]
@@ -73,8 +74,8 @@ def test_threads_and_the_last_bins_being_empty_change_nothing(monkeypatch):
     encoder = Encoder(weights, np.arange(G) % 3, rng.normal(size=(3, K)))
     mean, scale = rng.normal(size=G), rng.uniform(0.5, 2.0, size=G)
     whole = project(cells, mean, scale, encoder)
-    monkeypatch.setattr(gram, "SMALL", 0)
-    monkeypatch.setattr(gram, "threads", lambda: 3)
+    monkeypatch.setattr(threads, "SMALL", 0)
+    monkeypatch.setattr(threads, "threads", lambda: 3)
     np.testing.assert_array_equal(project(cells, mean, scale, encoder), whole)
     genes = np.flatnonzero(encoder.bins < 2)  # none of the last bin is left
     part = project(cells, mean[genes], scale[genes], encoder.of_genes(genes), genes=genes)

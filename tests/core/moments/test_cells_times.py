@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from pairwise import pairwise
 
-from pathwayae.core.moments import gram
+from pathwayae.core import threads
 from pathwayae.core.moments.cells_times import cells_times
 
 
@@ -37,8 +37,8 @@ def stored(matrix):
     ),
 )
 def test_cells_times_weights_is_their_product(monkeypatch, make, weigh, dtype, n_threads):
-    monkeypatch.setattr(gram, "threads", lambda: n_threads)
-    monkeypatch.setattr(gram, "SMALL", 0)
+    monkeypatch.setattr(threads, "threads", lambda: n_threads)
+    monkeypatch.setattr(threads, "SMALL", 0)
     dense, weights = cells_of(), weights_of()
     cells, given = make(dense.astype(dtype)), weigh(weights)
     before = stored(cells), stored(given)
@@ -52,10 +52,10 @@ def test_cells_times_weights_is_their_product(monkeypatch, make, weigh, dtype, n
 
 @pytest.mark.parametrize("weigh", [np.asarray, sp.csr_array])
 def test_threads_change_no_digit(monkeypatch, weigh):
-    monkeypatch.setattr(gram, "SMALL", 0)
+    monkeypatch.setattr(threads, "SMALL", 0)
     cells, weights, found = sp.csr_array(cells_of() * 0.1), weigh(weights_of()), []
     for n in (1, 2, 5):
-        monkeypatch.setattr(gram, "threads", lambda n=n: n)
+        monkeypatch.setattr(threads, "threads", lambda n=n: n)
         found.append(cells_times(cells, weights))
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])

@@ -51,12 +51,7 @@ def test_the_order_of_stored_values_does_not_matter():
     np.testing.assert_array_equal(mixed.indices, before)
 
 
-def test_threads_change_no_digit_and_are_bounded_by_the_environment(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert gram.threads() == 1
-    for unset in ("", "0", "many", "1000"):
-        monkeypatch.setenv("OMP_NUM_THREADS", unset)
-        assert gram.threads() == gram.numba.get_num_threads()
+def test_threads_change_no_digit(monkeypatch):
     matrix = sp.random_array((500, 300), density=0.05, format="csr", rng=np.random.default_rng(1))
     results = []
     for n in (1, 2, 5):
@@ -97,22 +92,3 @@ def test_mirror_copies_the_lower_triangle_over_the_upper(g):
     matrix = lower + np.triu(np.full((g, g), 7.0), 1)
     mirror(matrix)
     np.testing.assert_array_equal(matrix, lower + np.tril(lower, -1).T)
-
-
-@pytest.mark.parametrize(("n", "size", "n_threads"), [(0, 0, 2), (1, 1e9, 3), (7, 1e9, 3), (1000, 1e9, 2), (50, 10, 4)])
-def test_a_shared_loop_does_everything_once(monkeypatch, n, size, n_threads):
-    monkeypatch.setattr(gram, "threads", lambda: n_threads)
-    done = []
-    gram.share(lambda first, last: done.append((first, last)), n, size)
-    assert sorted(i for first, last in done for i in range(first, last)) == list(range(n))
-    assert len(done) == (min(4 * n_threads, n) if size >= gram.SMALL and n > 1 else 1)
-
-
-def test_what_fails_in_a_thread_is_raised(monkeypatch):
-    monkeypatch.setattr(gram, "threads", lambda: 2)
-
-    def fail(first, last):
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        gram.share(fail, 100, 1e9)

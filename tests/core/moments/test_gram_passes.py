@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from pathwayae.core.moments import gram, gram_passes
+from pathwayae.core import threads
+from pathwayae.core.moments import gram_passes
 
 
 @pytest.fixture(params=[1, 2, 5])
 def many_threads(request, monkeypatch):
     """Parts are shared however little there is to do."""
-    monkeypatch.setattr(gram, "threads", lambda: request.param)
-    monkeypatch.setattr(gram, "SMALL", 0)
+    monkeypatch.setattr(threads, "threads", lambda: request.param)
+    monkeypatch.setattr(threads, "SMALL", 0)
 
 
 def symmetric(g, seed=0):

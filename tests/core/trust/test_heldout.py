@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 
+from pathwayae.core import threads
 from pathwayae.core.evidence import association as assoc
-from pathwayae.core.moments import gram
 from pathwayae.core.trust import heldout
 from pathwayae.core.trust.heldout import against_chance, expression_strata, held_out_auc
 
@@ -99,7 +99,7 @@ def test_held_out_auc_does_not_depend_on_how_much_is_worked_on_at_a_time(values,
     prepared, given, strata = cells(module=10), sets_of_all_sizes(240), np.arange(240) % 4
     whole = held_out_auc(prepared, given, strata=strata)
     monkeypatch.setattr(heldout, "VALUES", values)
-    monkeypatch.setattr(gram, "threads", lambda: n_threads)
+    monkeypatch.setattr(threads, "threads", lambda: n_threads)
     np.testing.assert_allclose(held_out_auc(prepared, given, strata=strata), whole, rtol=0, atol=1e-12)
 
 
