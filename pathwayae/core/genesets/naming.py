@@ -158,10 +158,8 @@ def dates(wanted: Iterable[str], present: Iterable[str]) -> list[str]:
     []
     """
     parts = []
-    for side, names in (("The gene sets", list(wanted)), ("var_names", list(present))):
-        if not _DATE.search("\n".join(names)):
-            continue
-        if found := [name for name in names if is_date(name)]:
+    for side, names in (("The gene sets", wanted), ("var_names", present)):
+        if found := [name for name in names if not name.isalnum() and is_date(name)]:  # a date has a hyphen or its like
             parts.append(
                 f"{side} hold {len(found)} date(s), e.g. {found[0]!r}: Excel made them of symbols such as MARCHF1, "
                 "SEPTIN2 or DELEC1, and they cannot be told apart again. Take the names from a file that Excel did not "
