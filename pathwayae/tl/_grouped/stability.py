@@ -65,7 +65,7 @@ def stability(
     (1979, 10.1214/aos/1176344552) over donors, whose cells resemble each other.
 
     With ``scores="members"`` and more than 512 genes draws share the 100 leading directions of all cells, and what lies
-    beside them is kept gene by gene: a draw takes a tenth of a fit. Pathways agree with refits of whole Gram matrices
+    beside them is kept gene by gene: a draw takes a seventh of a fit. Pathways agree with refits of whole Gram matrices
     to 0.01; free components, which take their order from what little tells them apart, seem steadier by up to 0.1.
 
     The Gram matrices of all strata are held, those of `moments` once more, and four to six beside them: at 2 000 genes
