@@ -22,11 +22,28 @@ if __name__ == "__main__":
     assert there == [here, here], (here, there)
 """
 
+SHARED = """
+import multiprocessing
+import numpy as np
+from pathwayae.core import threads
+threads.threads, threads.WORTH = lambda: 2, 0.0
+matrix = np.arange(10_000.0).reshape(100, 100)
+def multiplied(_):
+    return float(threads.product(matrix, matrix).sum())
+if __name__ == "__main__":
+    here = multiplied(0)
+    assert threads._waiting.cache_info().currsize == 1
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        there = pool.map_async(multiplied, [1, 2]).get(60)
+    assert there == [here, here], (here, there)
+"""
+
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
-def test_a_fork_after_a_fit_does_not_hang():
+@pytest.mark.parametrize("script", [FORKED, SHARED], ids=["descents", "products"])
+def test_a_fork_after_a_fit_does_not_hang(script):
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
     done = subprocess.run(
-        [sys.executable, "-c", FORKED], capture_output=True, text=True, check=False, timeout=120, env=environment
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120, env=environment
     )
     assert done.returncode == 0, done.stderr
