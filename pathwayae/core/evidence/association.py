@@ -51,9 +51,9 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
 
     Few genes are decomposed exactly. For many, the best ``rank`` directions of a block Krylov space are taken (Musco
     and Musco 2015, arXiv:1504.05477), which asks for products with the Gram matrix alone. Those with a matrix are in
-    float32: correlations are met to 1e-6, and loadings and scores to what is stored of them. It starts from the same
-    directions always, gene by gene in their order: put genes in one order (by name) first. The last of many directions
-    lie in noise and are not told apart, so another order moves them.
+    float32: correlations are met to 1e-6. It starts from the same directions always, gene by gene in their order: put
+    genes in one order (by name) first. The last of many directions lie in noise and are not told apart, so another
+    order moves them.
 
     Parameters
     ----------

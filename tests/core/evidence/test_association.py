@@ -141,8 +141,12 @@ def test_association_needs_products_with_the_gram_matrix_alone(g):
 
 
 @pytest.mark.parametrize("n", [150, 2000])
-def test_directions_in_float32_move_nothing_that_is_stored(monkeypatch, n):
-    """Loadings and scores, which are float32, against those of directions in float64."""
+def test_directions_in_float32_move_no_score(monkeypatch, n):
+    """Scores, which are float32, and loadings against those of directions in float64.
+
+    Loadings of genes outside a pathway hold a posterior, which EM leaves where a step changes it by less than 1e-3:
+    rounding may end it a step sooner or later.
+    """
     adata = pae.datasets.simulate(n, 900, 12, random_state=3)
     settings = pae.tl.FitSettings(solver="gram")
     words = {"n_extra": 0, "settings": settings, "progress": False}
@@ -150,9 +154,9 @@ def test_directions_in_float32_move_nothing_that_is_stored(monkeypatch, n):
     monkeypatch.setattr(assoc, "fast_product", lambda gram: gram.__matmul__)
     monkeypatch.setattr(assoc, "ROUGH", np.float64)
     pae.tl.fit(adata, "pathways", key_added="exact", **words)
-    for slot, kind in (("obsm", "X_{}"), ("varm", "{}_loadings"), ("varm", "{}_encoder")):
+    for slot, kind, near in (("obsm", "X_{}", 1e-6), ("varm", "{}_encoder", 2e-6), ("varm", "{}_loadings", 5e-4)):
         found, exact = (getattr(adata, slot)[kind.format(key)] for key in ("pae", "exact"))
-        np.testing.assert_allclose(found, exact, rtol=0, atol=3e-6 * np.abs(exact).max())
+        np.testing.assert_allclose(found, exact, rtol=0, atol=near * np.abs(exact).max())
 
 
 @pytest.mark.parametrize("g", [40, 500])
