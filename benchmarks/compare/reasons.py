@@ -12,8 +12,9 @@ ranked in T2 and T3, *pathwayae* elsewhere, as fixed beforehand; *unlogged* and 
 write, shown beside and never ranked.
 
 Limits: {other:.0f} processor seconds without training, {trained:.0f} with; DRVI, Spectra and MOFA-FLEX on *small*
-were given 1 800 and took 465, 637 and 651. Times are processor seconds of one thread on a machine that others used too, not all in the same hour: read
-factors, not percents. Trained methods are asked the small problems only; what is blank was not asked."""
+were given 1 800 and took 465, 637 and 651. Times are processor seconds of one thread on a machine that others used too,
+not all in the same hour: read factors, not percents. Trained methods are asked the small problems only; what is blank
+was not asked."""
 EVEN = "A difference of a few thousandths: every method is at the ceiling here."
 CONTROLS = (
     "Tested: most of it is *balance*. The genes of like expression that a score is compared with hold interferon's "
