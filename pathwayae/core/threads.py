@@ -1,6 +1,6 @@
 """Who computes: work shared out over threads of our own, each with one of BLAS.
 
-Threads of BLAS wait for their next product without rest, some ten milliseconds long, in the way of compiled loops that
+Threads of BLAS wait for their next product without rest, some tenth of a second long, in the way of compiled loops that
 begin meanwhile. Products that matter are therefore shared out here, and small ones are left to one thread.
 """
 
@@ -28,7 +28,12 @@ _busy: list[None] = []  # one for each of those whose threads all have work
 
 
 def threads() -> int:
-    """Threads of compiled loops: those of numba, and no more than ``OMP_NUM_THREADS`` where it is set."""
+    """Threads to share work out over: those of numba, no more than ``OMP_NUM_THREADS`` where it is set.
+
+    One within :func:`all_busy`, where the others have work of their own.
+    """
+    if _busy:
+        return 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     n = numba.get_num_threads()
     return min(n, int(asked)) if asked.isdigit() and int(asked) > 0 else n
@@ -45,23 +50,23 @@ def share(work: Callable[[int, int], Any], n: int, size: float) -> None:
         list(pool.map(work, cuts[:-1], cuts[1:]))
 
 
-def product(matrix: Any, columns: Any) -> Any:
-    """``M V`` for a dense matrix, its rows shared out over the threads where that is worth it.
-
-    Not within :func:`all_busy`.
+def shared_product(matrix: Any, columns: Any) -> Any:
+    """``M V``, the rows of a dense matrix shared out over the threads where that is worth it.
 
     Parameters
     ----------
-    matrix, columns
-        Of one type, float32 or float64, shapes (n, m) and (m, k).
+    matrix
+        Dense, shape (n, m), or an operator, which has a way of its own.
+    columns
+        Shape (m, k), of the type of a dense matrix: float32 or float64.
 
     Examples
     --------
-    >>> product(np.eye(2), np.array([[1.0], [2.0]])).tolist()
+    >>> shared_product(np.eye(2), np.array([[1.0], [2.0]])).tolist()
     [[1.0], [2.0]]
     """
     n = threads()
-    if n == 1 or _busy or 2.0 * matrix.size * columns.shape[1] < WORTH:
+    if n == 1 or not isinstance(matrix, np.ndarray) or 2.0 * matrix.size * columns.shape[1] < WORTH:
         return matrix @ columns
     result = np.empty((len(matrix), columns.shape[1]), dtype=columns.dtype)
     cuts = (len(matrix) * np.arange(n + 1) // n).tolist()
@@ -115,7 +120,7 @@ def one_thread(n_operations: float) -> Iterator[None]:
 
 @contextmanager
 def all_busy() -> Iterator[None]:
-    """For threads that work side by side: each has one of BLAS, and products are not shared out.
+    """For threads that work side by side: each has one of BLAS, and nothing is shared out.
 
     Examples
     --------

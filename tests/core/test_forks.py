@@ -29,7 +29,7 @@ from pathwayae.core import threads
 threads.threads, threads.WORTH = lambda: 2, 0.0
 matrix = np.arange(10_000.0).reshape(100, 100)
 def multiplied(_):
-    return float(threads.product(matrix, matrix).sum())
+    return float(threads.shared_product(matrix, matrix).sum())
 if __name__ == "__main__":
     here = multiplied(0)
     assert threads._waiting.cache_info().currsize == 1

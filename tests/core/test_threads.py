@@ -48,7 +48,7 @@ def test_a_shared_product_is_the_product(monkeypatch, kind, n_threads, n, m, k):
     rng = np.random.default_rng(0)
     matrix, columns = rng.normal(size=(n, m)).astype(kind), rng.normal(size=(m, k)).astype(kind)
     before = blas()
-    found = threads.product(matrix, columns)
+    found = threads.shared_product(matrix, columns)
     assert found.dtype == kind
     expected = matrix.astype(np.float64) @ columns.astype(np.float64)
     np.testing.assert_allclose(found, expected, rtol=0, atol=m * np.finfo(kind).eps * 10)
@@ -56,17 +56,18 @@ def test_a_shared_product_is_the_product(monkeypatch, kind, n_threads, n, m, k):
 
 
 def test_a_product_is_shared_out_but_among_threads_that_have_work(monkeypatch):
-    monkeypatch.setattr(threads, "threads", lambda: 3)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads.numba, "get_num_threads", lambda: 3)
     monkeypatch.setattr(threads, "WORTH", 0.0)
     parts = []
     waiting = threads._waiting
     monkeypatch.setattr(threads, "_waiting", lambda *asked: parts.append(asked) or waiting(*asked))
     square = np.eye(9)
     with threads.all_busy():
-        np.testing.assert_array_equal(threads.product(square, square), square)
+        np.testing.assert_array_equal(threads.shared_product(square, square), square)
     assert not parts
     with threads.one_thread(0.0):
-        np.testing.assert_array_equal(threads.product(square, square), square)
+        np.testing.assert_array_equal(threads.shared_product(square, square), square)
     assert len(parts) == 2  # beside this thread's own
 
 
@@ -86,6 +87,6 @@ def test_shapes_that_do_not_fit_are_refused_by_every_thread(monkeypatch):
     monkeypatch.setattr(threads, "threads", lambda: 2)
     monkeypatch.setattr(threads, "WORTH", 0.0)
     with pytest.raises(ValueError, match="mismatch"):
-        threads.product(np.eye(4), np.eye(3))
+        threads.shared_product(np.eye(4), np.eye(3))
     assert not threads._busy
     assert not threads._limits

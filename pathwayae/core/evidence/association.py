@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
-from pathwayae.core.evidence.basis import ROUGHLY_SPENT, SPENT, krylov, orthonormal
+from pathwayae.core.evidence.basis import krylov, orthonormal, spent
 from pathwayae.core.evidence.pathway_loops import left_out, standardized_views
 from pathwayae.core.moments.gram_product import CellsGram, Gram, fast_product
 from pathwayae.core.moments.low_rank import LowRank
@@ -65,7 +65,7 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
     variance = np.maximum(np.asarray(gram.diagonal(), dtype=np.float64), 0.0)
     unit = np.divide(1.0, np.sqrt(variance), out=np.zeros_like(variance), where=variance > 0)
     g = len(unit)
-    rank, spent = min(rank, g), SPENT
+    rank = min(rank, g)
     if g <= EXACT:
         values, vectors = np.linalg.eigh(unit[:, None] * np.asarray(gram @ np.diag(unit)))
         values, vectors = values[g - rank :], vectors[:, g - rank :]
@@ -76,17 +76,16 @@ def leading_factors(gram: Gram, rank: int) -> Floats:
         return _factors_of_cells(gram.rescaled(unit), rank)
     elif isinstance(gram, np.ndarray):
         values, vectors = _leading(fast_product(gram), unit.astype(ROUGH), rank)
-        spent = ROUGHLY_SPENT
     else:
         values, vectors = _leading(gram.__matmul__, unit, rank)
-    positive = values > spent * max(values.max(), 1e-300)
+    positive = values > spent(vectors) * max(values.max(), 1e-300)
     factors = vectors[:, positive] * np.sqrt(values[positive])
     factors[unit == 0] = 0.0  # but for rounding
     return factors
 
 
-def _leading(times: Callable[[Any], Any], unit: Any, rank: int) -> tuple[Floats, Floats]:
-    """Leading values and vectors of ``diag(u) G diag(u)`` from products with G in the precision of u."""
+def _leading(times: Callable[[Any], Any], unit: Any, rank: int) -> tuple[Floats, Any]:
+    """Leading values of ``diag(u) G diag(u)``, and vectors in the precision of u, which is that of products with G."""
 
     def correlated(block: Any) -> Any:
         return unit[:, None] * np.asarray(times(unit[:, None] * block))
@@ -94,7 +93,7 @@ def _leading(times: Callable[[Any], Any], unit: Any, rank: int) -> tuple[Floats,
     start = np.random.default_rng(0).normal(size=(len(unit), _width(rank))).astype(unit.dtype)
     basis, _, inside = krylov(correlated, orthonormal(correlated(start)).astype(unit.dtype), DEPTH - 1)
     values, vectors = np.linalg.eigh(inside.astype(np.float64))
-    return values[-rank:], (basis @ vectors[:, -rank:].astype(unit.dtype)).astype(np.float64)
+    return values[-rank:], basis @ vectors[:, -rank:].astype(unit.dtype)
 
 
 def _factors_of_cells(correlated: CellsGram, rank: int) -> Floats:

@@ -52,7 +52,8 @@ def _tiny(columns: Any) -> float:
     return TINY if columns.dtype == np.float64 else ROUGHLY_TINY
 
 
-def _spent(columns: Any) -> float:
+def spent(columns: Any) -> float:
+    """What is rounding in the precision of the columns, relative to the largest."""
     return SPENT if columns.dtype == np.float64 else ROUGHLY_SPENT
 
 
@@ -86,7 +87,7 @@ def krylov(product: Callable[[Any], Any], block: Any, depth: int) -> Krylov:
                 break
             rest = image - before @ along
             length = np.linalg.norm(rest, axis=0)
-            nothing = _spent(block) * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)
+            nothing = spent(block) * max(float(np.linalg.norm(image, axis=0).max()), 1e-300)
             new = _whitened(rest[:, length > nothing])[:, : g - n]
             if not new.size:
                 break

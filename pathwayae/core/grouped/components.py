@@ -16,7 +16,7 @@ from pathwayae.core.evidence.basis import BEYOND, leading, leading_followed, lea
 from pathwayae.core.grouped.encoder import Encoder, Weights, indicator
 from pathwayae.core.moments.gram_product import CellsGram, Gram, fast_product
 from pathwayae.core.moments.low_rank import LowRank
-from pathwayae.core.threads import product as shared
+from pathwayae.core.threads import shared_product
 
 FEW = 256  # genes or columns up to which dense decompositions are as fast
 RIDGE = 1e-11  # of the largest product of columns with each other: directions below it are combinations of others
@@ -69,7 +69,7 @@ def residual_components(
 
 def _from_directions(gram: Gram, beside: Callable[[Any], Any], n_extra: int, directions: Floats) -> Floats | None:
     """Leading eigenvectors of the residual from leading directions of G; None where the residual runs out."""
-    exact = partial(shared, gram) if isinstance(gram, np.ndarray) else gram.__matmul__
+    exact = partial(shared_product, gram)
 
     def product(values: Any, times: Callable[[Any], Any] = exact) -> Any:
         return beside(np.asarray(times(beside(values))))
@@ -87,8 +87,9 @@ def _from_anywhere(gram: Gram, beside: Callable[[Any], Any], n_extra: int) -> Fl
     g = gram.shape[0]
     # The encoder's own space gets a negative eigenvalue: where the residual runs out, its null space comes first.
     below = float(gram.trace()) / g
+    exact = partial(shared_product, gram)
 
-    def product(values: Any, times: Callable[[Any], Any] = gram.__matmul__) -> Any:
+    def product(values: Any, times: Callable[[Any], Any] = exact) -> Any:
         rest = beside(values)
         return beside(np.asarray(times(rest))) - below * (values - rest)
 

@@ -17,7 +17,7 @@ from pathwayae.core.grouped.components import scores_of
 from pathwayae.core.grouped.encoder import Encoder, indicator
 from pathwayae.core.moments.gram_product import CellsGram, Gram
 from pathwayae.core.moments.low_rank import LowRank
-from pathwayae.core.threads import product
+from pathwayae.core.threads import shared_product
 
 Floats = NDArray[np.float64]
 
@@ -120,8 +120,7 @@ def _fill(
 def times(gram: Gram, encoder: Encoder) -> Floats:
     """``G E``, dense, shape (g, k); of sparse weights only what is stored is multiplied."""
     if not encoder.is_sparse or not isinstance(gram, np.ndarray):
-        columns = encoder.toarray()
-        return np.asarray(product(gram, columns) if isinstance(gram, np.ndarray) else gram @ columns)
+        return np.asarray(shared_product(gram, encoder.toarray()))
     image: Floats = np.ascontiguousarray((sp.csr_array(encoder.weights.T) @ gram).T)
     if encoder.bins is not None and encoder.level is not None:
         image -= (indicator(encoder.bins, len(encoder.level)) @ gram).T @ encoder.level

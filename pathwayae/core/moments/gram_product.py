@@ -27,7 +27,7 @@ from pathwayae.core.moments.gram_passes import mirror
 from pathwayae.core.moments.low_rank import LowRank
 from pathwayae.core.moments.moments import CONSTANT, Scale, Standardized
 from pathwayae.core.moments.sketch import StandardizedSketch
-from pathwayae.core.threads import product as shared
+from pathwayae.core.threads import shared_product
 
 SPARSE_SHARE = 0.1  # with more non-zero values than this, dense products in float32 are faster than sparse ones
 KERNEL_BYTES = 2**30  # of the products of cells with each other
@@ -260,7 +260,7 @@ def fast_product(gram: Gram) -> Callable[[Any], Any]:
         return LowRank(gram.own.astype(np.float32), gram.factors.astype(np.float32), gram.sign).__matmul__
     if not isinstance(gram, np.ndarray):
         return lambda values: np.asarray(gram @ values.astype(np.float64)).astype(np.float32)
-    return partial(shared, gram.astype(np.float32))
+    return partial(shared_product, gram.astype(np.float32))
 
 
 def relative_product(data: Data, device: str) -> Product:
