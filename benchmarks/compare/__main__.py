@@ -26,7 +26,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="without training, a part of the problems")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="files of peers/, without .py")
     parser.add_argument("--tasks", nargs="+", metavar="T", choices=list(tasks.ALL))
-    parser.add_argument("--limit", type=float, default=300, help="processor seconds of one training (300)")
+    parser.add_argument("--limit", type=float, default=1800, help="processor seconds of one training (1800)")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (1)")
     parser.add_argument("--again", action="store_true", help="also what failed before")
     parser.add_argument("--report", action="store_true", help="run nothing, write what is there")

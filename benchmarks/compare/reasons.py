@@ -11,10 +11,9 @@ Defaults throughout: no method was tuned on anything that is reported here; the 
 ranked in T2 and T3, *pathwayae* elsewhere, as fixed beforehand; *unlogged* and *harmony* are lines that a user can
 write, shown beside and never ranked.
 
-Limits: {other:.0f} processor seconds without training, {trained:.0f} with; DRVI (*small* alone), Spectra and MOFA-FLEX
-were given 1 800 and took 465, 637 and 651 on *small*. Times are processor seconds of one thread on a machine that
-others used too, not all in the same hour: read factors, not percents. Trained methods are asked the small problems
-only; what is blank was not asked."""
+Limits: {other:.0f} processor seconds without training, {trained:.0f} with. Times are processor seconds of one thread
+on a machine that others used too, not all in the same hour: read factors, not percents. Trained methods are asked the
+small problems only; what is blank was not asked."""
 EVEN = "A difference of a few thousandths: every method is at the ceiling here."
 CONTROLS = (
     "Tested: most of it is *balance*. The genes of like expression that a score is compared with hold interferon's "
