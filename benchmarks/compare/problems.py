@@ -27,7 +27,7 @@ REAL_NOISE = {0.1: SEEDS[:1], 0.3: SEEDS[:1], 0.5: SEEDS[:1]}
 FOLDS = range(3)  # of five
 DELETED = (5, 10, 15)
 SUBSAMPLES = range(2)
-SIZES = (1_000, 3_000, 10_000)
+SIZES = (1_000, 3_000, 10_000, 100_000)
 SET_COUNTS = (50, 500, 5_000)
 GIVEN = {  # file of the counts by data set of ``counts.py``
     name: file for name, file in counts.FILES.items() if file is not None
