@@ -12,9 +12,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._cells import cluster
 from pathwayae._cells import sources as _sources
 from pathwayae._cells import strata as _strata
@@ -342,7 +341,7 @@ def _read_all(
     tasks, left, threads = cluster.divide(lots, strata, n_genes, n_bytes=n_bytes, n_grams=room, probes=probes)
     total = sum(lot.source.shape[0] for lot in lots)
     parts: list[AnyMoments] = []
-    with tqdm(total=total, desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
+    with _progress.bar("cells", "cells", total, progress=progress) as bar:
         if tasks:
             parts.append(cluster.add_up(tasks, threads=threads, advance=bar.update))
         if left:

@@ -34,21 +34,22 @@ MAY_IMPORT = {
     "core/contrasts": {"core", "core/grouped"},
     "core/enrichment": {"core"},
     "_checks": {"core"},
-    "_cells": {"core", "_checks"},
+    "_progress": set(),
+    "_cells": {"core", "_checks", "_progress"},
     "_slots": {"core", "_checks"},
     "gs": {"core"},
-    "pp": {"core", "_checks", "_cells"},
-    "datasets": {"core"},
+    "pp": {"core", "_checks", "_progress", "_cells"},
+    "datasets": {"core", "_progress"},
     "models": {"core", "_checks", "_slots"},
     "get": {"core", "_slots"},
     "pl": {"core", "get", "gs", "_slots"},
-    "tl": {"core", "_checks", "_cells", "_slots", "get", "gs", "pp"},
+    "tl": {"core", "_checks", "_progress", "_cells", "_slots", "get", "gs", "pp"},
     "_report": {"core", "_slots", "get", "pl"},
 }
 THIRD_PARTY = {
     "core": {"numpy", "scipy", "pandas", "torch"},
     "pl": {"matplotlib", "numpy", "pandas", "scipy", "anndata"},
-    "tl": {"anndata", "numpy", "pandas", "pyarrow", "scipy", "torch", "tqdm", "zarr"},
+    "tl": {"anndata", "numpy", "pandas", "pyarrow", "scipy", "torch", "zarr"},
     "_report": {"anndata", "jinja2", "matplotlib", "numpy", "pandas"},
 }
 ODDITIES = {

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from pathwayae import _progress
 from pathwayae._cells.matrix import Input
 from pathwayae.core.sparse_ae.minibatches import InMemory
 
@@ -100,7 +100,7 @@ class Blocks:
     def _pass(self, *, progress: bool) -> tuple[NDArray[np.float64], float, list[Any]]:
         """Moments of the training cells, merged block by block so that large means lose no digits; cells held out."""
         mean, power, n, kept = np.zeros(self.n_features), 0.0, 0, []
-        with tqdm(total=len(self.out), desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
+        with _progress.bar("cells", "cells", len(self.out), progress=progress) as bar:
             for start, stop in _stretches(self.cells):
                 values, out = self._block(start, stop), self.out[start:stop]
                 if out.any():
@@ -182,7 +182,7 @@ def _in_memory(cells: Input, *, progress: bool) -> Any:
     if source.finite and source.after is None:
         return cells.narrow(source.block(0, source.shape[0]).values)
     parts = []
-    with tqdm(total=cells.n_cells, desc="cells", unit=" cells", disable=not progress, leave=False) as bar:
+    with _progress.bar("cells", "cells", cells.n_cells, progress=progress) as bar:
         for start, stop, values in cells.blocks(BLOCK_BYTES):
             parts.append(values)
             bar.update(stop - start)

@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 
 import pandas as pd
 
+from pathwayae import _progress
 from pathwayae.core.files import HOST, private_folder
 from pathwayae.core.gates import gated
 from pathwayae.core.notice import warn
@@ -262,8 +263,8 @@ def _stream(url: str, path: Path, *, progress: bool) -> Path:
     from tqdm.auto import tqdm
 
     headers = {"User-Agent": f"pathwayae/{version('pathwayae')}", "Accept-Encoding": "identity"}
-    hooks = {"response": _on_the_way}
-    with tqdm(total=1, desc=path.name, unit="B", unit_scale=True, disable=not progress) as bar:
+    hooks, shown = {"response": _on_the_way}, progress and _progress.watched()
+    with tqdm(total=1, desc=path.name, unit="B", unit_scale=True, disable=not shown) as bar:
         get = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=TIMEOUT, headers=headers, hooks=hooks)
         get(url, path, None)
         promised = bar.total

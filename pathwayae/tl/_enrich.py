@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
-from tqdm import tqdm
 
-from pathwayae import _checks, get
+from pathwayae import _checks, _progress, get
 from pathwayae._slots import keys, lookup, store
 from pathwayae.core.enrichment.ora import ora
 from pathwayae.core.enrichment.prerank import prerank
@@ -133,7 +132,7 @@ def enrich(
     rows, names, values = _ranked(adata, key)
     places = {name: j for j, name in enumerate(lookup.component_names(adata, key))}
     inputs = (values[rows][:, [places[name] for name in chosen]], names, chosen, as_collection(gene_sets))
-    with tqdm(total=len(chosen), desc="enrich", unit=" components", disable=not progress, leave=False) as bar:
+    with _progress.bar("enrich", "components", len(chosen), progress=progress) as bar:
         if method == "ora":
             result = ora(
                 *inputs, sign=sign, n_genes=n_genes, min_genes=min_genes, max_genes=max_genes, advance=bar.update

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from pathwayae import _progress
 from pathwayae._cells import sources
 from pathwayae.core.grouped.encoder import Encoder
 from pathwayae.core.grouped.project import project as projected
@@ -68,4 +68,4 @@ def project(
 
 def bar(n: int, *, progress: bool) -> Any:
     """A progress bar over the cells."""
-    return tqdm(total=n, desc="scores", unit=" cells", disable=not progress, leave=False)
+    return _progress.bar("scores", "cells", n, progress=progress)

@@ -10,9 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._slots import keys, store
 from pathwayae.core.archetypes import profiles, solver
 from pathwayae.core.gates import gated
@@ -176,7 +175,7 @@ def _check(adata: Any, n_archetypes: Any) -> None:
 
 def _fit(cells: Cells, config: solver.Config, *, progress: bool) -> solver.Fit:
     """The fit, archetypes by their total weight; weights and mixtures in the order of the AnnData."""
-    with tqdm(total=config.n_restarts, desc="archetypes", unit=" starts", disable=not progress, leave=False) as bar:
+    with _progress.bar("archetypes", "starts", config.n_restarts, progress=progress) as bar:
         fit = solver.fit(cells.values, config, advance=bar.update)
     if not fit.converged and fit.n_iter >= config.max_iter:
         msg = (

@@ -10,9 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._slots import keys, store
 from pathwayae.core.archetypes import bootstrap, selection, solver
 from pathwayae.core.gates import gated
@@ -129,7 +128,7 @@ def archetype_selection(
         config_of(own, k, start=start, n_restarts=n_restarts, device=device, random_state=random_state) for k in numbers
     ]
     fits = []
-    for config in tqdm(configs, desc="numbers", unit=" fits", disable=not progress, leave=False):
+    for config in _progress.bar("numbers", "fits", len(configs), progress=progress, items=configs):
         fits += solver.fit_many(cells.values, [config])
     stability = None
     if n_bootstrap:

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.archetypes import fitted
 from pathwayae.core.archetypes import bootstrap, solver, t_ratio
@@ -194,7 +193,7 @@ def refitted(
     progress: bool,
 ) -> list[Floats]:
     """Archetypes of cells drawn with replacement, a few draws at a time so that their weights need little memory."""
-    bar = tqdm(total=n_draws, desc="draws of cells", unit=" fits", disable=not progress, leave=False)
+    bar = _progress.bar("draws of cells", "fits", n_draws, progress=progress)
     found: list[Floats] = []
     with bar:
         for times in _batched(bootstrap.draws(values.shape[0], n_draws, rng, strata=strata), BATCH):
@@ -232,7 +231,7 @@ def _shape(
     """Both statistics against archetypes of cells without corners."""
     null = t_ratio.Null(cells.dense(), axes=axes)
     found = np.empty((n, 2))
-    for i in tqdm(range(n), desc="permutations", unit=" fits", disable=not progress, leave=False):
+    for i in _progress.bar("permutations", "fits", n, progress=progress, items=range(n)):
         values = null.draw(rng)
         fit = solver.fit(values, sample.seeded(config, rng))
         ratio = t_ratio.t_ratio(values, fit.archetypes) if np.isfinite(observed[0]) else np.nan

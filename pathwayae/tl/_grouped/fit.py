@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._slots import grouped as slots
 from pathwayae._slots import keys, store
 from pathwayae.core.gates import gated
@@ -300,7 +299,7 @@ def _descend(problem: grouped.Problem, *, progress: bool) -> grouped.Fit:
     """Pathway loadings by one descent, step by step on a bar."""
     config = problem.config
     shown = progress and config.scores != "members"  # which take no steps
-    with tqdm(total=config.max_iter, desc="fit", unit=" steps", disable=not shown, leave=False) as bar:
+    with _progress.bar("fit", "steps", config.max_iter, progress=shown) as bar:
 
         def step(_: int, terms: dict[str, float]) -> None:
             bar.set_postfix(loss=f"{terms['loss']:.4f}", refresh=False)

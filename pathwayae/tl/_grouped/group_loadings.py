@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pathwayae import _checks, get
+from pathwayae import _checks, _progress, get
 from pathwayae._cells.matrix import opened
 from pathwayae._cells.sources import Source
 from pathwayae._slots import keys, store
@@ -183,7 +182,7 @@ class _Reader(NamedTuple):
     def blocks(self, words: str, *, progress: bool) -> Iterator[tuple[Any, Floats, NDArray[np.intp]]]:
         model, n = self.model, self.source.shape[0]
         width = 8 * max(1, self.encoder.shape[1])
-        with tqdm(total=n, desc=words, unit=" cells", disable=not progress, leave=False) as bar:
+        with _progress.bar(words, "cells", n, progress=progress) as bar:
             for block in self.source.blocks(int(BLOCK_BYTES * min(1.0, self.source.row_bytes / width))):
                 codes = self.codes[block.start : block.stop]
                 rows = np.flatnonzero(codes >= 0)

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._slots import keys, store
 from pathwayae._slots.grouped import Fitted, fitted
 from pathwayae.core.evidence import additions, association, calls
@@ -199,7 +198,7 @@ def _weigh(model: Fitted, data: AnyMoments, *, within: bool, fdr: float, random_
         msg = f"None of the {len(size)} pathways has some of the {len(member)} genes of the model and not all of them."
         raise ValueError(msg)
     sets = member[:, possible]
-    with tqdm(total=4, desc="refine", unit=" steps", disable=not progress, leave=False) as bar:
+    with _progress.bar("refine", "steps", 4, progress=progress) as bar:
         prepared = association.prepare(gram)
         seen = association.visibility(prepared, data.mean, data.variance)
         bar.update()

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._slots import keys, store
 from pathwayae._slots.grouped import Fitted, fitted
 from pathwayae.core.gates import gated
@@ -208,7 +207,7 @@ def _test(
     _warn_of_own(core.own_share(members, bins), model)
     correlation = core.correlations(_correlated(moments, model))
     draws = core.null_coherence(correlation, members, bins, n_null, random_state)
-    bar = tqdm(draws, total=n_null, desc="random sets", unit=" draws", disable=not progress, leave=False)
+    bar = _progress.bar("random sets", "draws", n_null, progress=progress, items=draws)
     observed = core.coherence(correlation, members)
     tests = core.significance(observed, np.array(list(bar)))
     if (tests.padj > LEVEL).all() and n * tail.smallest(n_null) > LEVEL:
@@ -261,7 +260,7 @@ def _left_out(
             yield model.problem(fold.train, config, membership)
 
     fits = grouped.fit_many(problems())
-    bar = tqdm(fits, total=len(groups), desc="left out", unit=" folds", disable=not progress, leave=False)
+    bar = _progress.bar("left out", "folds", len(groups), progress=progress, items=fits)
     return [_explained(waiting.pop(0), fit, model) for fit in bar]
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._slots import keys, store
 from pathwayae._slots.grouped import Fitted, fitted
 from pathwayae.core.gates import gated
@@ -282,7 +281,7 @@ def _extra_path(design: selection.Design, n_max: int, *, progress: bool) -> pd.D
 
 
 def _bar(what: str, design: selection.Design, *, progress: bool) -> Any:
-    return tqdm(total=len(design.folds), desc=what, unit=" folds", disable=not progress, leave=False)
+    return _progress.bar(what, "folds", len(design.folds), progress=progress)
 
 
 def _n_most(design: selection.Design, n_extra: int) -> int:

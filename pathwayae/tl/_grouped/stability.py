@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,9 +12,8 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._slots import keys, lookup, store
 from pathwayae._slots.grouped import Fitted, fitted
 from pathwayae.core.descent import side_by_side
@@ -225,7 +224,7 @@ def _restarted(adata: AnnData, key: str, problem: Problem, n_restarts: int, *, p
         return []
     first = problem.config.random_state + 1
     started = [replace(problem, config=replace(problem.config, random_state=first + r)) for r in range(n_restarts)]
-    fits = list(_shown(grouped.fit_many(started), n_restarts, "restarts", progress=progress))
+    fits = list(_progress.bar("restarts", "fits", n_restarts, progress=progress, items=grouped.fit_many(started)))
     losses = [fit.history["loss"][fit.best_iteration - 1] for fit in fits]
     own = float(np.min(lookup.value(adata, key, keys.HISTORY)["loss"]))
     if min(losses) < own * (1 - BETTER):
@@ -263,7 +262,7 @@ def _refitted(
         _check_draws(weights, strata, max(together, FEW_CELLS))
         seeds = rng.integers(2**31, size=n_bootstrap)
         refits = _draws(model, every, drawn, weights, seeds, n_extra)
-        for refit in _shown(refits, n_bootstrap, "bootstrap", progress=progress):
+        for refit in _progress.bar("bootstrap", "fits", n_bootstrap, progress=progress, items=refits):
             values = _dense(refit.loadings)
             match = anchor.match(values, refit.encoder.toarray())
             tails.add(values[:, match.order] * match.sign)
@@ -387,7 +386,3 @@ def _check_draws(weights: NDArray[np.float64], strata: AnyMoments, limit: int) -
             "fewer components."
         )
         raise ValueError(msg)
-
-
-def _shown(items: Iterable[Any], total: int, what: str, *, progress: bool) -> Iterator[Any]:
-    yield from tqdm(items, total=total, desc=what, disable=not progress, leave=False)

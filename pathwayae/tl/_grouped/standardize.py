@@ -9,9 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._cells import sources
 from pathwayae.core.moments import accumulate as core
 from pathwayae.core.moments import batches as core_batches
@@ -334,4 +333,4 @@ def _gib(n_bytes: float) -> str:
 
 
 def _bar(source: sources.Source, *, progress: bool) -> Any:
-    return tqdm(total=source.shape[0], desc="cells", unit=" cells", disable=not progress, leave=False)
+    return _progress.bar("cells", "cells", source.shape[0], progress=progress)

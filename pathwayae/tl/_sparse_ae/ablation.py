@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._slots import keys, store
 from pathwayae._slots.sparse_ae import codes as codes_of_cells
 from pathwayae._slots.sparse_ae import fitted
@@ -105,7 +104,7 @@ def latent_ablation(
     errors = _errors(network)
     kept = core.grid(max(int(np.diff(codes.indptr).max(initial=0)) for _, codes in blocks))
     table = core.curve(blocks, errors, kept)
-    with tqdm(desc="ablation", unit=" refinements", disable=not progress, leave=False) as bar:
+    with _progress.bar("ablation", "refinements", progress=progress) as bar:
         while missing := core.between(table):
             table = core.curve(blocks, errors, sorted({*table["kept"], *missing}))
             bar.update()

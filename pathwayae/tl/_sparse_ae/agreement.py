@@ -7,9 +7,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._cells.minibatches import training_cells
 from pathwayae._slots import keys, store
 from pathwayae._slots.sparse_ae import codes as codes_of_cells
@@ -109,7 +108,7 @@ def latent_agreement(
     first = seed + 1 + random_state
     read = training_cells(cells, held_out=float(model.params["held_out"]), seed=seed, device=device, progress=progress)
     configs = [_config(model.params, seed=first + i, device=device) for i in range(n_refits)]
-    with tqdm(total=configs[0].n_epochs, desc="refits", unit=" epochs", disable=not progress, leave=False) as bar:
+    with _progress.bar("refits", "epochs", configs[0].n_epochs, progress=progress) as bar:
         refits = train(read, configs, order=first, progress=lambda *_: _advance(bar))
     dictionaries = [features(fit.network) for fit in refits]
     table = core.agreement(features(network), dictionaries, found=min_cosine, seed=seed)

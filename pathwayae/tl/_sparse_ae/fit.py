@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from pathwayae import _progress
 from pathwayae._cells import matrix
 from pathwayae._cells.minibatches import training_cells
 from pathwayae._slots import keys, store
@@ -168,7 +168,7 @@ def sparse_ae(
 def _trained(cells: Any, config: Config, order: int, *, progress: bool) -> training.Fit:
     """One network, epoch by epoch on a bar."""
     epochs = resolve(config, cells.n, cells.n_features).n_epochs
-    with tqdm(total=epochs, desc="training", unit=" epochs", disable=not progress, leave=False) as bar:
+    with _progress.bar("training", "epochs", epochs, progress=progress) as bar:
 
         def step(_: int, terms: dict[str, float]) -> None:
             bar.set_postfix(unexplained=f"{terms['unexplained']:.4f}", refresh=False)

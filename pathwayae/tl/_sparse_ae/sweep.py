@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from tqdm import tqdm
 
-from pathwayae import _checks
+from pathwayae import _checks, _progress
 from pathwayae._cells import matrix
 from pathwayae._cells.minibatches import training_cells
 from pathwayae._slots import keys, store
@@ -294,7 +293,7 @@ def _fits(
 ) -> pd.DataFrame:
     """Train all settings, and measure each on the held-out cells."""
     rows = []
-    with tqdm(total=len(configs), desc="fits", disable=not progress, leave=False) as bar:
+    with _progress.bar("sweep", "fits", len(configs), progress=progress) as bar:
         for together in _together(configs, cells.n_features):
             for fit in train(cells, together, order=order):
                 rows.append(_row(fit, cells, threshold, relative=relative))

@@ -11,8 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from pathwayae import _progress
 from pathwayae._cells import matrix
 from pathwayae._cells.alignment import align
 from pathwayae._cells.matrix import Input
@@ -112,7 +112,7 @@ def _embedding(adata: AnnData, model: Fitted, layer: str | None) -> Input:
 def codes_of(cells: Input, network: Network, *, device: str = "cpu", progress: bool = False) -> sp.csr_matrix:
     """Codes of all cells, block by block, float32."""
     parts = []
-    with tqdm(total=cells.n_cells, desc="codes", unit=" cells", disable=not progress, leave=False) as bar:
+    with _progress.bar("codes", "cells", cells.n_cells, progress=progress) as bar:
         for start, stop, values in cells.blocks(BLOCK_BYTES):
             parts.append(encode(network, values, device=device))
             bar.update(stop - start)
