@@ -50,6 +50,7 @@ def main(names: list[str]) -> None:
     import defaults
     import gpu
     import gram
+    import heldout
     import invariance
     import judge
     import large_collections
@@ -67,8 +68,8 @@ def main(names: list[str]) -> None:
     import theta
     import torch
 
-    modules = (archetypes, contrasts, controls, defaults, gpu, gram, invariance, judge, large_collections, lost)
-    modules += (new_cells, refine, relevance, relevance_panel, relevance_tail, restarts)
+    modules = (archetypes, contrasts, controls, defaults, gpu, gram, heldout, invariance, judge, large_collections)
+    modules += (lost, new_cells, refine, relevance, relevance_panel, relevance_tail, restarts)
     modules += (scale, sketch, sparse_ae, speed, theta)
     benchmarks = {module.__name__: module.run for module in modules}
     usual = [name for name in benchmarks if name != "gpu" or torch.cuda.is_available()]
