@@ -47,10 +47,11 @@ what a set's genes have in common with most that are named in any set, and nothi
 of the two views in the last rows, *profiles* and *ridge*."""
 READ = """\
 By AUROC visibility alone ranks held-out genes as well as the evidence does: it orders all genes by how well they are
-seen. In the first 50 it finds a quarter to little over half as many. What `tl.refine` writes lets it speak against a gene and never
-for it, since no gene is a member for being seen, and that is what it loses against evidence and visibility together.
-The loadings are above the evidence because their probabilities hold visibility. Weighing the members in the evidence
-changes little, either way. So AUROC is read with care here, and recall in the first genes first."""
+seen. In the first 50 it finds a quarter to little over half as many. What `tl.refine` writes lets it speak against a
+gene and never for it, since no gene is a member for being seen, and that is what it loses against evidence and
+visibility together. The loadings are above the evidence because their probabilities hold visibility. Weighing the
+members in the evidence changes little, either way. So AUROC is read with care here, and recall in the first genes
+first."""
 
 
 def run() -> tuple[str, str, dict[str, Any]]:
