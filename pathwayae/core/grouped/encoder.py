@@ -131,6 +131,17 @@ class Encoder:
         """``Eᵀ diag(v) E``, shape (k, k)."""
         return self.cross(self, of_genes)
 
+    def outer(self) -> Floats:
+        """``E Eᵀ``, shape (g, g)."""
+        whole = _dense(self.weights @ self.weights.T)
+        if self.bins is None or self.level is None:
+            return whole
+        crossed = _dense(self.weights @ self.level.T)[:, self.bins]
+        whole -= crossed
+        whole -= crossed.T
+        whole += (self.level @ self.level.T)[np.ix_(self.bins, self.bins)]
+        return whole
+
     def _indicator(self) -> Any:
         """Bins × genes, 1 where a gene is in a bin."""
         if self.bins is None or self.level is None:

@@ -6,6 +6,7 @@ few of them, or between the leading directions of a sketch.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,22 @@ def figures(gram: Gram, encoder: Encoder | Floats, *others: Encoder) -> Figures:
         own = encoder.of_components(some)
         _fill(result, some, gram, own, _image(gram, own), others)
     return result
+
+
+def powers(gram: Gram, encoder: Encoder) -> Floats:
+    """``eᵀGe``, shape (k,); of sparse weights from the products of their own genes alone."""
+    if not encoder.is_sparse or not isinstance(gram, np.ndarray):
+        return figures(gram, encoder).power
+    weights = sp.csc_array(encoder.weights)
+    found = np.empty(weights.shape[1])
+    for j, (first, last) in enumerate(itertools.pairwise(weights.indptr)):
+        genes, values = weights.indices[first:last], weights.data[first:last]
+        found[j] = values @ gram[np.ix_(genes, genes)] @ values
+    if encoder.bins is None or encoder.level is None:
+        return found
+    binned = np.asarray(indicator(encoder.bins, len(encoder.level)) @ gram)
+    whole = np.asarray(binned @ indicator(encoder.bins, len(encoder.level)).T) @ encoder.level
+    return found + _dot(encoder.level, whole - 2.0 * np.asarray((weights.T @ binned.T).T))
 
 
 def figures_together(gram: Gram, encoder: Encoder, *others: Encoder) -> tuple[Figures, float]:
@@ -140,7 +157,8 @@ def variance_ratio_together(gram: Gram, encoder: Encoder | Floats) -> float:
     """
     encoder = encoder if isinstance(encoder, Encoder) else Encoder(encoder)
     if not (isinstance(gram, CellsGram) and gram.through_kernel) and encoder.shape[1] > encoder.shape[0]:
-        encoder = Encoder(_basis(encoder))  # what they span is what a basis of theirs does
+        whole = gram if isinstance(gram, np.ndarray) else np.asarray(gram @ np.eye(encoder.shape[0]))
+        return 1.0 - _unexplained(whole, encoder) / float(np.trace(whole))
     return _together(gram, encoder, _Image() if isinstance(gram, LowRank) else _image(gram, encoder))
 
 
@@ -160,11 +178,30 @@ def _together(gram: Gram, encoder: Encoder, image: _Image) -> float:
     return _traced(inner * unit * unit[:, None], outer * unit * unit[:, None]) / total
 
 
-def _basis(encoder: Encoder) -> Floats:
-    """Orthonormal basis of more columns than rows, shape (g, rank)."""
-    dense = encoder.toarray()
-    values, vectors = np.linalg.eigh(dense @ dense.T)
-    return vectors[:, values > RIDGE * max(values[-1], 1e-300)]
+def _unexplained(gram: Floats, encoder: Encoder) -> float:
+    """What all scores together leave of ``‖X̃‖²`` where there are more of them than genes.
+
+    They span all of X̃ but for directions N of the genes that no column has, ``EᵀN = 0``. Along these the rest of X̃
+    explains all but the Schur complement ``(Nᵀ(G + εI)⁻¹N)⁻¹``, here of N that are no unit vectors.
+    """
+    missing = _missing(encoder)
+    if not missing.shape[1]:
+        return 0.0
+    whole = gram.copy()
+    whole[np.diag_indices_from(whole)] += RIDGE * float(np.diagonal(gram).max(initial=0.0)) or 1.0
+    root = scipy.linalg.cho_factor(whole, lower=True, overwrite_a=True)
+    return float(np.trace(np.linalg.solve(missing.T @ scipy.linalg.cho_solve(root, missing), missing.T @ missing)))
+
+
+def _missing(encoder: Encoder) -> Floats:
+    """Directions of the genes that no column has, ``Eᵀn = 0``, shape (g, g − rank): by Cholesky with pivots of EEᵀ."""
+    inner = encoder.outer()
+    factor, order, rank, _ = scipy.linalg.lapack.dpstrf(inner, lower=1, tol=RIDGE * float(np.diagonal(inner).max()))
+    found = np.zeros((len(inner), len(inner) - rank))
+    own, others = order[:rank] - 1, order[rank:] - 1
+    found[own] = scipy.linalg.solve_triangular(factor[:rank, :rank], factor[rank:, :rank].T, lower=True, trans="T")
+    found[others] = -np.eye(len(others))
+    return found
 
 
 def _products(gram: Gram, encoder: Encoder, image: _Image) -> tuple[Floats, Floats]:

@@ -15,7 +15,7 @@ from pathwayae.core.grouped import components
 from pathwayae.core.grouped import fit as grouped
 from pathwayae.core.grouped.encoder import Encoder, Weights, balanced_encoder, expression_bins
 from pathwayae.core.grouped.model import Model
-from pathwayae.core.grouped.variances import agreement, figures, figures_together, share_of_part
+from pathwayae.core.grouped.variances import agreement, figures_together, powers, share_of_part
 from pathwayae.core.moments.moments import CONSTANT
 from pathwayae.core.notice import listed, warn
 from pathwayae.core.threads import one_thread
@@ -67,7 +67,7 @@ def assess(problem: grouped.Problem, model: Model, names: Sequence[str]) -> Qual
     others = [Encoder(part) if bins is None else balanced_encoder(part, bins) for part in parts]
     with one_thread(2.0 * model.encoder.shape[0] * model.encoder.shape[1] ** 2):
         found, together = figures_together(data.gram, model.encoder, *others)
-        plain = figures(data.gram, others[0]).power
+        plain = powers(data.gram, others[0])
     loadings, weights = model.loadings[:, :p], fit.weights[:, :p]
     table = pd.DataFrame(
         {

@@ -98,6 +98,7 @@ def test_products_of_encoders_are_those_of_their_matrices(make, binned):
         assert_equal(encoder.cross(theirs, of_genes), matrix.T @ np.diag(of_genes) @ other[:, :5])
     assert_equal(encoder.overlap(), matrix.T @ matrix)
     assert_equal(encoder.overlap(of_genes), matrix.T @ np.diag(of_genes) @ matrix)
+    assert_equal(encoder.outer(), matrix @ matrix.T)
 
 
 @every_form

@@ -84,6 +84,7 @@ def test_figures_are_those_of_the_scores_of_the_cells(monkeypatch, kind, make, b
     length = (z**2).sum(axis=0)
     alone = [((x.T @ z[:, j]) ** 2).sum() / length[j] / total if length[j] > 1e-9 else 0.0 for j in range(k)]
     np.testing.assert_allclose(variances.variance_ratio(gram, encoder), alone, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(variances.powers(gram, encoder), length, rtol=1e-9, atol=1e-10 * length.max())
     np.testing.assert_allclose(found.variance_ratio(total), alone, rtol=1e-8, atol=1e-12)
     expected = explained(x, z)
     assert share == pytest.approx(expected, rel=1e-6)
@@ -103,6 +104,24 @@ def test_many_scores_are_told_apart_as_few_are(monkeypatch, kind, make, binned, 
         found = variances.variance_ratio_together(gram, encoder)
         assert found == pytest.approx(explained(x, x @ matrix), rel=1e-5), k
         assert variances.figures_together(gram, encoder)[1] == pytest.approx(found, rel=1e-12)
+
+
+@pytest.mark.parametrize("make", MAKE)
+@pytest.mark.parametrize("binned", [True, False])
+def test_more_scores_than_genes_leave_what_lies_beside_all_of_them(make, binned):
+    gram, x = data_of("numpy", n=3 * G)
+    encoder, matrix = encoder_of(make, G + 20, binned=False)
+    dense = encoder.toarray()
+    dense[:11] = 0.0  # genes of no set
+    bins = np.arange(G) % BINS
+    level = np.array([dense[bins == b].mean(axis=0) for b in range(BINS)]) if binned else None
+    encoder = Encoder(make(dense), bins if binned else None, level)
+    matrix = dense - level[bins] if binned else dense
+    expected = explained(x, x @ matrix)
+    assert 0.5 < expected < 0.99
+    assert variances.variance_ratio_together(gram, encoder) == pytest.approx(expected, rel=1e-7)
+    every = Encoder(make(np.eye(G, G + 20)))
+    assert variances.variance_ratio_together(gram, every) == pytest.approx(1.0, rel=1e-12)
 
 
 def test_more_than_the_few_are_those_of_the_pseudo_inverse():
