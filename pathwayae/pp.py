@@ -107,7 +107,7 @@ def moments(
     random_state
         Seed of random folds, and of the directions of a sketch: sketches read with other seeds cannot be joined.
     progress
-        Show a progress bar.
+        Show a progress bar on a terminal or in a notebook.
 
     Notes
     -----

@@ -56,8 +56,8 @@ class Run:
 
     @property
     def bars(self) -> bool:
-        """Whether progress bars are shown: they are for people."""
-        return sys.stderr.isatty() and not self._params.get("quiet")
+        """Whether progress bars are wanted."""
+        return not self._params.get("quiet")
 
     def found(self, show: Callable[[], None] | None = None, **figures: Any) -> None:
         """Keep what the result is: ``show`` prints it for people, ``figures`` are its JSON."""

@@ -72,7 +72,7 @@ def annotate_components(
     technical
         r² with depth, number of genes or mitochondrial share, or η² of a batch, from which on a component is flagged.
     progress
-        Show a progress bar.
+        Show a progress bar on a terminal or in a notebook.
     key
         Key of the fit, of any model.
     copy

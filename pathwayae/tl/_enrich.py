@@ -81,7 +81,7 @@ def enrich(
     n_jobs
         Number of threads, for ``"prerank"``. The result does not depend on it.
     progress
-        Show a progress bar.
+        Show a progress bar on a terminal or in a notebook.
     key
         Key of the fit.
     copy

@@ -101,7 +101,7 @@ def transform(
         Share of the squared weights of the model that missing genes may carry, from 0 to 1; beyond it the cells are
         refused.
     progress
-        Show a progress bar.
+        Show a progress bar on a terminal or in a notebook.
     key
         Key of the fit in the reference.
     key_added

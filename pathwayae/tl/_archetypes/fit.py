@@ -93,7 +93,7 @@ def archetypes(
     random_state
         Seed of the starts.
     progress
-        Show a progress bar.
+        Show a progress bar on a terminal or in a notebook.
     key_added
         Replaces ``archetypes`` in the names of all slots.
     copy

@@ -81,7 +81,7 @@ def archetype_selection(
     random_state
         Seed of cells, draws and starts.
     progress
-        Show progress bars.
+        Show progress bars on a terminal or in a notebook.
     key_added
         The result goes to ``uns["{key_added}_selection"]``, where a fit does not touch it.
     copy

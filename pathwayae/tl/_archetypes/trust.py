@@ -82,7 +82,7 @@ def archetype_trust(
     random_state
         Seed of draws, permutations and starts.
     progress
-        Show progress bars.
+        Show progress bars on a terminal or in a notebook.
     key
         Key of the archetypes.
     copy

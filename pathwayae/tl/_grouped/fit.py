@@ -154,7 +154,7 @@ def fit(
     random_state
         Seed of the noise that breaks ties between pathways with the same genes, and of folds.
     progress
-        Show progress bars.
+        Show progress bars on a terminal or in a notebook.
     key_added
         Replaces ``pae`` in the names of all slots.
     copy

@@ -81,7 +81,7 @@ def group_loadings(
         Number of genes outside each pathway that are kept beside its members: those that go most with its score, all
         groups pooled.
     progress
-        Show progress bars.
+        Show progress bars on a terminal or in a notebook.
     key
         Key of the fit.
     copy

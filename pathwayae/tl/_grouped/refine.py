@@ -85,7 +85,7 @@ def refine(
     random_state
         Seed of the folds of the held-out AUC and of the random sets it is compared with.
     progress
-        Show progress bars.
+        Show progress bars on a terminal or in a notebook.
     key
         Key of the fit.
     copy

@@ -88,7 +88,7 @@ def relevance(
     random_state
         Seed of the random sets, of random folds and of the fits.
     progress
-        Show progress bars.
+        Show progress bars on a terminal or in a notebook.
     key
         Key of the fit.
     copy

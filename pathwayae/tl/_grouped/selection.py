@@ -76,7 +76,7 @@ def theta_path(
     random_state
         Seed of random folds, of the members hidden and of the starts.
     progress
-        Show progress bars.
+        Show progress bars on a terminal or in a notebook.
     key
         Key of the fit.
     copy
@@ -168,7 +168,7 @@ def n_extra_path(
     random_state
         Seed of random folds, of the genes held out and of the starts.
     progress
-        Show progress bars.
+        Show progress bars on a terminal or in a notebook.
     key
         Key of the fit.
     copy

@@ -90,7 +90,7 @@ def stability(
     random_state
         Seed of the folds and of the draws.
     progress
-        Show progress bars.
+        Show progress bars on a terminal or in a notebook.
     key
         Key of the fit.
     copy

@@ -55,7 +55,7 @@ def latent_ablation(
     random_state
         Seed of the draw.
     progress
-        Show a progress bar.
+        Show a progress bar on a terminal or in a notebook.
     key
         Key of the fit.
     copy

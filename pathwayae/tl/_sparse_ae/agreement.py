@@ -62,7 +62,7 @@ def latent_agreement(
     random_state
         The seeds of the refits follow that of the fit after so many.
     progress
-        Show a progress bar.
+        Show a progress bar on a terminal or in a notebook.
     key
         Key of the fit.
     copy

@@ -89,7 +89,7 @@ def sparse_ae(
     random_state
         Seed of the start, the order of the cells and the choice of those held out.
     progress
-        Show progress bars.
+        Show progress bars on a terminal or in a notebook.
     key_added
         Replaces ``sparse_ae`` in the names of all slots.
     copy

@@ -118,7 +118,7 @@ def sparse_ae_sweep(
     random_state
         First of the seeds, and seed of the choice of held-out cells.
     progress
-        Show a progress bar.
+        Show a progress bar on a terminal or in a notebook.
     key_added
         The sweep is written under this key.
     copy
