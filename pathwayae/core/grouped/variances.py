@@ -158,7 +158,7 @@ def variance_ratio_together(gram: Gram, encoder: Encoder | Floats) -> float:
     encoder = encoder if isinstance(encoder, Encoder) else Encoder(encoder)
     if not (isinstance(gram, CellsGram) and gram.through_kernel) and encoder.shape[1] > encoder.shape[0]:
         whole = gram if isinstance(gram, np.ndarray) else np.asarray(gram @ np.eye(encoder.shape[0]))
-        return 1.0 - _unexplained(whole, encoder) / float(np.trace(whole))
+        return max(1.0 - _unexplained(whole, encoder) / float(np.trace(whole)), 0.0)
     return _together(gram, encoder, _Image() if isinstance(gram, LowRank) else _image(gram, encoder))
 
 

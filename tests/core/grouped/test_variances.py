@@ -122,6 +122,8 @@ def test_more_scores_than_genes_leave_what_lies_beside_all_of_them(make, binned)
     assert variances.variance_ratio_together(gram, encoder) == pytest.approx(expected, rel=1e-7)
     every = Encoder(make(np.eye(G, G + 20)))
     assert variances.variance_ratio_together(gram, every) == pytest.approx(1.0, rel=1e-12)
+    nothing = Encoder(make(np.zeros((G, G + 20))))
+    assert variances.variance_ratio_together(gram, nothing) == 0.0
 
 
 def test_more_than_the_few_are_those_of_the_pseudo_inverse():
