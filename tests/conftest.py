@@ -22,6 +22,12 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress bars as on a terminal."""
+    monkeypatch.setattr("pathwayae._progress.watched", lambda: True)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests marked ``gpu`` where there is no CUDA device."""
     gpu = [item for item in items if item.get_closest_marker("gpu")]

@@ -118,7 +118,7 @@ def test_without_room_for_a_tree_cells_are_read_in_one_stream(cells, monkeypatch
     assert len(made) > 7
 
 
-def test_the_parts_of_a_pass_are_counted_in_cells_on_a_bar_unless_turned_off(cells, capsys) -> None:
+def test_the_parts_of_a_pass_are_counted_in_cells_on_a_bar_unless_turned_off(cells, watched, capsys) -> None:
     lazy, heard = on_dask(cells, rows=50), []
     lot = _cluster.Lot(sources.of_anndata(lazy), None, np.zeros(N, dtype=int))
     tasks, _, _ = _cluster.divide([lot], core.WHOLE, G, n_bytes=1, n_grams=50)

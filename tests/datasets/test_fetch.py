@@ -6,7 +6,6 @@ import logging
 import re
 import shutil
 import socket
-import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -133,9 +132,8 @@ def test_a_file_is_downloaded_once_and_kept(places, server, caplog):
     assert pae.datasets.list().loc["sets", "where"] == "cached"
 
 
-def test_the_progress_bar_goes_to_stderr_and_can_be_left_out(places, server, capsys, monkeypatch):
+def test_the_progress_bar_goes_to_stderr_and_can_be_left_out(places, server, watched, capsys):
     card(places, entry(server.url))
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     path = pae.datasets.fetch("sets")
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -62,7 +62,7 @@ def test_repeated_symbols_are_represented_by_the_larger_loading(caplog):
     assert "1 genes share their name" in caplog.text
 
 
-def test_a_copy_leaves_the_input_alone_and_components_can_be_chosen(adata, capsys):
+def test_a_copy_leaves_the_input_alone_and_components_can_be_chosen(adata, watched, capsys):
     before = set(adata.uns["pae"])
     options = {"method": "ora", "n_genes": 20, "components": ["free_1", "B cells"]}
     changed = enrich(adata, member_sets(adata), **options, copy=True)

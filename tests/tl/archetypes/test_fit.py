@@ -127,7 +127,7 @@ def test_starts_are_cells_by_name_or_place_or_coordinates(scored: ad.AnnData) ->
         pae.tl.archetypes(scored, 3, start=[*names[:2], "nobody"])
 
 
-def test_options_reach_the_solver(scored: ad.AnnData, caplog, capsys) -> None:
+def test_options_reach_the_solver(scored: ad.AnnData, watched, caplog, capsys) -> None:
     plain = pae.tl.archetypes(scored, 3, copy=True).uns["archetypes"]
     assert "archetypes: " in capsys.readouterr().err  # the bar
     with caplog.at_level(logging.INFO, "pathwayae"):
