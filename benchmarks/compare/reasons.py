@@ -218,7 +218,7 @@ LOST: dict[str | tuple[str, str], str] = {
         "float64 (31 MiB), loadings and encoder."
     ),
     ("T7", "100000 cells, s"): (
-        "The Gram matrix of 2 000 genes is most of it, 54 % of the values of these cells being no zeros; a mean of genes "
+        "The Gram matrix of 2 000 genes is most of it, 54 % of the values of these cells not being 0; a mean of genes "
         "reads them once. All else that was asked takes longer or did not end."
     ),
     "T7": "As with 1 000 cells and 50 sets, or between these and 5 000 sets.",
