@@ -204,6 +204,9 @@ LOST: dict[str | tuple[str, str], str] = {
     ("T5", "Kang, ARI coarse"): K_MEANS,
     ("T5", "small, kNN coarse"): "A difference of .002.",
     ("T5", "small, silhouette fine"): CORNERS,
+    ("T5", "biased, told, kNN"): (
+        "A difference of .003 (DRVI) and less; DRVI, an embedding without names, is told of the batches too."
+    ),
     ("T5", "biased, told, mixing"): MIXING,
     ("T5", "biased, harmony, mixing"): RIDGE,
     ("T5", "even, harmony, mixing"): RIDGE,
