@@ -14,15 +14,15 @@ import counts
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from tabulate import tabulate
 
 import pathwayae as pae
-from pathwayae.core.evidence import additions, association, refine
+from pathwayae.core.evidence import association, refine
 from pathwayae.core.grouped.members import member_weights
 
 sys.path.insert(1, str(Path(__file__).parent / "compare"))
 import problems
-from results import auroc
+from contract import Problem
+from tasks import heldout as task
 
 FOLDED = ("Baron, PanglaoDB", "Kang, PanglaoDB", "PBMC3k, Hallmark", "PBMC3k, KEGG")
 FOLDS = (0, 1)
@@ -56,70 +56,56 @@ first."""
 
 def run() -> tuple[str, str, dict[str, Any]]:
     warnings.filterwarnings("ignore", category=pae.DataWarning)
-    found: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+    found: dict[str, dict[str, list[dict[str, float]]]] = {}
     for key in (*FOLDED, REPORTED):
         folds = [problems.small_fold()] if key == REPORTED else [problems.fold(key, i) for i in FOLDS]
-        found[key] = {}
+        found[key] = {order: [] for order in ORDERS}
         for made in folds:
-            for order, figures in ranked(made).items():
-                found[key].setdefault(order, []).append(figures)
+            for order, values in orders(made.problem).items():
+                found[key][order].append(measured(values, made))
         print(f"{key} done", flush=True)
     rows = [
-        {"genes ordered by": title} | {key: text(np.mean(of[order], axis=0)) for key, of in found.items()}
+        {"genes ordered by": title} | {key: text(pd.DataFrame(of[order]).mean()) for key, of in found.items()}
         for order, title in ORDERS.items()
     ]
-    return "Held-out genes", "\n\n".join([WHAT, READ, tabulate(rows, headers="keys", tablefmt="pipe")]), found
+    return "Held-out genes", "\n\n".join([WHAT, READ, pd.DataFrame(rows).to_markdown(index=False)]), found
 
 
-def text(figures: np.ndarray) -> str:
+def text(figures: pd.Series) -> str:
     return " / ".join(f"{value:.3f}" for value in figures)
 
 
-def ranked(made: problems.Made) -> dict[str, tuple[float, ...]]:
-    """By order the three figures."""
-    (cells, sets, *_), hidden = made.problem, made.truth["hidden"]
-    pae.tl.fit(cells, sets, min_genes=counts.FEWEST_GENES, progress=False)
-    names = pae.get.pathways(cells)["pathway"].tolist()
-    varies = np.isfinite(cells.var["pae_scale"].to_numpy())
-    table = cells.varm["pae_loadings"][:, : len(names)]
-    loadings = table.toarray() if sp.issparse(table) else np.asarray(table)
-    values = orders(cells[:, varies], sets, names)
-    whole = {"loadings": loadings}
-    for order, part in values.items():
-        whole[order] = np.full(loadings.shape, LEAST)
-        whole[order][varies] = part
-    return {order: measured(table, cells.var_names, names, sets, hidden) for order, table in whole.items()}
-
-
-def orders(cells: Any, sets: dict[str, list[str]], names: list[str]) -> dict[str, np.ndarray]:
-    """What there is beside the loadings, genes × sets."""
+def orders(problem: Problem) -> dict[str, pd.DataFrame]:
+    """What genes are ordered by, genes × sets; genes that do not vary come last."""
+    whole, sets = problem.cells, problem.sets
+    pae.tl.fit(whole, sets, min_genes=counts.FEWEST_GENES, progress=False)
+    pae.tl.refine(whole, progress=False)
+    names = pae.get.pathways(whole)["pathway"].tolist()
+    cells = whole[:, np.isfinite(whole.var["pae_scale"].to_numpy())]
     member = np.column_stack([cells.var_names.isin(sets[name]) for name in names])
     moments = pae.pp.moments(cells, progress=False)
     prepared = association.prepare(moments.standardize(scale="unit").gram)
     views = association.association(prepared, member, even=True)
     seen = association.visibility(prepared, moments.mean, moments.variance)
     weighed = refine.refine(views, member, covariates=seen)
-    bounded = additions.earned(weighed, member)
     weights = member_weights(prepared, sp.csc_array(member.astype(float)))
-    return {
+    loadings = cells.varm["pae_loadings"][:, : len(names)]
+    values = {
+        "loadings": loadings.toarray() if sp.issparse(loadings) else loadings,
         "evidence": weighed.evidence,
         "visible": weighed.prior,
         "free": weighed.prior + weighed.evidence,
-        "refine": bounded.prior + bounded.evidence,
+        "refine": cells.varm["pae_prior"].astype(float) + cells.varm["pae_evidence"],
         "profiles": views[:, :, 0],
         "weighted": association.correlations_left_out(prepared.similarity, weights.toarray().T.copy()).T,
         "ridge": views[:, :, 1],
     }
+    tables = {order: pd.DataFrame(np.asarray(of), cells.var_names, names) for order, of in values.items()}
+    return {order: table.reindex(whole.var_names, fill_value=LEAST) for order, table in tables.items()}
 
 
-def measured(table: np.ndarray, genes: pd.Index, names: list[str], sets: dict, hidden: dict) -> tuple[float, ...]:
-    """Median AUROC, and mean recall at 50 and at 200."""
-    found = []
-    for values, name in zip(table.T, names, strict=True):
-        outside = ~genes.isin(sets[name])
-        out = genes.isin(hidden[name])[outside]
-        if out.any():
-            first = np.argsort(-values[outside], kind="stable")
-            found.append((auroc(values[outside], out), *(out[first[:n]].sum() / out.sum() for n in (50, 200))))
-    areas, *recalls = np.array(found).T
-    return float(np.median(areas)), *(float(recall.mean()) for recall in recalls)
+def measured(values: pd.DataFrame, made: problems.Made) -> dict[str, float]:
+    """Median AUROC over sets, and mean recall at 50 and at 200."""
+    sets, hidden = made.problem.sets, made.truth["hidden"]
+    found = pd.DataFrame([task.recovered(values[name], sets[name], hidden[name]) for name in values if hidden[name]])
+    return {"AUROC": found["AUROC"].median()} | found.drop(columns="AUROC").mean().to_dict()

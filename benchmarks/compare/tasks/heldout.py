@@ -49,9 +49,14 @@ def one(solved, name: str) -> dict[str, float]:
     loadings = solved.found.loadings
     if name not in loadings:
         return {"AUROC": 0.5, "recall@50": 0.0, "recall@200": 0.0}
-    outside = ~loadings.index.isin(solved.problem.sets[name])
-    values = np.nan_to_num(loadings[name].to_numpy(float)[outside])
-    hidden = loadings.index[outside].isin(solved.truth["hidden"][name])
+    return recovered(loadings[name], solved.problem.sets[name], solved.truth["hidden"][name])
+
+
+def recovered(loadings: pd.Series, given: list[str], hidden: list[str]) -> dict[str, float]:
+    """AUROC and recall of the hidden genes of a set among those outside the given one, by loadings of all genes."""
+    outside = ~loadings.index.isin(given)
+    values = np.nan_to_num(loadings.to_numpy(float)[outside])
+    found = loadings.index[outside].isin(hidden)
     order = np.argsort(-values, kind="stable")
-    first = {f"recall@{n}": float(hidden[order[:n]].sum() / hidden.sum()) for n in (50, 200)}
-    return {"AUROC": auroc(values, hidden), **first}
+    first = {f"recall@{n}": float(found[order[:n]].sum() / found.sum()) for n in (50, 200)}
+    return {"AUROC": auroc(values, found), **first}

@@ -85,8 +85,9 @@ def powers(gram: Gram, encoder: Encoder) -> Floats:
         found[j] = values @ gram[np.ix_(genes, genes)] @ values
     if encoder.bins is None or encoder.level is None:
         return found
-    binned = np.asarray(indicator(encoder.bins, len(encoder.level)) @ gram)
-    whole = np.asarray(binned @ indicator(encoder.bins, len(encoder.level)).T) @ encoder.level
+    bins = indicator(encoder.bins, len(encoder.level))
+    binned = np.asarray(bins @ gram)
+    whole = np.asarray(binned @ bins.T) @ encoder.level
     return found + _dot(encoder.level, whole - 2.0 * np.asarray((weights.T @ binned.T).T))
 
 
